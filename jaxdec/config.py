@@ -1,0 +1,232 @@
+"""Every setting of a run, as frozen dataclasses; the command line makes each field a flag.
+
+Imports neither jax nor torch, so that both model packages share it. A variant is a value (`Learned(...)`, `LayerNorm(...)`)
+that holds only what concerns it. A value that lives here has no second default in any function. Each class checks what
+it can see alone; `RunConfig.check` holds the rules that join two of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jaxdec.errors import UserError
+
+Activation = Literal["gelu_tanh", "gelu", "relu"]
+FloatType = Literal["float32", "bfloat16", "float64"]
+
+
+class Config:
+    """Base of all sections: reading one from a file rejects keys it does not have (see `config_file`)."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True)
+class Learned(Config):
+    """A trained vector for each position (GPT-2). OpenAI's code draws it with std 0.01, nanoGPT with 0.02."""
+
+    init_std: float = 0.02
+
+
+@dataclass(frozen=True)
+class LayerNorm(Config):
+    """Layer normalisation (Ba et al. 2016). GPT-2 and torch use epsilon 1e-5, Flax's own default is 1e-6."""
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
+
+
+@dataclass(frozen=True)
+class MLP(Config):
+    """The position-wise feed-forward layer: width -> expansion * width -> width."""
+
+    expansion: int = 4
+    activation: Activation = "gelu_tanh"
+
+    def __post_init__(self) -> None:
+        require(self.expansion >= 1, f"model.mlp.expansion is {self.expansion}: give a whole number from 1")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """A pre-norm decoder. `vocab_size` None means the tokenizer's; a larger one pads the vocabulary."""
+
+    layers: int
+    heads: int
+    width: int
+    context: int  # positions the model knows: rows of the position table, slots of the KV cache
+    vocab_size: int | None = None
+    position: Learned = field(default_factory=Learned)
+    norm: LayerNorm = field(default_factory=LayerNorm)
+    mlp: MLP = field(default_factory=MLP)
+    bias: bool = True  # of every projection and norm in the blocks, and of the final norm
+    tied_head: bool = True  # the head reads the token embedding
+    dropout: float = 0.0  # embeddings, attention weights and both residual branches, as in GPT-2
+    init_std: float = 0.02  # of every matrix; residual projections get init_std / sqrt(2 * layers)
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "width", "context"):
+            require(getattr(self, name) >= 1, f"model.{name} is {getattr(self, name)}: give a whole number from 1")
+        require(
+            self.width % self.heads == 0,
+            f"model.heads {self.heads} does not divide model.width {self.width}: every head gets width / heads channels",
+        )
+        require(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: give a number in [0, 1)")
+        require(self.vocab_size is None or self.vocab_size >= 1, f"model.vocab_size is {self.vocab_size}: give at least 1")
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """What is read: a corpus by name or the path of a UTF-8 text file, and how it is cut."""
+
+    corpus: str
+    tokenizer: Literal["char"] = "char"
+    window: int | None = None  # tokens a training example holds; None: model.context
+    validation_fraction: float = 0.1  # the last part of the text, never trained on
+    sweep_stride: int | None = None  # tokens between validation windows; None: the window, so that none overlap
+
+    def __post_init__(self) -> None:
+        require(self.window is None or self.window >= 1, f"data.window is {self.window}: give a whole number from 1")
+        require(
+            0 < self.validation_fraction < 1,
+            f"data.validation_fraction is {self.validation_fraction}: give a number between 0 and 1",
+        )
+
+
+@dataclass(frozen=True)
+class OptimConfig(Config):
+    """AdamW (Loshchilov and Hutter 2019) with linear warm-up, cosine decay and a global-norm clip."""
+
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-4
+    warmup_steps: int = 100
+    decay_steps: int | None = None  # the step at which the cosine ends; None: train.steps
+    beta1: float = 0.9
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1  # of matrices; vectors (norms, biases) are never decayed
+    clip_norm: float | None = 1.0  # None: no clipping
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "min_learning_rate", "warmup_steps", "weight_decay"):
+            require(getattr(self, name) >= 0, f"optim.{name} is {getattr(self, name)}: give 0 or more")
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, f"optim.{name} is {getattr(self, name)}: give a number in [0, 1)")
+        require(self.epsilon > 0, f"optim.epsilon is {self.epsilon}: give a positive number")
+        require(
+            self.clip_norm is None or self.clip_norm > 0, f"optim.clip_norm is {self.clip_norm}: give more than 0, or None"
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """The loop: how long, how large a step, and how often to look."""
+
+    steps: int = 2000
+    tokens_per_step: int = 768  # of the whole job: sequences per step is this over the window
+    microbatch: int | None = None  # sequences a device holds at once; None: its whole share. Accumulation follows
+    steps_per_dispatch: int = 10  # train steps that one call of the compiled program runs
+    log_every: int = 10
+    eval_every: int = 250
+    eval_batches: int = 20  # random batches of nanoGPT's protocol; the complete sweep runs at the end
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    seed: int = 1337
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "tokens_per_step", "steps_per_dispatch", "log_every", "eval_every", "eval_batches"):
+            require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}: give a whole number from 1")
+        for name in ("checkpoint_every", "keep_checkpoints"):
+            require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}: give a whole number from 1")
+        require(
+            self.microbatch is None or self.microbatch >= 1,
+            f"train.microbatch is {self.microbatch}: give a whole number from 1, or None",
+        )
+        require(0 <= self.seed < 2**31, f"train.seed is {self.seed}: give a whole number from 0 to 2147483647")
+
+
+@dataclass(frozen=True)
+class Precision(Config):
+    """`params` is what the optimizer updates, `compute` what matrices are multiplied in; norms, softmax and loss use
+    at least float32."""
+
+    params: FloatType = "float32"
+    compute: FloatType = "float32"
+
+
+@dataclass(frozen=True)
+class MeshConfig(Config):
+    """Devices along each axis of the mesh: `data` splits the batch, `fsdp` the batch and the parameters."""
+
+    data: int | None = None  # None: all devices that the other axes leave
+    fsdp: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.data is None or self.data >= 1, f"mesh.data is {self.data}: give a whole number from 1, or None")
+        require(self.fsdp >= 1, f"mesh.fsdp is {self.fsdp}: give a whole number from 1")
+
+
+@dataclass(frozen=True)
+class LogConfig(Config):
+    """Sinks beside `metrics.jsonl` and the console. Off by default: nothing leaves the machine unasked."""
+
+    tensorboard: bool = False
+    wandb: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig(Config):
+    """One run. `check()` is called before anything is read or written."""
+
+    model: ModelConfig
+    data: DataConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    precision: Precision = field(default_factory=Precision)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def window(self) -> int:
+        """Tokens per training example."""
+        return self.data.window or self.model.context
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences per step over all devices."""
+        return self.train.tokens_per_step // self.window
+
+    @property
+    def decay_steps(self) -> int:
+        """The step at which the learning rate reaches its minimum."""
+        return self.train.steps if self.optim.decay_steps is None else self.optim.decay_steps
+
+    def check(self) -> RunConfig:
+        """Raises UserError where two sections contradict each other; returns the config itself."""
+        require(
+            self.window <= self.model.context,
+            f"data.window {self.window} is longer than model.context {self.model.context}: shorten one or lengthen the other",
+        )
+        require(
+            self.train.tokens_per_step % self.window == 0,
+            f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of the window of {self.window} tokens: "
+            f"try {max(1, self.batch_size) * self.window}",
+        )
+        stride = self.data.sweep_stride
+        require(
+            stride is None or 1 <= stride <= self.window,
+            f"data.sweep_stride {stride} must lie between 1 and the window of {self.window} tokens",
+        )
+        require(
+            self.optim.warmup_steps <= self.decay_steps,
+            f"optim.warmup_steps {self.optim.warmup_steps} is longer than the schedule of {self.decay_steps} steps",
+        )
+        return self
