@@ -1,0 +1,26 @@
+"""Character GPT for one GPU: 6 layers, width 384, context 256 on tiny Shakespeare (nanoGPT's GPU configuration).
+
+    jaxdec train baby-gpt --out runs/baby
+
+Run time: see the table in README.md, which gives the machine.
+Expect: the best validation loss on the way near 1.47, which is the figure nanoGPT's README gives for the same settings;
+with dropout 0.2 the model still overfits towards the end.
+"""
+
+from jaxdec.config import DataConfig, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
+
+CONFIG = RunConfig(
+    model=ModelConfig(layers=6, heads=6, width=384, context=256, bias=False, tied_head=True, dropout=0.2),
+    data=DataConfig(corpus="tinyshakespeare", sweep_stride=128),
+    optim=OptimConfig(
+        learning_rate=1e-3,
+        min_learning_rate=1e-4,
+        warmup_steps=100,
+        beta1=0.9,
+        beta2=0.99,
+        weight_decay=0.1,
+        clip_norm=1.0,
+    ),
+    train=TrainConfig(steps=5000, tokens_per_step=64 * 256, eval_every=250, eval_batches=200),
+    precision=Precision(params="float32", compute="bfloat16"),
+)
