@@ -1,0 +1,38 @@
+"""The position-wise feed-forward layer (Vaswani et al. 2017, equation 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jaxdec.config import Activation, ModelConfig
+from torchref.layers.linear import Linear
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x Phi(x), with the exact error function (Hendrycks and Gimpel 2016)."""
+    return F.gelu(x, approximate="none")
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, which GPT-2 uses; it differs from the exact one by up to 5e-4."""
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": F.relu}
+
+
+class MLP(nn.Module):
+    """x [B,T,D] -> [B,T,D] through [B,T,F], F = expansion * D."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, config.mlp.expansion * config.width
+        self.up = Linear(width, hidden, bias=config.bias, init_std=config.init_std)
+        self.down = Linear(hidden, width, bias=config.bias, init_std=config.init_std / (2 * config.layers) ** 0.5)
+        self.activation = ACTIVATIONS[config.mlp.activation]
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x_BTD)))
