@@ -1,0 +1,25 @@
+"""Losses over model outputs, all with one meaning of "mean": sum(mask * loss) / sum(mask).
+
+Functions return sums, so that microbatches and devices can add theirs and divide once: a mean of means is wrong as soon as
+two parts hold different numbers of targets. Auxiliary losses are added here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jaxdec.models.output import Output
+
+
+def token_losses(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    """Cross entropy of each target in nats, [B,T], in the dtype of the logits."""
+    picked_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits_BTV, axis=-1) - picked_BT
+
+
+def language_loss(output: Output, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The sum over the batch's counted targets, auxiliary losses included, and named sums for the log."""
+    losses_BT = token_losses(output.logits_BTV, batch["targets"])
+    total = jnp.sum(losses_BT * batch["mask"].astype(losses_BT.dtype))
+    return total, {"loss": total}

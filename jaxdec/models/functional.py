@@ -1,0 +1,72 @@
+"""A model as two pure functions over a flat dict of parameters.
+
+nnx modules are built only while tracing. At every jit boundary the parameters are `{"blocks.0.mlp.up.kernel": array, ...}`:
+the names are the module paths, the PyTorch twin's `state_dict` names, and what a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxdec.config import ModelConfig, Precision
+from jaxdec.layers.cache import Cache
+from jaxdec.models.decoder import Decoder
+from jaxdec.models.output import Output
+
+Params = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Model:
+    """`config.vocab_size` must be known. Two models with equal configs are equal and share compiled programs."""
+
+    config: ModelConfig
+    precision: Precision
+
+    def build(self, key: jax.Array) -> nnx.Module:
+        return Decoder(self.config, rngs=nnx.Rngs(params=key))
+
+    @cached_property
+    def structure(self) -> tuple[Any, dict[str, tuple[Any, ...]], dict[str, tuple[str | None, ...]]]:
+        """graphdef, and for each parameter name its path in the module tree and its logical axes. Allocates nothing."""
+        graphdef, state = nnx.split(jax.eval_shape(self.build, jax.random.key(0)), nnx.Param)
+        leaves = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
+        paths = {name: path for name, (path, _) in leaves.items()}
+        return graphdef, paths, {name: leaf.get_metadata("axes") for name, (_, leaf) in leaves.items()}
+
+    @property
+    def axes(self) -> dict[str, tuple[str | None, ...]]:
+        """Logical axes of each parameter, for `sharding`."""
+        return self.structure[2]
+
+    def init(self, key: jax.Array) -> Params:
+        """Fresh parameters in `precision.params`."""
+        state = nnx.to_flat_state(nnx.state(self.build(key), nnx.Param))
+        return {".".join(map(str, path)): leaf[...].astype(self.precision.params) for path, leaf in state}
+
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and dtype of each parameter, without allocating them."""
+        return jax.eval_shape(self.init, jax.random.key(0))
+
+    def module(self, params: Params) -> Any:
+        """The nnx module that holds `params`, for use inside a traced function."""
+        graphdef, paths, _ = self.structure
+        tree: dict[Any, Any] = {}
+        for name, path in paths.items():
+            node = tree
+            for part in path[:-1]:
+                node = node.setdefault(part, {})
+            node[path[-1]] = params[name]
+        return nnx.merge(graphdef, tree)
+
+    def apply(
+        self, params: Params, tokens_BT: jax.Array, *, cache: Cache | None = None, key: jax.Array | None = None
+    ) -> Output:
+        """Runs the model: tokens int32 [B,T] -> Output. A key turns dropout on."""
+        return self.module(params)(tokens_BT, jnp.dtype(self.precision.compute), cache, key)
