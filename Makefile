@@ -1,0 +1,52 @@
+# `make demo` trains a small model and shows what it writes; `make test` runs every test. Both make .venv when it is missing.
+# Other targets: lint, format, bench, clean.  Settings: make demo STEPS=50, make test PYTEST="tests/cli -x", PYTHON=python3.13.
+
+VENV ?= .venv
+STEPS ?=
+PYTEST ?=
+
+# The first Python that runs and is new enough; a name may exist without a Python behind it.
+PYTHON ?= $(shell for p in python3 python python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+BIN := $(VENV)/bin
+RUN = runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	@out=$(RUN) && $(BIN)/jaxdec train char-gpt --out $$out \
+		$(if $(STEPS),--train.steps $(STEPS) --optim.warmup-steps $$(( $(STEPS) / 20 )))
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/jaxdec bench train
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "no Python from 3.11 on was found: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The stamps depend on what decides the versions: a change of either installs anew.
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed

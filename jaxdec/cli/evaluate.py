@@ -1,0 +1,45 @@
+"""`jaxdec evaluate RUN`: the complete validation sweep, nanoGPT's protocol, and the distance to the entropy floor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxdec.cli.flags import parse
+from jaxdec.cli.runs import run_config
+from jaxdec.errors import UserError
+
+ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches beside it. Where
+the corpus's entropy is known, its floor and the excess over it are given too. Figures are in nats per token."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    run: Annotated[
+        Path | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN", help="the run directory", help_behavior_hint=""),
+    ] = None
+    step: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help="the checkpoint of this step", help_behavior_hint="(default: the newest)")
+    ] = None
+    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+
+
+def run(argv: Sequence[str]) -> dict[str, Any]:
+    """Evaluates, prints the figures and returns them."""
+    arguments = parse("evaluate", Arguments(), argv, about=ABOUT)
+    if arguments.run is None:
+        raise UserError("give the run directory: jaxdec evaluate RUN")
+    run_config(arguments.run)
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.cli.summary import show_values
+    from jaxdec.evaluate import evaluate_run
+
+    return show_values(evaluate_run(arguments.run, arguments.step))

@@ -1,0 +1,101 @@
+"""`jaxdec COMMAND ...`: finds the command, runs it, and turns what goes wrong into one line and an exit code.
+
+Exit codes: 0 done; 1 the training failed; 2 the input is wrong (one line on stderr says what, where and what to do);
+130 interrupted. With `--json` the last line on stdout is one JSON object, also after an error (`{"error": ...}`), and
+everything meant for people goes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jaxdec.errors import TrainingError, UserError, nearest
+
+COMMANDS = {
+    "train": "train a model: a recipe, or the settings of an earlier run",
+    "resume": "go on with a run that was interrupted, bit for bit",
+    "evaluate": "score a run's model on the whole validation split",
+    "generate": "write text with a run's model",
+    "prepare": "read and cut a corpus into token shards",
+    "bench": "measure training speed against PyTorch",
+    "list": "show the recipes and corpora",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. `argv` None: the process's arguments."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    answer = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            result, code = _run(words), 0
+    except (UserError, TrainingError) as error:
+        result, code = _failed(str(error)), error.exit_code
+    except KeyboardInterrupt:
+        result, code = _failed("interrupted"), 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `jaxdec list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        result, code = _failed(_os_line(error)), 2
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        result, code = _failed("out of memory: give a smaller --train.microbatch, --model.context or --model.width"), 1
+    if as_json:
+        print(json.dumps(result), file=answer, flush=True)
+    return code
+
+
+def _run(words: list[str]) -> dict[str, Any]:
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return {"commands": COMMANDS}
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"jaxdec {version('jaxdec')}")
+        return {"version": version("jaxdec")}
+    command = words[0]
+    if command not in COMMANDS:
+        raise UserError(f"unknown command '{command}'{nearest(command, COMMANDS)}")
+    try:
+        return importlib.import_module(f"jaxdec.cli.{command}").run(words[1:])
+    except SystemExit:  # --help has printed the command's page
+        return {}
+
+
+def overview() -> str:
+    """The page of `jaxdec --help`."""
+    lines = ["usage: jaxdec COMMAND [OPTIONS]", "", "Train small decoder-only language models in JAX and sample from them.", ""]
+    lines += [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    lines += [
+        "",
+        "  jaxdec train char-gpt --out runs/first",
+        "  jaxdec generate runs/first --prompt 'Enter '",
+        "",
+        "jaxdec COMMAND --help shows every flag of a command. --json ends a command with one JSON line on stdout.",
+    ]
+    return "\n".join(lines)
+
+
+def _failed(line: str) -> dict[str, Any]:
+    line = " ".join(line.split())
+    print(f"jaxdec: {line}", file=sys.stderr, flush=True)
+    return {"error": line}
+
+
+def _os_line(error: OSError) -> str:
+    place = f" {error.filename}" if error.filename else ""
+    return f"cannot read or write{place}: {error.strerror or error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

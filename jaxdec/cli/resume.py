@@ -1,0 +1,53 @@
+"""`jaxdec resume RUN`: goes on from the newest good checkpoint, on the devices there are now."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxdec.cli.flags import Section, known_flags, pairs, parse
+from jaxdec.config import MeshConfig, RunConfig
+from jaxdec.cli.runs import run_config
+from jaxdec.errors import UserError
+
+ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an uninterrupted
+run's. Only the layout of the devices may change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    mesh: Annotated[MeshConfig, *Section]
+    run: Annotated[
+        Path | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN", help="the run directory", help_behavior_hint=""),
+    ] = None
+    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+
+
+def run(argv: Sequence[str]) -> dict[str, Any]:
+    """Parses, trains on, prints the summary and returns it."""
+    flags = dict(known_flags(Arguments))
+    typed = list(pairs(argv, flags))
+    for flag, _ in typed:
+        if flag in dict(known_flags(RunConfig)) and flag not in flags:
+            raise UserError(
+                f"a resumed run keeps its settings, {flag} included: start another with jaxdec train --config RUN/config.yaml {flag} ..."
+            )
+    folder = next((word for flag, word in typed if flag is None), None)
+    config = run_config(Path(folder)) if folder is not None else None
+    arguments = parse("resume", Arguments(mesh=config.mesh if config else MeshConfig()), argv, about=ABOUT)
+    if config is None or arguments.run is None:
+        raise UserError("give the run directory: jaxdec resume RUN")
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.cli.summary import show_summary
+    from jaxdec.train import fit
+
+    resumed = dataclasses.replace(config, mesh=arguments.mesh).check()
+    return show_summary(fit(resumed, arguments.run, resume=True), arguments.run)

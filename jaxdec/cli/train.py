@@ -1,0 +1,80 @@
+"""`jaxdec train RECIPE`: trains, then shows what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxdec.cli.flags import Flattened, Section, pairs, parse, known_flags
+from jaxdec.config import RunConfig
+from jaxdec.config_file import load_config
+from jaxdec.errors import UserError
+from jaxdec.recipes import load_recipe, recipe_names
+
+ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when none is
+given). Example: jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    run: Annotated[RunConfig, Flattened, *Section]
+    recipe: Annotated[
+        str | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RECIPE", help="a recipe's name (jaxdec list shows them)", help_behavior_hint=""),
+    ] = None
+    config: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="FILE", help="start from the settings in this config.yaml of a run, instead of a recipe", help_behavior_hint=""
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="DIR", help="the run directory, which must not exist", help_behavior_hint="(default: runs/RECIPE)"),
+    ] = None
+    from_file: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="FILE", help="a copy of the corpus that you already have", help_behavior_hint=""),
+    ] = None
+    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+
+
+def run(argv: Sequence[str]) -> dict[str, Any]:
+    """Parses, trains, prints the summary and returns it."""
+    arguments, run_dir = read(argv)
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.cli.summary import show_summary
+    from jaxdec.data.shards import prepare
+    from jaxdec.train import fit
+
+    if arguments.from_file is not None:
+        prepare(arguments.run.data, from_file=arguments.from_file)
+    return show_summary(fit(arguments.run, run_dir), run_dir)
+
+
+def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
+    """The arguments, checked, and the run directory to write. Writes nothing."""
+    typed = list(pairs(argv, dict(known_flags(Arguments))))
+    helping = any(flag in ("-h", "--help") for flag, _ in typed)
+    recipe = next((word for flag, word in typed if flag is None), None)
+    config = next((value for flag, value in typed if flag == "--config" and value), None)
+    if recipe is not None and config is not None:
+        raise UserError(f"give either the recipe '{recipe}' or --config {config}, not both")
+    if recipe is None and config is None and not helping:
+        raise UserError(f"give a recipe ({', '.join(recipe_names())}) or --config FILE; see jaxdec train --help")
+    base = load_config(Path(config)) if config else load_recipe(recipe or "char-gpt")
+    arguments = parse("train", Arguments(run=base), argv, about=ABOUT)
+    if arguments.out is None and config is not None:
+        raise UserError("give --out DIR: a run from --config has no recipe to be named after")
+    run_dir = arguments.out or Path("runs") / str(recipe)
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise UserError(f"{run_dir} exists already: choose another --out, or go on with it by jaxdec resume {run_dir}")
+    arguments.run.check()
+    return arguments, run_dir

@@ -1,0 +1,66 @@
+"""The progress of a run on the terminal: one live line on a terminal, one line per report elsewhere.
+
+Speed and remaining time come from the wall clock between reports, evaluations and checkpoints included, so that the
+estimate holds for the whole run; the time before the first report (compilation) does not count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+
+class Progress:
+    """A metrics sink. `total` steps of `tokens_per_step` tokens each."""
+
+    def __init__(self, total: int, tokens_per_step: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._total, self._tokens_per_step, self._clock = total, tokens_per_step, clock
+        self._first: tuple[int, float] | None = None
+        self._live = None
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        if "loss" in values:
+            self._report(step, values)
+        if "validation_loss" in values:
+            shown = [f"validation {values['validation_loss']:.4f}"]
+            if "excess" in values:
+                shown.append(f"excess over the floor {values['excess']:.4f}")
+            self._console.print(f"step {step:>{len(str(self._total))}}  " + "  ".join(shown))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _report(self, step: int, values: Mapping[str, float]) -> None:
+        now = self._clock()
+        self._first = self._first or (step, now)
+        speed = eta = ""
+        if step > self._first[0] and now > self._first[1]:
+            seconds_per_step = (now - self._first[1]) / (step - self._first[0])
+            speed = f"  {self._tokens_per_step / seconds_per_step:,.0f} tokens/s"
+            eta = f"  ETA {_minutes(seconds_per_step * max(0, self._total - step))}"
+        speed = f"  {values['tokens_per_second']:,.0f} tokens/s" if "tokens_per_second" in values else speed
+        rate = f"  lr {values['learning_rate']:.2e}" if "learning_rate" in values else ""
+        line = f"step {step:>{len(str(self._total))}}/{self._total}  loss {values['loss']:.4f}{rate}{speed}{eta}"
+        if self._console.is_terminal:
+            self._refresh(line)
+        else:
+            self._console.print(line)
+
+    def _refresh(self, line: str) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(line, refresh=True)
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
