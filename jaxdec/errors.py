@@ -7,7 +7,9 @@ Both carry one line that says what, where and what to do; the command line print
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -20,6 +22,15 @@ class TrainingError(Exception):
     """The input was right and the run still failed (NaN loss, a leak below the entropy floor): exit code 1."""
 
     exit_code = 1
+
+
+class Interrupted(TrainingError):
+    """A signal stopped the run after it was saved: exit code 128 + signal, as shells report it."""
+
+    def __init__(self, signal_number: int, step: int, run_dir: Path) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"{name} at step {step}, saved; go on with 'jaxdec resume {run_dir}'")
+        self.exit_code = 128 + signal_number
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
