@@ -67,7 +67,7 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 def config_from_dict(values: Any) -> RunConfig:
     """The inverse of `config_to_dict`. Raises UserError naming the key that is unknown, missing or of the wrong type."""
-    return _build(RunConfig, values, "")
+    return build(RunConfig, values, "")
 
 
 def differences(a: RunConfig, b: RunConfig) -> list[str]:
@@ -151,7 +151,8 @@ def _members(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
-def _build(hint: Any, value: Any, where: str) -> Any:
+def build(hint: Any, value: Any, where: str) -> Any:
+    """`value`, plain data, as what the type hint of the field `where` asks for; "" is the whole config."""
     classes = variants(hint)
     if not classes or (value is None and type(None) in _members(hint)):
         return read_leaf(hint, value, where)
@@ -170,7 +171,7 @@ def _build(hint: Any, value: Any, where: str) -> Any:
         if required and field.name not in value:
             wanted = "its settings" if variants(hints[field.name]) else describe(hints[field.name])
             raise UserError(f"{prefix}{field.name} is missing: give {wanted}")
-    return cls(**{key: _build(hints[key], item, prefix + key) for key, item in value.items()})
+    return cls(**{key: build(hints[key], item, prefix + key) for key, item in value.items()})
 
 
 def _pick_variant(classes: tuple[type, ...], value: Mapping[str, Any], where: str) -> tuple[type, dict[str, Any]]:

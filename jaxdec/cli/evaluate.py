@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdec.cli.flags import parse
-from jaxdec.cli.runs import run_config
 from jaxdec.errors import UserError
+from jaxdec.run_directory import require_run
 
 ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches beside it. Where
 the corpus's entropy is known, its floor and the excess over it are given too. Figures are in nats per token."""
@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("evaluate", Arguments(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec evaluate RUN")
-    run_config(arguments.run)
+    require_run(arguments.run)
     from jaxdec.cli.startup import start_jax
 
     start_jax()

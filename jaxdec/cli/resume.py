@@ -11,8 +11,8 @@ import tyro
 
 from jaxdec.cli.flags import Section, known_flags, pairs, parse
 from jaxdec.config import MeshConfig, RunConfig
-from jaxdec.cli.runs import run_config
 from jaxdec.errors import UserError
+from jaxdec.run_directory import require_run
 
 ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an uninterrupted
 run's. Only the layout of the devices may change."""
@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
                 f"a resumed run keeps its settings, {flag} included: start another with jaxdec train --config RUN/config.yaml {flag} ..."
             )
     folder = next((word for flag, word in typed if flag is None), None)
-    config = run_config(Path(folder)) if folder is not None else None
+    config = require_run(Path(folder)) if folder is not None else None
     arguments = parse("resume", Arguments(mesh=config.mesh if config else MeshConfig()), argv, about=ABOUT)
     if config is None or arguments.run is None:
         raise UserError("give the run directory: jaxdec resume RUN")

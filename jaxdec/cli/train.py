@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import Flattened, Section, pairs, parse, known_flags
+from jaxdec.cli.flags import Flattened, Section, known_flags, pairs, parse
 from jaxdec.config import RunConfig
 from jaxdec.config_file import load_config
 from jaxdec.errors import UserError
 from jaxdec.recipes import load_recipe, recipe_names
+from jaxdec.run_directory import require_new
 
 ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when none is
 given). Example: jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
@@ -74,7 +75,6 @@ def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
     if arguments.out is None and config is not None:
         raise UserError("give --out DIR: a run from --config has no recipe to be named after")
     run_dir = arguments.out or Path("runs") / str(recipe)
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise UserError(f"{run_dir} exists already: choose another --out, or go on with it by jaxdec resume {run_dir}")
+    require_new(run_dir)
     arguments.run.check()
     return arguments, run_dir
