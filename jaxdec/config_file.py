@@ -1,8 +1,8 @@
 """A run's settings as YAML: written once beside the run, read back with every key and type checked.
 
-The walk follows the dataclasses of `config.py`, so that an error can name the dotted key and its nearest neighbour; leaf
-values go through pydantic, which also reads `1e-3` (a string to YAML 1.1). Where a field may hold one of several variants,
-its mapping carries `kind: <variant>`; where there is only one, it does not.
+The walk follows the dataclasses of `config.py`, so that an error can name the dotted key and its nearest neighbour;
+leaf values go through pydantic, which also reads `1e-3` (a string to YAML 1.1). Where a field may hold one of several
+variants, its mapping carries `kind: <variant>`; where there is only one, it does not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def load_config(path: Path) -> RunConfig:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{place} is not YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}") from None
+        raise UserError(
+            f"{path}{place} is not YAML: {getattr(error, 'problem', None) or 'it cannot be parsed'}"
+        ) from None
     try:
         return config_from_dict(content)
     except UserError as error:
@@ -66,7 +68,7 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 
 def config_from_dict(values: Any) -> RunConfig:
-    """The inverse of `config_to_dict`. Raises UserError naming the key that is unknown, missing or of the wrong type."""
+    """The inverse of `config_to_dict`. Raises UserError naming a key that is unknown, missing or of the wrong type."""
     return build(RunConfig, values, "")
 
 
@@ -131,7 +133,12 @@ def read_leaf(hint: Any, value: Any, name: str) -> Any:
             return _adapter(hint).validate_python(value)
     except ValidationError:
         pass
-    choices = [choice for member in _members(hint) if typing.get_origin(member) is Literal for choice in typing.get_args(member)]
+    choices = [
+        choice
+        for member in _members(hint)
+        if typing.get_origin(member) is Literal
+        for choice in typing.get_args(member)
+    ]
     hint_text = nearest(str(value), map(str, choices)) if choices else f": give {describe(hint)}"
     raise UserError(f"{name} is {value!r}{hint_text}")
 

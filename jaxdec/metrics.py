@@ -1,8 +1,8 @@
 """Where a run's numbers go: `metrics.jsonl` always, the terminal, and TensorBoard or wandb where the config asks.
 
-One `write` is one JSON line `{"step": 10, "loss": 3.1, ...}`, flushed, so that a killed run keeps what it measured; a value
-that is not finite is written as null. Names with a meaning here: `loss` (training, nats per token), `validation_loss`
-and `learning_rate`; every other name is passed on as it is.
+One `write` is one JSON line `{"step": 10, "loss": 3.1, ...}`, flushed, so that a killed run keeps what it measured; a
+value that is not finite is written as null. Names with a meaning here: `loss` (training, nats per token),
+`validation_loss` and `learning_rate`; every other name is passed on as it is.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from jaxdec.metrics import read_metrics
 def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
     """Draws the losses (nats per token) that `metrics_jsonl` holds into `png`, whole or not at all.
 
-    `floor`: the best loss that any model can reach on the validation split, in nats per token; None where nobody knows it.
+    `floor`: the best loss that any model can reach on the validation split, nats per token; None where it is not known.
     """
     # The object interface: pyplot would choose a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -34,7 +34,11 @@ def changed(section: str, **values: Any) -> RunConfig:
         ("optim", {"learning_rate": float("nan")}, "optim.learning_rate is nan"),
         ("optim", {"beta2": 1.0}, "optim.beta2 is 1.0"),
         ("optim", {"clip_norm": 0.0}, "optim.clip_norm is 0.0"),
-        ("train", {"tokens_per_step": 65}, "train.tokens_per_step 65 is not a multiple of the window of 16 tokens: try 64"),
+        (
+            "train",
+            {"tokens_per_step": 65},
+            "train.tokens_per_step 65 is not a multiple of the window of 16 tokens: try 64",
+        ),
         ("train", {"microbatch": 0}, "train.microbatch is 0"),
         ("train", {"seed": -1}, "train.seed is -1"),
         ("mesh", {"fsdp": 0}, "mesh.fsdp is 0"),

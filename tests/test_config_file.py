@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdec.config import Config, DataConfig, ModelConfig, RunConfig
-from jaxdec.config_file import build, config_from_dict, config_to_dict, differences, field_types, load_config, save_config, variants
+from jaxdec.config_file import (
+    build,
+    config_from_dict,
+    config_to_dict,
+    differences,
+    field_types,
+    load_config,
+    save_config,
+    variants,
+)
 from jaxdec.errors import UserError
 
 RUN = RunConfig(model=ModelConfig(layers=2, heads=2, width=8, context=16), data=DataConfig("playlets"))

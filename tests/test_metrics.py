@@ -18,7 +18,9 @@ from jaxdec.console import Progress
 from jaxdec.errors import UserError
 from jaxdec.metrics import MetricsLog, read_metrics
 
-RUN = RunConfig(model=ModelConfig(layers=1, heads=1, width=8, context=8), data=DataConfig("playlets"), train=TrainConfig(steps=100))
+RUN = RunConfig(
+    model=ModelConfig(layers=1, heads=1, width=8, context=8), data=DataConfig("playlets"), train=TrainConfig(steps=100)
+)
 
 
 class Recorder:
@@ -73,7 +75,7 @@ def test_a_sink_that_is_not_installed_is_named(
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file where the run directory should be")
-    with pytest.raises(UserError, match="cannot write .*metrics.jsonl"):
+    with pytest.raises(UserError, match=r"cannot write .*metrics\.jsonl"):
         MetricsLog(tmp_path / "run", RUN, [])
 
 

@@ -10,7 +10,12 @@ import pytest
 
 from jaxdec.plot import plot_losses
 
-LINES = [{"step": 10, "loss": 3.0}, {"step": 20, "loss": None}, {"step": 20, "validation_loss": 2.9}, {"step": 30, "loss": 2.5}]
+LINES = [
+    {"step": 10, "loss": 3.0},
+    {"step": 20, "loss": None},
+    {"step": 20, "validation_loss": 2.9},
+    {"step": 30, "loss": 2.5},
+]
 
 
 def draw(folder: Path, lines: list[dict[str, Any]], floor: float | None) -> bytes:

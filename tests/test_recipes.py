@@ -19,7 +19,12 @@ def test_char_gpt_is_nanogpts_cpu_configuration() -> None:
     model, train, optim = run.model, run.train, run.optim
     assert (model.layers, model.heads, model.width, model.context, model.dropout) == (4, 4, 128, 64, 0.0)
     assert (run.batch_size, train.steps, train.eval_every, train.eval_batches) == (12, 2000, 250, 20)
-    assert (optim.learning_rate, optim.min_learning_rate, optim.warmup_steps, run.decay_steps) == (1e-3, 1e-4, 100, 2000)
+    assert (optim.learning_rate, optim.min_learning_rate, optim.warmup_steps, run.decay_steps) == (
+        1e-3,
+        1e-4,
+        100,
+        2000,
+    )
     assert (optim.beta1, optim.beta2, optim.weight_decay, optim.clip_norm) == (0.9, 0.99, 0.1, 1.0)
 
 
@@ -30,7 +35,9 @@ def test_baby_gpt_is_nanogpts_gpu_configuration() -> None:
     assert (run.batch_size, run.train.steps, run.data.corpus) == (64, 5000, "tinyshakespeare")
 
 
-@pytest.mark.parametrize(("typed", "said"), [("char-gtp", "did you mean 'char-gpt'?"), ("char_gpt", "did you mean 'char-gpt'?")])
+@pytest.mark.parametrize(
+    ("typed", "said"), [("char-gtp", "did you mean 'char-gpt'?"), ("char_gpt", "did you mean 'char-gpt'?")]
+)
 def test_an_unknown_recipe_gets_its_nearest_name(typed: str, said: str) -> None:
     with pytest.raises(UserError) as error:
         load_recipe(typed)

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxdec.cli.flags import parse
+from jaxdec.cli.flags import Positional, parse
+from jaxdec.cli.options import Json
 from jaxdec.errors import UserError, nearest
 
-ABOUT = """Measure training speed: ours, the PyTorch twin's and its torch.compile's, in turn on this machine; medians and ratios.
-WHAT is `train`. Needs the extra `torch`: pip install 'jaxdec[torch]'."""
+ABOUT = """Measure training speed: ours, the PyTorch twin's and its torch.compile's, in turn on this machine; medians
+and ratios. WHAT is `train`. Needs the extra `torch`: pip install 'jaxdec[torch]'."""
 BENCHES = ("train",)
 
 
@@ -20,15 +21,17 @@ BENCHES = ("train",)
 class Arguments:
     what: Annotated[
         str | None,
-        tyro.conf.Positional,
+        Positional,
         tyro.conf.arg(metavar="WHAT", help="what to measure: train", help_behavior_hint=""),
     ] = None
     size: Annotated[
         Literal["small", "medium", "both"],
-        tyro.conf.arg(help="small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"),
+        tyro.conf.arg(
+            help="small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"
+        ),
     ] = "both"
     rounds: Annotated[int, tyro.conf.arg(help="how often each is measured; the median counts")] = 5
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:

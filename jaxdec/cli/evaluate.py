@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from jaxdec.cli.flags import parse
+from jaxdec.cli.options import Json, Run, Step
 from jaxdec.errors import UserError
 from jaxdec.run_directory import require_run
 
-ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches beside it. Where
-the corpus's entropy is known, its floor and the excess over it are given too. Figures are in nats per token."""
+ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches
+beside it. Where the corpus's entropy is known, its floor and the excess over it are given too, in nats per token."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    run: Annotated[
-        Path | None,
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="RUN", help="the run directory", help_behavior_hint=""),
-    ] = None
-    step: Annotated[
-        int | None, tyro.conf.arg(metavar="INT", help="the checkpoint of this step", help_behavior_hint="(default: the newest)")
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    run: Run = None
+    step: Step = None
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:

@@ -1,19 +1,18 @@
 """Typed flags from dataclasses, with errors of one line.
 
-tyro turns a command's `Arguments` into flags and help. What the user typed is checked against the same dataclass
-first, because tyro answers a mistake with a page: an unknown flag gets the name of its nearest neighbour, a value of the
-wrong type gets what the flag accepts.
+tyro turns a command's `Arguments` into flags and help. What the user typed is checked against the same
+dataclass first, because tyro answers a mistake with a page: an unknown flag gets the name of its nearest neighbour, a
+value of the wrong type gets what the flag accepts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import re
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -22,9 +21,10 @@ from jaxdec.errors import UserError, nearest
 
 Arguments = TypeVar("Arguments")
 
-# Config values are written out (`--model.bias False`, as `--optim.clip-norm None`); switches of a command are bare (`--json`).
+# Config values are written out (`--model.bias False`, as `--optim.clip-norm None`); a command's switches are bare.
 Section = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
 Flattened = tyro.conf.arg(name="")  # --train.steps, not --run.train.steps
+Positional = tyro.conf.Positional
 
 
 def parse(command: str, default: Arguments, argv: Sequence[str], *, about: str) -> Arguments:
@@ -39,7 +39,12 @@ def parse(command: str, default: Arguments, argv: Sequence[str], *, about: str) 
     try:
         with contextlib.redirect_stderr(messages):
             return tyro.cli(
-                type(default), args=list(argv), default=default, prog=f"jaxdec {command}", description=about, use_underscores=False,
+                type(default),
+                args=list(argv),
+                default=default,
+                prog=f"jaxdec {command}",
+                description=about,
+                use_underscores=False,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
             )
     except SystemExit as stop:
@@ -51,7 +56,7 @@ def parse(command: str, default: Arguments, argv: Sequence[str], *, about: str) 
 def known_flags(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every flag of an `Arguments` class with the type hint of its field, e.g. ("--train.steps", int)."""
     for name, hint in field_types(cls).items():
-        if _marked(hint, tyro.conf.Positional):
+        if _marked(hint, Positional):
             continue
         sections = variants(hint)
         if sections:
@@ -59,12 +64,13 @@ def known_flags(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
             for section in sections:
                 yield from known_flags(section, deeper)
         else:
-            yield f"--{prefix}{name}".replace("_", "-"), hint
+            plain = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+            yield f"--{prefix}{name}".replace("_", "-"), plain
 
 
 def positionals(cls: type) -> list[str]:
     """The names of the arguments that are given without a flag."""
-    return [name for name, hint in field_types(cls).items() if _marked(hint, tyro.conf.Positional)]
+    return [name for name, hint in field_types(cls).items() if _marked(hint, Positional)]
 
 
 def check(command: str, argv: Sequence[str], flags: dict[str, Any], positional: list[str]) -> None:
@@ -119,7 +125,7 @@ def _nearest_flag(flag: str, flags: dict[str, Any]) -> str:
 
 
 def _is_flag(word: str) -> bool:
-    return word.startswith("--") and len(word) > 2 or re.fullmatch(r"-[A-Za-z]", word) is not None
+    return (word.startswith("--") and len(word) > 2) or re.fullmatch(r"-[A-Za-z]", word) is not None
 
 
 def _marked(hint: Any, marker: Any) -> bool:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from jaxdec.cli.flags import parse
+from jaxdec.cli.options import Json
 from jaxdec.config import ModelConfig
 from jaxdec.recipes import describe_recipe, load_recipe, recipe_names
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:

@@ -74,7 +74,12 @@ def _run(words: list[str]) -> dict[str, Any]:
 
 def overview() -> str:
     """The page of `jaxdec --help`."""
-    lines = ["usage: jaxdec COMMAND [OPTIONS]", "", "Train small decoder-only language models in JAX and sample from them.", ""]
+    lines = [
+        "usage: jaxdec COMMAND [OPTIONS]",
+        "",
+        "Train small decoder-only language models in JAX and sample from them.",
+        "",
+    ]
     lines += [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
     lines += [
         "",

@@ -7,28 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from jaxdec.cli.flags import Section, parse
+from jaxdec.cli.options import FromFile, Json
 from jaxdec.config import DataConfig
 
-ABOUT = """Read a corpus, or fetch it, and write its token shards to the cache folder. Training does the same when it starts; do it
-beforehand on machines that will be offline."""
+ABOUT = """Read a corpus, or fetch it, and write its token shards to the cache folder. Training does the same when it
+starts; do it beforehand on machines that will be offline."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    data: Annotated[DataConfig, *Section] = DataConfig(corpus="playlets")
-    from_file: Annotated[
-        Path | None,
-        tyro.conf.arg(metavar="FILE", help="a copy of the corpus that you already have", help_behavior_hint=""),
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    data: Annotated[DataConfig, *Section]
+    from_file: FromFile = None
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Prepares the shards, prints what they hold and returns it."""
-    arguments = parse("prepare", Arguments(), argv, about=ABOUT)
+    arguments = parse("prepare", Arguments(data=DataConfig(corpus="playlets")), argv, about=ABOUT)
     from jaxdec.data.shards import prepare
 
     dataset = prepare(arguments.data, from_file=arguments.from_file)

@@ -7,26 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from jaxdec.cli.flags import Section, known_flags, pairs, parse
+from jaxdec.cli.options import Json, Run
 from jaxdec.config import MeshConfig, RunConfig
 from jaxdec.errors import UserError
 from jaxdec.run_directory import require_run
 
-ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an uninterrupted
-run's. Only the layout of the devices may change."""
+ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an
+uninterrupted run's. Only the layout of the devices may change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     mesh: Annotated[MeshConfig, *Section]
-    run: Annotated[
-        Path | None,
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="RUN", help="the run directory", help_behavior_hint=""),
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    run: Run = None
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
@@ -36,7 +31,8 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     for flag, _ in typed:
         if flag in dict(known_flags(RunConfig)) and flag not in flags:
             raise UserError(
-                f"a resumed run keeps its settings, {flag} included: start another with jaxdec train --config RUN/config.yaml {flag} ..."
+                f"a resumed run keeps its settings, {flag} included: start another with "
+                f"jaxdec train --config RUN/config.yaml {flag} ..."
             )
     folder = next((word for flag, word in typed if flag is None), None)
     config = require_run(Path(folder)) if folder is not None else None
@@ -47,7 +43,6 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.train import fit
+    from jaxdec.stages.pretrain import resume
 
-    resumed = dataclasses.replace(config, mesh=arguments.mesh).check()
-    return show_summary(fit(resumed, arguments.run, resume=True), arguments.run)
+    return show_summary(resume(arguments.run, dataclasses.replace(config, mesh=arguments.mesh)), arguments.run)

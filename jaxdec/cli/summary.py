@@ -6,6 +6,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+SAMPLE_TOKENS = 400
+
+
+def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Prints a sample of the trained model and where it stands; returns the summary with the sample."""
+    from jaxdec.cli.typewriter import Typewriter
+    from jaxdec.generate import generate_text
+    from jaxdec.sampling import Sampling
+
+    print("\nsample")
+    typewriter = Typewriter([""])
+    (sample,) = generate_text(
+        run_dir,
+        [""],
+        max_tokens=SAMPLE_TOKENS,
+        sampling=Sampling(temperature=0.8),
+        seed=0,
+        on_text=typewriter.add,
+    )
+    typewriter.close()
+    print("\nresult (nats per token)")
+    show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
+    print(f"\nwritten to {run_dir}; more text: jaxdec generate {run_dir} --prompt TEXT")
+    return {**summary, "sample": sample}
+
 
 def show_values(values: Mapping[str, Any], indent: str = "  ") -> dict[str, Any]:
     """Prints one aligned line per value, nested mappings indented, and returns `values`."""

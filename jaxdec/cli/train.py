@@ -9,15 +9,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import Flattened, Section, known_flags, pairs, parse
+from jaxdec.cli.flags import Flattened, Positional, Section, known_flags, pairs, parse
+from jaxdec.cli.options import FromFile, Json
 from jaxdec.config import RunConfig
 from jaxdec.config_file import load_config
 from jaxdec.errors import UserError
 from jaxdec.recipes import load_recipe, recipe_names
 from jaxdec.run_directory import require_new
 
-ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when none is
-given). Example: jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
+ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when
+none is given). Example: jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,24 +26,25 @@ class Arguments:
     run: Annotated[RunConfig, Flattened, *Section]
     recipe: Annotated[
         str | None,
-        tyro.conf.Positional,
+        Positional,
         tyro.conf.arg(metavar="RECIPE", help="a recipe's name (jaxdec list shows them)", help_behavior_hint=""),
     ] = None
     config: Annotated[
         Path | None,
         tyro.conf.arg(
-            metavar="FILE", help="start from the settings in this config.yaml of a run, instead of a recipe", help_behavior_hint=""
+            metavar="FILE",
+            help="start from the settings in this config.yaml of a run, instead of a recipe",
+            help_behavior_hint="",
         ),
     ] = None
     out: Annotated[
         Path | None,
-        tyro.conf.arg(metavar="DIR", help="the run directory, which must not exist", help_behavior_hint="(default: runs/RECIPE)"),
+        tyro.conf.arg(
+            metavar="DIR", help="the run directory, which must not exist", help_behavior_hint="(default: runs/RECIPE)"
+        ),
     ] = None
-    from_file: Annotated[
-        Path | None,
-        tyro.conf.arg(metavar="FILE", help="a copy of the corpus that you already have", help_behavior_hint=""),
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="end with one JSON line on stdout", help_behavior_hint="")] = False
+    from_file: FromFile = None
+    json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
@@ -52,12 +54,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.data.shards import prepare
-    from jaxdec.train import fit
+    from jaxdec.stages.pretrain import pretrain
 
-    if arguments.from_file is not None:
-        prepare(arguments.run.data, from_file=arguments.from_file)
-    return show_summary(fit(arguments.run, run_dir), run_dir)
+    return show_summary(pretrain(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
 
 
 def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
