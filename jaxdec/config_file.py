@@ -116,6 +116,8 @@ def describe(hint: Any) -> str:
             parts += [str(choice) for choice in typing.get_args(member)]
         elif member is type(None):
             parts.append("None")
+        elif typing.get_origin(member) is tuple:
+            parts.append(describe(typing.get_args(member)[0]))
         else:
             parts.append(names.get(member, str(member)))
     return " or ".join(parts)

@@ -20,6 +20,7 @@ from jaxdec.config_file import describe, field_types, read_leaf, variants
 from jaxdec.errors import UserError, nearest
 
 Arguments = TypeVar("Arguments")
+Typed = tuple[str | None, str | None]  # (flag, value), as `pairs` explains
 
 # Config values are written out (`--model.bias False`, as `--optim.clip-norm None`); a command's switches are bare.
 Section = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
@@ -33,14 +34,15 @@ def parse(command: str, default: Arguments, argv: Sequence[str], *, about: str) 
     Raises UserError for anything that does not fit. `--help` prints and raises SystemExit(0).
     """
     flags = dict(known_flags(type(default)))
+    typed = list(pairs(argv, flags))
     if not {"-h", "--help"} & set(argv):
-        check(command, argv, flags, positionals(type(default)))
+        check(command, typed, flags, positionals(type(default)))
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
             return tyro.cli(
                 type(default),
-                args=list(argv),
+                args=[word for pair in typed for word in _joined(*pair)],
                 default=default,
                 prog=f"jaxdec {command}",
                 description=about,
@@ -73,10 +75,10 @@ def positionals(cls: type) -> list[str]:
     return [name for name, hint in field_types(cls).items() if _marked(hint, Positional)]
 
 
-def check(command: str, argv: Sequence[str], flags: dict[str, Any], positional: list[str]) -> None:
-    """Raises UserError for the first flag, value or argument in `argv` that the command does not know."""
+def check(command: str, typed: Sequence[Typed], flags: dict[str, Any], positional: list[str]) -> None:
+    """Raises UserError for the first flag, value or argument in `typed` that the command does not know."""
     free = list(positional)
-    for flag, value in pairs(argv, flags):
+    for flag, value in typed:
         if flag is None:
             if not free:
                 raise UserError(f"unexpected argument '{value}'; see jaxdec {command} --help")
@@ -91,7 +93,7 @@ def check(command: str, argv: Sequence[str], flags: dict[str, Any], positional: 
             read_leaf(flags[flag], None if value == "None" and _optional(flags[flag]) else value, flag)
 
 
-def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[tuple[str | None, str | None]]:
+def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[Typed]:
     """(flag, value) for each thing typed; (None, word) for a word without a flag, (flag, None) without a value."""
     words = list(argv)
     while words:
@@ -103,7 +105,7 @@ def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[tuple[str | No
         flag = flag.replace("_", "-")
         if equals:
             yield flag, value
-        elif is_switch(flag, flags) or not words or _is_flag(words[0]):
+        elif is_switch(flag, flags) or not words or words[0].startswith("--"):
             yield flag, None
         else:
             yield flag, words.pop(0)
@@ -122,6 +124,11 @@ def _nearest_flag(flag: str, flags: dict[str, Any]) -> str:
         return f" (did you mean '{by_tail[tail]}'?)"
     hint = nearest(flag, flags)
     return hint if "did you mean" in hint else "; --help lists them all"
+
+
+def _joined(flag: str | None, value: str | None) -> list[str]:
+    # "--prompt=-x": apart, a value that begins with a hyphen would be taken for a flag.
+    return [value or ""] if flag is None else [flag if value is None else f"{flag}={value}"]
 
 
 def _is_flag(word: str) -> bool:

@@ -13,8 +13,8 @@ from jaxdec.cli.options import Json, Run, Step
 from jaxdec.errors import UserError
 from jaxdec.run_directory import require_run
 
-ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the same seed
-gives the same text."""
+ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the
+same seed gives the same text."""
 
 Filter = tyro.conf.arg(help_behavior_hint="(default: off)")
 

@@ -18,7 +18,8 @@ from jaxdec.recipes import load_recipe, recipe_names
 from jaxdec.run_directory import require_new
 
 ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when
-none is given). Example: jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
+none is given). Example:
+jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
 
 
 @dataclasses.dataclass(frozen=True)
