@@ -2,7 +2,7 @@
 
 One `write` is one JSON line `{"step": 10, "loss": 3.1, ...}`, flushed, so that a killed run keeps what it measured; a
 value that is not finite is written as null. Names with a meaning here: `loss` (training, nats per token),
-`validation_loss` and `learning_rate`; every other name is passed on as it is.
+`learning_rate`, `tokens_per_second`, `validation_loss`, `sweep_loss` and `excess`; every other is passed on as it is.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class TensorBoard:
 
     def __init__(self, run_dir: Path) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError(_not_installed("tensorboard")) from None
         self._writer = SummaryWriter(logdir=str(run_dir / "tensorboard"))
@@ -112,7 +112,7 @@ class WandB:
 
     def __init__(self, run_dir: Path, config: RunConfig) -> None:
         try:
-            import wandb
+            import wandb  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError(_not_installed("wandb")) from None
         from jaxdec.config_file import config_to_dict

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from jaxdec.metrics import read_metrics
+
+CURVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("loss", "training", {"linewidth": 0.8, "alpha": 0.6}),
+    ("validation_loss", "validation", {"linewidth": 1.6, "marker": "o", "markersize": 3}),
+    ("sweep_loss", "validation, complete sweep", {"linestyle": "none", "marker": "D", "markersize": 5}),
+)
 
 
 def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
@@ -21,10 +28,7 @@ def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name, label, style in (
-        ("loss", "training", {"linewidth": 0.8, "alpha": 0.6}),
-        ("validation_loss", "validation", {"linewidth": 1.6, "marker": "o", "markersize": 3}),
-    ):
+    for name, label, style in CURVES:
         points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **style)

@@ -35,6 +35,7 @@ def test_every_curve_and_the_floor_are_in_the_picture(tmp_path: Path) -> None:
     pictures = {
         "all": draw(tmp_path / "all", LINES, 1.0),
         "no floor": draw(tmp_path / "no-floor", LINES, None),
+        "sweep": draw(tmp_path / "sweep", [*LINES, {"step": 30, "sweep_loss": 2.8}], 1.0),
         "no validation": draw(tmp_path / "no-validation", [line for line in LINES if "loss" in line], 1.0),
         "no training": draw(tmp_path / "no-training", [line for line in LINES if "loss" not in line], 1.0),
     }
