@@ -24,13 +24,11 @@ from jaxdec.checkpoint_files import (
     abstract_params,
     complete_steps,
     make_record,
-    one_line,
-    orbax,
-    os_reason,
     read,
     remove,
     unfinished,
 )
+from jaxdec.checkpoint_orbax import one_line, orbax, os_reason
 from jaxdec.errors import TrainingError, UserError
 from jaxdec.fingerprint import Leaf, fingerprints
 
@@ -62,9 +60,9 @@ class Checkpoints:
     def save(self, step: int, state: Any, meta: dict[str, Any]) -> None:
         """Starts to save `state`, a tree of jax arrays, and `meta`, made of what JSON can hold.
 
-        Returns when the arrays are copied: the caller may donate them at once. "step" and "versions" are added to `meta`.
-        Does nothing when this object has saved or restored that step already; any other checkpoint at or after `step`
-        is set aside. Raises UserError when the folder cannot be written, and so for the save before this one.
+        Returns when the arrays are copied: the caller may donate them at once. "step" and "versions" are added to
+        `meta`. Does nothing when this object has saved or restored that step already; any other checkpoint at or after
+        `step` is set aside. Raises UserError when the folder cannot be written, and so for the save before this one.
         """
         self.wait()
         if step in self._own and step in self.steps():
@@ -75,7 +73,7 @@ class Checkpoints:
             self._remove_unfinished()
             for later in [known for known in self.steps() if known >= step]:
                 moved = self._set_aside(later, "superseded")
-                self._warn(f"checkpoint {later} in {self.folder} is not older than step {step}, now to be saved: {moved}")
+                self._warn(f"checkpoint {later} in {self.folder} is not older than step {step}, saved now: {moved}")
             args = orbax().args
             items = args.Composite(state=args.StandardSave(state), meta=args.JsonSave(record))
             self._open_manager().save(step, args=items, force=True)
@@ -106,8 +104,8 @@ class Checkpoints:
     def restore(self, abstract_state: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
         """The state and the meta of the newest good checkpoint, or of `step`.
 
-        abstract_state: a tree of ShapeDtypeStructs. Their shardings decide where the arrays go, whatever they were saved
-            on; a struct without one goes to the first device.
+        abstract_state: a tree of ShapeDtypeStructs. Their shardings decide where the arrays go, whatever they were
+            saved on; a struct without one goes to the first device.
         An unfinished checkpoint is named through `warn` and removed; a damaged one is named and set aside.
         Raises UserError when there is no good one, or when the stored tree is another than `abstract_state`.
         """
@@ -190,7 +188,8 @@ def restore_params(
         warn(f"checkpoint {bad} in {folder} is damaged ({reason}); using checkpoint {found}")
     for bad in unfinished(folder):
         if step is None and bad > found:
-            warn(f"checkpoint {bad} in {folder} is partial (its save is under way or was interrupted); using checkpoint {found}")
+            why = "its save is under way or was interrupted"
+            warn(f"checkpoint {bad} in {folder} is partial ({why}); using checkpoint {found}")
     return state["params"], meta
 
 
@@ -222,10 +221,11 @@ def _newest_good(
             rest = [str(other) for other in known if other not in damaged]
             hint = f"try one of {', '.join(rest)}" if rest else "start the run anew in another folder"
             raise UserError(f"no usable checkpoint in {folder}: {bad}; {hint}")
+        path = folder / str(left[0])
         try:
-            return left[0], read(folder / str(left[0]), wanted), damaged
+            return left[0], read(path, wanted), damaged
         except Damaged as error:
-            if (folder / str(left[0])).is_dir():  # else the run that owns the folder has just replaced it by a newer one
+            if path.is_dir():  # else the run that owns the folder has just replaced it by a newer one
                 damaged[left[0]] = str(error)
 
 

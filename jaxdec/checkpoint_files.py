@@ -1,28 +1,26 @@
 """What lies in a checkpoint folder, and how one checkpoint is read with every check.
 
-    <folder>/<step>/                            complete
-    <folder>/<step>.orbax-checkpoint-tmp/       being written, or left by a killed process
-    <folder>/<step>.damaged/, .superseded/      set aside: not read again, the user's to delete
+- `<step>/`: complete;
+- `<step>.orbax-checkpoint-tmp/`: being written, or left by a killed process;
+- `<step>.damaged/`, `<step>.superseded/`: set aside, not read again, the user's to delete.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxdec.checkpoint_orbax import one_line, orbax, os_reason
 from jaxdec.errors import UserError
 from jaxdec.fingerprint import Leaf, fingerprints, named_leaves
 
@@ -37,13 +35,13 @@ def complete_steps(folder: Path) -> list[int]:
     """The steps of which `folder` holds a complete checkpoint, ascending; none when there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name) and path.is_dir())
+    named = [path for path in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)]
+    return sorted(int(path.name) for path in named if path.is_dir())
 
 
 def unfinished(folder: Path) -> dict[int, Path]:
     """What a save under way or an interrupted one has left in `folder`, by step."""
-    found = {path: re.fullmatch(rf"(\d+){re.escape(UNFINISHED)}.*", path.name) for path in folder.glob(f"*{UNFINISHED}*")}
-    return {int(match[1]): path for path, match in found.items() if match}
+    return {int(path.name.split(".")[0]): path for path in folder.glob(f"[0-9]*{UNFINISHED}")}
 
 
 def remove(path: Path) -> None:
@@ -109,46 +107,6 @@ def abstract_params(leaves: dict[str, Leaf]) -> dict[str, dict[str, jax.ShapeDty
             raise UserError(f"the checkpoint holds {dtype} parameters: enable jax_enable_x64 before they are read")
         params[rest] = jax.ShapeDtypeStruct(tuple(leaf["shape"]), dtype)
     return {"params": params}
-
-
-def os_reason(error: BaseException) -> str | None:
-    """What the operating system said, from anywhere in the chain of `error`: "No space left on device"; else None."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        if isinstance(link, OSError) and link.strerror:
-            return link.strerror
-        # tensorstore, which writes the arrays, reports as text: "...: File too large [os_error_code='27']"
-        if found := re.search(r"([^:\[\]]+) \[os_error_code", str(link)):
-            return found[1].strip()
-        link = link.__cause__ or link.__context__
-    return None
-
-
-def one_line(error: BaseException) -> str:
-    """The kind of `error` and the start of its text."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-
-
-@cache
-def orbax() -> Any:
-    """orbax, imported when first needed: it takes a third of a second that a start need not pay.
-
-    It logs a traceback for every failure that it raises, and of several writes that fail together it leaves all but the
-    first to find their event loop closed. The failure raised becomes one line for the user; the echoes are dropped.
-    """
-    import orbax.checkpoint
-
-    logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-    print_unraisable = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            print_unraisable(unraisable)
-
-    sys.unraisablehook = hook
-    return orbax.checkpoint
 
 
 @contextmanager

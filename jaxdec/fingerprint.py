@@ -1,10 +1,10 @@
 """Fingerprints of array trees: 64 bits a leaf that any changed, moved or missing value alters.
 
-A stored array is trusted only when its fingerprint still agrees (see `checkpoint`). The arithmetic is on unsigned 32-bit
-integers that wrap, so it is exact, and sums of integers do not depend on their order: the result is the same on one
-device and on many, whatever the sharding. Each word w at position p becomes h = mix(w ^ mix(p)), with MurmurHash3's
-finaliser (Appleby 2011, `fmix32`) as `mix`; the fingerprint is the pair (sum h, sum mix(h ^ salt)). `mix` is one to one, so a
-single changed word always changes the first sum; for larger damage both sums agree by accident once in 2^64.
+A stored array is trusted only when its fingerprint still agrees (see `checkpoint`). The arithmetic is on unsigned
+32-bit integers that wrap, so it is exact, and sums of integers do not depend on their order: the result is the same on
+one device and on many, whatever the sharding. Each word w at position p becomes h = mix(w ^ mix(p)), where `mix` is the
+finaliser of MurmurHash3 (Appleby 2011, `fmix32`); the fingerprint is the pair (sum h, sum mix(h ^ salt)). `mix` is one
+to one, so a single changed word always changes the first sum; larger damage escapes both by accident once in 2^64.
 """
 
 from __future__ import annotations
@@ -42,10 +42,8 @@ def fingerprints(tree: Any) -> dict[str, Leaf]:
     """
     named = named_leaves(tree)
     sums = jax.device_get({name: _sums(leaf) for name, leaf in named.items()})
-    return {
-        name: Leaf(dtype=str(leaf.dtype), shape=list(leaf.shape), sums="".join(f"{int(part):08x}" for part in sums[name]))
-        for name, leaf in named.items()
-    }
+    texts = {name: "".join(f"{int(part):08x}" for part in parts) for name, parts in sums.items()}
+    return {name: Leaf(dtype=str(leaf.dtype), shape=list(leaf.shape), sums=texts[name]) for name, leaf in named.items()}
 
 
 @jax.jit

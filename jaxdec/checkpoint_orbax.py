@@ -1,0 +1,68 @@
+"""orbax, imported late and kept quiet, and the reasons of its errors in one line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+
+@cache
+def orbax() -> Any:
+    """orbax.checkpoint, imported when first needed: it takes a third of a second that a start need not pay.
+
+    orbax logs a traceback for every error that it also raises; and when several reads or writes fail at once it raises
+    the first and leaves the rest to Python's and asyncio's last resorts, which print them. The error raised becomes one
+    line for the user, so these echoes are dropped, and nothing else is.
+    """
+    import orbax.checkpoint
+
+    logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+    logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and _is_echo(*record.exc_info[1:])))
+    report = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not _is_echo(unraisable.exc_value, unraisable.exc_traceback):
+            report(unraisable)
+
+    sys.unraisablehook = hook
+    return orbax.checkpoint
+
+
+def os_reason(error: BaseException) -> str | None:
+    """What the operating system said, from anywhere in the chain of `error`: "No space left on device"; else None."""
+    for link in _chain(error):
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+        # tensorstore, which writes the arrays, reports as text: "...: File too large [os_error_code='27']"
+        if found := re.search(r"([^:\[\]]+) \[os_error_code", str(link)):
+            return found[1].strip()
+    return None
+
+
+def one_line(error: BaseException) -> str:
+    """The kind of `error` and its text, cut in the middle: tensorstore names the array first and the cause last."""
+    text = str(error).split(" [tensorstore_spec=")[0]  # a page of its settings
+    text = f"{type(error).__name__}: {' '.join(text.split())}"
+    return text if len(text) <= 200 else f"{text[:100]} ... {text[-95:]}"
+
+
+def _is_echo(error: BaseException | None, trace: TracebackType | None) -> bool:
+    if error is None:
+        return False
+    frames = [frame for link in _chain(error) for frame in traceback.extract_tb(link.__traceback__ or trace)]
+    # Callbacks of tensorstore's threads for an event loop that orbax has closed have no frame of orbax's.
+    return str(error) == "Event loop is closed" or any("orbax" in frame.filename for frame in frames)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    return links
