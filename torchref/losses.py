@@ -1,4 +1,7 @@
-"""The masked token loss that pretraining and finetuning share."""
+"""Losses over model outputs, all with one meaning of "mean": sum(mask * loss) / sum(mask) over the whole batch.
+
+Functions return sums, so that microbatches can add theirs and divide once.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ from torch import Tensor
 
 
 def token_losses(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """-log p(target) in nats, [B,T]."""
+    """Cross entropy of each target in nats, [B,T], in the dtype of the logits."""
     return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(targets_BT)
 
 
-def token_loss(logits_BTV: Tensor, targets_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """sum(mask * loss) / sum(mask) in nats per token, a scalar; mask [B,T] is 1 where the target counts."""
-    losses_BT = token_losses(logits_BTV, targets_BT)
-    return (mask_BT * losses_BT).sum() / mask_BT.sum()
+def language_loss(logits_BTV: Tensor, targets_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """The sum over the targets that count (mask 1), a scalar."""
+    return (token_losses(logits_BTV, targets_BT) * mask_BT).sum()

@@ -48,6 +48,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def clip_gradients(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
+def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float | None) -> Tensor:
     """Scales all gradients by min(1, max_norm / (norm + 1e-6)), in place; returns the norm before that."""
     return nn.utils.clip_grad_norm_(parameters, math.inf if max_norm is None else max_norm)

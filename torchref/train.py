@@ -9,27 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from jaxdec.config import RunConfig
-from torchref.losses import token_losses
-from torchref.optim import clip_gradients, learning_rate, set_learning_rate
+from torchref.losses import language_loss
+from torchref.optim import clip_by_global_norm, learning_rate, set_learning_rate
 
-Batch = Mapping[str, np.ndarray]  # tokens [B,T], targets [B,T], mask [B,T]
+Batch = Mapping[str, np.ndarray]  # tokens and targets int [B,T], mask float [B,T]
 
 
 def accumulate_gradients(model: nn.Module, batch: Batch, microbatches: int) -> Tensor:
     """Adds the gradient of the batch's mean loss to `.grad` and returns that loss; B must be divisible.
 
-    Each part is divided by the count of the whole batch, so that targets weigh the same whichever part they fall in;
-    a mean of the parts' means would not.
+    Each part's sum is divided by the targets of the whole batch, so that a target weighs the same whichever part it
+    falls in; a mean of the parts' means would not.
     """
-    count = float(batch["mask"].sum())
-    total = torch.zeros(())
-    parts = zip(*(np.split(batch[name], microbatches) for name in ("tokens", "targets", "mask")), strict=True)
-    for tokens, targets, mask in parts:
-        losses_BT = token_losses(model(torch.from_numpy(tokens).long()), torch.from_numpy(targets).long())
-        loss = (torch.from_numpy(mask) * losses_BT).sum() / count
+    device = next(model.parameters()).device
+    tokens, targets, mask = (torch.from_numpy(batch[name]).to(device) for name in ("tokens", "targets", "mask"))
+    count = mask.sum()
+    losses = []
+    for part in zip(tokens.chunk(microbatches), targets.chunk(microbatches), mask.chunk(microbatches), strict=True):
+        loss = language_loss(model(part[0]), part[1].long(), part[2]) / count
         loss.backward()
-        total = total + loss.detach()
-    return total
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
 
 
 def train_step(
@@ -40,15 +40,19 @@ def train_step(
     step: int,
     *,
     microbatches: int = 1,
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """One update from one global batch; `step` counts the updates already made.
 
-    Returns the loss (nats per token), the gradient's norm before clipping and the learning rate, all of this step.
+    Returns this step's loss (nats per token) and the gradient's norm before clipping.
     """
     optimizer.zero_grad(set_to_none=True)
     loss = accumulate_gradients(model, batch, microbatches)
-    norm = clip_gradients(model.parameters(), config.optim.clip_norm)
-    rate = learning_rate(config.optim, config.decay_steps, step)
-    set_learning_rate(optimizer, rate)
+    return {"loss": loss, "gradient_norm": update(model, optimizer, config, step)}
+
+
+def update(model: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int) -> Tensor:
+    """Clips the gradients in `.grad` and applies them at this step's learning rate; returns their norm before that."""
+    norm = clip_by_global_norm(model.parameters(), config.optim.clip_norm)
+    set_learning_rate(optimizer, learning_rate(config.optim, config.decay_steps, step))
     optimizer.step()
-    return {"loss": loss.item(), "grad_norm": norm.item(), "learning_rate": rate}
+    return norm

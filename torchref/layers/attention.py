@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from jaxdec.config import ModelConfig
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
-from torchref.layers.masks import causal_mask
-from torchref.layers.precision import promote
+from torchref.layers.masks import causal
+from torchref.layers.promotion import at_least_float32
 
 
-def attend(query_BHTC: Tensor, key_BHSC: Tensor, value_BHSC: Tensor, mask_TS: Tensor, dropout: Dropout) -> Tensor:
-    """softmax(Q K^T / sqrt(C)) V as [B,H,T,C], written out, with dropout on the weights.
+def attend(q_BHTC: Tensor, k_BHSC: Tensor, v_BHSC: Tensor, visible_TS: Tensor, dropout: Dropout) -> Tensor:
+    """softmax(q k^T / sqrt(C)) v as [B,H,T,C], written out, with dropout on the weights.
 
     Scores and softmax are in at least float32; the weights return to the dtype of the values.
     """
-    scores_BHTS = promote(query_BHTC) @ promote(key_BHSC).transpose(-2, -1) * query_BHTC.shape[-1] ** -0.5
-    weights_BHTS = torch.softmax(scores_BHTS.masked_fill(~mask_TS, -torch.inf), dim=-1)
-    return dropout(weights_BHTS.to(value_BHSC.dtype)) @ value_BHSC
+    scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * q_BHTC.shape[-1] ** -0.5
+    weights_BHTS = dropout(torch.softmax(scores_BHTS.masked_fill(~visible_TS, -torch.inf), dim=-1))
+    return weights_BHTS.to(v_BHSC.dtype) @ v_BHSC
 
 
 class Attention(nn.Module):
@@ -41,12 +41,10 @@ class Attention(nn.Module):
         return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        query_BHTC = self.split_heads(self.query(x_BTD))
-        key_BHSC = self.split_heads(self.key(x_BTD))
-        value_BHSC = self.split_heads(self.value(x_BTD))
+        q_BHTC, k_BHSC, v_BHSC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
         if self.dropout.active:  # the fused kernel draws its own mask, so dropped weights need the written-out form
-            mask_TS = causal_mask(x_BTD.shape[1], x_BTD.device)
-            mixed_BHTC = attend(query_BHTC, key_BHSC, value_BHSC, mask_TS, self.dropout)
+            slots_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
+            y_BHTC = attend(q_BHTC, k_BHSC, v_BHSC, causal(slots_T[:, None], slots_T[None, :]), self.dropout)
         else:
-            mixed_BHTC = F.scaled_dot_product_attention(query_BHTC, key_BHSC, value_BHSC, is_causal=True)
-        return self.out(mixed_BHTC.transpose(1, 2).flatten(-2))
+            y_BHTC = F.scaled_dot_product_attention(q_BHTC, k_BHSC, v_BHSC, is_causal=True)
+        return self.out(y_BHTC.transpose(1, 2).flatten(-2))

@@ -1,11 +1,10 @@
-"""Which key positions a query position may read."""
+"""Which key a query may see, as predicates on positions that broadcast against each other."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
-def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
-    """[T, S] bool: position t reads positions 0 to t, itself included."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+def causal(query: Tensor, key: Tensor) -> Tensor:
+    """A query sees its own position and all before it."""
+    return key <= query

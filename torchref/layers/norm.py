@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchref.layers.precision import promote
+from torchref.layers.promotion import at_least_float32
 
 
 class LayerNorm(nn.Module):
@@ -22,6 +22,6 @@ class LayerNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = promote(x)
+        wide = at_least_float32(x)
         bias = None if self.bias is None else self.bias.to(wide.dtype)
         return F.layer_norm(wide, self.weight.shape, self.weight.to(wide.dtype), bias, self.epsilon).to(x.dtype)

@@ -13,7 +13,7 @@ from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
 from torchref.layers.norm import LayerNorm
-from torchref.layers.precision import promote
+from torchref.layers.promotion import at_least_float32
 
 
 class Decoder(nn.Module):
@@ -44,10 +44,10 @@ class Decoder(nn.Module):
         length = tokens_BT.shape[1]
         if length > self.context:
             raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
-        positions_T = torch.arange(length, device=tokens_BT.device)
-        x_BTD = self.dropout(self.token_embed(tokens_BT) + self.position_embed(positions_T))
+        positions_BT = torch.arange(length, device=tokens_BT.device)[None, :]
+        x_BTD = self.dropout(self.token_embed(tokens_BT) + self.position_embed(positions_BT))
         for block in self.blocks:
             x_BTD = block(x_BTD)
         x_BTD = self.final_norm(x_BTD)
         weight_VD = self.token_embed.weight if self.head is None else self.head.weight
-        return F.linear(promote(x_BTD), promote(weight_VD.to(x_BTD.dtype)))
+        return F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD.to(x_BTD.dtype)))

@@ -7,6 +7,6 @@ import torch
 from torch import Tensor
 
 
-def promote(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """`x` in at least float32: bfloat16 becomes float32, and float64 stays float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,112 @@
+"""What is compared: a model's config, a recipe of training, a regime of weights, and data that follow from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jaxdec.config import MLP, DataConfig, FloatType, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.parity.comparison import norm_of_all
+from jaxdec.parity.weights import Regime
+
+Batch = dict[str, np.ndarray]
+
+STEPS = 100
+MARKS = (1, 10, STEPS)  # steps after which updates are compared
+OPTIM = OptimConfig(
+    learning_rate=1e-3,
+    min_learning_rate=1e-4,
+    warmup_steps=10,
+    decay_steps=90,  # so that the last steps run at the minimum
+    beta2=0.99,
+    weight_decay=0.1,
+    clip_norm=1.0,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison. `config.data.window` and `config.batch_size` give the batch's shape."""
+
+    name: str
+    config: RunConfig
+    regime: Regime
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.regime}"
+
+    def batches(self, count: int) -> list[Batch]:
+        """Random tokens of which the targets are the next ones; the number of targets that count differs from row to
+        row, and from batch to batch."""
+        rng = np.random.default_rng(self.seed)
+        shape = (self.config.batch_size, self.config.window)
+        batches = []
+        for _ in range(count):
+            text = rng.integers(0, self.config.model.vocab_size, (shape[0], shape[1] + 1), dtype=np.int32)
+            share = np.linspace(0.25, 1, shape[0])[:, None]
+            mask = (rng.random(shape) < share).astype(np.float32)
+            batches.append({"tokens": text[:, :-1], "targets": text[:, 1:], "mask": mask})
+        return batches
+
+    def gradients(self, shapes: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
+        """Made-up gradients for an optimizer: elements from far below Adam's epsilon up to one, and whole norms on both
+        sides of the clip."""
+        rng = np.random.default_rng(self.seed)
+        sets = []
+        for norm in (3.0, 0.2, 1.5, 0.7, 40.0):
+            drawn = {name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape) for name, at in shapes.items()}
+            scale = norm / norm_of_all(drawn)
+            sets.append({name: (scale * value).astype(np.float32).astype(np.float64) for name, value in drawn.items()})
+        return sets
+
+    def with_dropout(self) -> Case:
+        return replace(self, config=replace(self.config, model=replace(self.config.model, dropout=0.2)))
+
+    def keep_masks(self) -> list[tuple[str, np.ndarray]]:
+        """One mask for each place that drops, in the order of execution, with the twin's name of the place."""
+        model, rng = self.config.model, np.random.default_rng(self.seed)
+        stream = (self.config.batch_size, self.config.window, model.width)
+        weights = (self.config.batch_size, model.heads, self.config.window, self.config.window)
+        places = [("dropout", stream)]
+        for layer in range(model.layers):
+            block = f"blocks.{layer}."
+            places += [(block + "attention.dropout", weights), (block + "attention_dropout", stream)]
+            places += [(block + "mlp_dropout", stream)]
+        return [(path, rng.random(shape) >= model.dropout) for path, shape in places]
+
+    def at(self, compute: FloatType) -> Case:
+        """The same case in another precision; bfloat16 computes from float32 parameters."""
+        precision = Precision(params="float32" if compute == "bfloat16" else compute, compute=compute)
+        return replace(self, config=replace(self.config, precision=precision))
+
+
+def make_case(name: str, model: ModelConfig, regime: Regime, *, batch_size: int = 4, window: int | None = None) -> Case:
+    """A case in float64, with the recipe that all share."""
+    tokens = batch_size * (window or model.context)
+    config = RunConfig(
+        model=model,
+        data=DataConfig(corpus="random", window=window),
+        optim=OPTIM,
+        train=TrainConfig(steps=STEPS, tokens_per_step=tokens),
+        precision=Precision("float64", "float64"),
+    )
+    return Case(name, config.check(), regime)
+
+
+GPT = ModelConfig(layers=2, heads=4, width=32, context=16, vocab_size=37)
+MODELS: dict[str, ModelConfig] = {
+    "gpt": GPT,
+    "one head, untied, no bias, erf": replace(
+        GPT, heads=1, tied_head=False, bias=False, mlp=MLP(expansion=4, activation="gelu")
+    ),
+    "three layers, untied, relu": replace(
+        GPT, layers=3, heads=2, tied_head=False, mlp=MLP(expansion=2, activation="relu")
+    ),
+}
+SHORT = make_case("window below the context", GPT, "generic", window=11)
+CASES = [make_case(name, model, regime) for name, model in MODELS.items() for regime in ("init", "generic")] + [SHORT]
+INIT, GENERIC = CASES[:2]

@@ -1,0 +1,178 @@
+"""What `jaxdec` computes for a case, as numpy arrays under jaxdec's names.
+
+`torch_side` has the same functions for `torchref`. Results are kept: the tests of seeded bugs compare many broken
+twins with one right JAX side.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxdec.layers.dropout
+from jaxdec import optim
+from jaxdec.config import MeshConfig
+from jaxdec.losses import language_loss
+from jaxdec.models.functional import Model
+from jaxdec.parity.taps import nnx_taps
+from jaxdec.parity.weights import as_float64, generic_weights
+from jaxdec.sharding import make_mesh
+from jaxdec.train import make_run_steps, train_step
+from parity_tests.cases import MARKS, STEPS, Batch, Case
+
+Arrays = dict[str, np.ndarray]
+
+
+@contextmanager
+def native(case: Case) -> Iterator[None]:
+    """float64 is switched on for float64 cases alone: with it, JAX computes schedules and bias corrections of a float32
+    run in float64, which no user's run does."""
+    with jax.enable_x64(case.config.precision.compute == "float64"):
+        yield
+
+
+def model_of(case: Case) -> Model:
+    return Model(case.config.model, case.config.precision)
+
+
+@functools.cache
+def weights(case: Case) -> Arrays:
+    """The case's initial weights in float64, the same in every precision."""
+    if case.regime == "generic":
+        return generic_weights(model_of(case).shapes(), case.seed)
+    return initial(case.at("float32"))
+
+
+@functools.cache
+def initial(case: Case) -> Arrays:
+    """What the model initialises itself with."""
+    with native(case):
+        return as_float64(jax.jit(model_of(case).init)(jax.random.key(case.seed)))
+
+
+def params_of(case: Case) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(value, case.config.precision.params) for name, value in weights(case).items()}
+
+
+@functools.cache
+def forward(case: Case) -> Arrays:
+    """Every submodule's output by path, and the logits."""
+    model = model_of(case)
+
+    def run(params: dict[str, jax.Array], tokens: jax.Array) -> dict[str, jax.Array]:
+        module = model.module(params)
+        with nnx_taps(module) as record:
+            output = module(tokens, jnp.dtype(model.precision.compute))
+        return {**record, "logits": output.logits_BTV}
+
+    with native(case):
+        return numpy(jax.jit(run)(params_of(case), case.batches(1)[0]["tokens"]))
+
+
+@functools.cache
+def loss_and_gradients(case: Case, parts: int = 1) -> tuple[float, Arrays]:
+    """From the train step itself, with an optimizer that keeps the gradients and changes nothing."""
+    with native(case):
+        return _loss_and_gradients(case, case.batches(1)[0], parts)
+
+
+def _loss_and_gradients(case: Case, batch: Batch, parts: int) -> tuple[float, Arrays]:
+    keep = optax.GradientTransformation(
+        lambda params: jax.tree.map(jnp.zeros_like, params),
+        lambda gradients, state, params=None: (jax.tree.map(jnp.zeros_like, gradients), gradients),
+    )
+    params = params_of(case)
+    state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": keep.init(params)}
+    step = jax.jit(functools.partial(train_step, model_of(case), keep, language_loss))
+    state, metrics = step(state, split(batch, parts), jax.random.key(0))
+    return float(metrics["loss"]), numpy(state["opt"])
+
+
+@functools.cache
+def learning_rates(case: Case) -> np.ndarray:
+    """The rate of every step of the run, and of some after it."""
+    rate = functools.partial(optim.learning_rate, case.config.optim, case.config.decay_steps)
+    with native(case):
+        return np.asarray(jax.vmap(rate)(jnp.arange(STEPS + 10)), np.float64)
+
+
+@functools.cache
+def optimizer_updates(case: Case) -> Arrays:
+    """What the optimizer adds to the parameters, given the case's made-up gradients one after the other."""
+    with native(case):
+        optimizer = optim.make_optimizer(case.config.optim, case.config.decay_steps)
+        params = params_of(case)
+        state, start = optimizer.init(params), params
+        update = jax.jit(optimizer.update)
+        for given in case.gradients(params):
+            grads = {name: jnp.asarray(value, params[name].dtype) for name, value in given.items()}
+            updates, state = update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+        return difference(params, start)
+
+
+@functools.cache
+def trajectory(case: Case) -> tuple[np.ndarray, dict[int, Arrays]]:
+    """The loss of every step of a training run, and the change of the parameters up to each mark."""
+    with native(case):
+        model = model_of(case)
+        optimizer = optim.make_optimizer(case.config.optim, case.config.decay_steps)
+        run_steps = make_run_steps(model, optimizer, language_loss, make_mesh(MeshConfig(data=1)))
+        start = params_of(case)
+        params = jax.tree.map(jnp.copy, start)  # the program is given its state for good
+        state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
+        batches = case.batches(STEPS)
+        losses, updates, done = [], {}, 0
+        for mark in MARKS:
+            slots = [split(batch, 1) for batch in batches[done:mark]] + [split(batches[0], 1)] * (STEPS - mark + done)
+            stacked = {name: np.stack([slot[name] for slot in slots]) for name in slots[0]}
+            state, metrics = run_steps(state, stacked, jnp.int32(mark - done), jax.random.key(0))
+            losses.append(np.asarray(metrics["loss"][: mark - done], np.float64))
+            updates[mark], done = difference(state["params"], start), mark
+        return np.concatenate(losses), updates
+
+
+@functools.cache
+def greedy_tokens(case: Case, count: int) -> np.ndarray:
+    """The most likely `count` tokens after each row's first half, [B,count], without a cache."""
+    context, start = case.config.model.context, case.config.window // 2
+    with native(case):
+        model, params = model_of(case), params_of(case)
+        apply = jax.jit(lambda tokens: model.apply(params, tokens).logits_BTV)
+        tokens = case.batches(1)[0]["tokens"][:, :start]
+        for _ in range(count):
+            seen = tokens[:, -context:]
+            padded = np.pad(seen, ((0, 0), (0, context - seen.shape[1])))  # one shape; no position sees what follows it
+            logits = np.asarray(apply(padded))[:, seen.shape[1] - 1]
+            tokens = np.concatenate([tokens, logits.argmax(-1, keepdims=True).astype(np.int32)], axis=1)
+        return tokens[:, start:]
+
+
+def split(batch: Batch, parts: int) -> Batch:
+    """[B, ...] -> [A, B/A, ...]."""
+    return {name: leaf.reshape(parts, -1, *leaf.shape[1:]) for name, leaf in batch.items()}
+
+
+def numpy(tree: dict[str, jax.Array]) -> Arrays:
+    return {name: np.asarray(value, np.float64) for name, value in tree.items()}
+
+
+def difference(params: dict[str, jax.Array], start: dict[str, jax.Array]) -> Arrays:
+    return {name: np.asarray(params[name], np.float64) - np.asarray(start[name], np.float64) for name in start}
+
+
+def dropped_loss_and_gradients(case: Case) -> tuple[float, Arrays]:
+    """With dropout on, its masks taken from the case in the order of their use."""
+    case = case.with_dropout()
+    masks = iter(case.keep_masks())
+    with native(case), mock.patch.object(jaxdec.layers.dropout, "keep_mask", lambda key, rate, shape: next(masks)[1]):
+        result = _loss_and_gradients(case, case.batches(1)[0], 1)
+    assert next(masks, None) is None, "fewer masks were used than there are places to drop"
+    return result
