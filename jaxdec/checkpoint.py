@@ -21,6 +21,7 @@ import jax
 from jaxdec.checkpoint_files import (
     UNFINISHED,
     Damaged,
+    Wanted,
     abstract_params,
     complete_steps,
     make_record,
@@ -101,17 +102,26 @@ class Checkpoints:
             if manager is not None:
                 manager.close()
 
-    def restore(self, abstract_state: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+    def restore(
+        self, abstract_state: Any, step: int | None = None, accept: Callable[[dict[str, Any]], None] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """The state and the meta of the newest good checkpoint, or of `step`.
 
         abstract_state: a tree of ShapeDtypeStructs. Their shardings decide where the arrays go, whatever they were
             saved on; a struct without one goes to the first device.
+        accept: called with the meta before any array is read; may raise UserError to refuse the checkpoint.
         An unfinished checkpoint is named through `warn` and removed; a damaged one is named and set aside.
         Raises UserError when there is no good one, or when the stored tree is another than `abstract_state`.
         """
+
+        def wanted(meta: dict[str, Any], _: dict[str, Leaf]) -> Any:
+            if accept is not None:
+                accept(meta)
+            return abstract_state
+
         self.wait()
         self._remove_unfinished()
-        found, loaded, damaged = _newest_good(self.folder, step, lambda _: abstract_state)
+        found, loaded, damaged = _newest_good(self.folder, step, wanted)
         for bad, reason in damaged.items():
             moved = self._set_aside(bad, "damaged")
             self._warn(f"checkpoint {bad} in {self.folder} is damaged ({reason}): {moved}; using checkpoint {found}")
@@ -205,7 +215,7 @@ def versions() -> dict[str, str]:
 
 
 def _newest_good(
-    folder: Path, step: int | None, wanted: Callable[[dict[str, Leaf]], Any]
+    folder: Path, step: int | None, wanted: Wanted
 ) -> tuple[int, tuple[Any, dict[str, Any]], dict[int, str]]:
     """The step read, its arrays and meta, and why each newer checkpoint was passed over."""
     damaged: dict[int, str] = {}

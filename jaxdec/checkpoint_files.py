@@ -26,6 +26,8 @@ from jaxdec.fingerprint import Leaf, fingerprints, named_leaves
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 
+Wanted = Callable[[dict[str, Any], dict[str, Leaf]], Any]
+
 
 class Damaged(Exception):
     """A checkpoint that must not be used; the text says why, in one line."""
@@ -60,17 +62,17 @@ def make_record(meta: dict[str, Any], leaves: dict[str, Leaf]) -> dict[str, Any]
     return {**meta, "integrity": {"leaves": leaves, "sha256": _digest({**meta, "leaves": leaves})}}
 
 
-def read(path: Path, wanted: Callable[[dict[str, Leaf]], Any]) -> tuple[Any, dict[str, Any]]:
+def read(path: Path, wanted: Wanted) -> tuple[Any, dict[str, Any]]:
     """The arrays and the meta of the checkpoint in `path`, verified.
 
-    wanted: gives, for what is stored, the tree of ShapeDtypeStructs to read; it may be a part of it.
+    wanted: given the meta and the stored leaves, returns the tree of ShapeDtypeStructs to read: all of them or a part.
     Raises Damaged; UserError where the stored arrays are sound but not those wanted.
     """
     ocp = orbax()
     with _damage(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         record = reader.restore(path, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
         meta, leaves = _open_record(record, step=int(path.name))
-        abstract = jax.tree.map(_placed, wanted(leaves))
+        abstract = jax.tree.map(_placed, wanted(meta, leaves))
         require_fit(path, abstract, leaves)
         placement = ocp.checkpoint_utils.construct_restore_args(abstract)
         arrays = ocp.args.PyTreeRestore(item=abstract, restore_args=placement, partial_restore=True)
@@ -95,15 +97,15 @@ def require_fit(path: Path, abstract: Any, leaves: dict[str, Leaf]) -> None:
             )
 
 
-def abstract_params(leaves: dict[str, Leaf]) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+def abstract_params(_: dict[str, Any], leaves: dict[str, Leaf]) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """{"params": the stored parameters as ShapeDtypeStructs}, from a checkpoint's own description."""
     params = {}
     for name, leaf in leaves.items():
-        top, _, rest = name.partition("/")
+        top, _slash, rest = name.partition("/")
         if top != "params":
             continue
         dtype = jnp.dtype(leaf["dtype"])
-        if dtype.itemsize == 8 and not jax.config.jax_enable_x64:
+        if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise UserError(f"the checkpoint holds {dtype} parameters: enable jax_enable_x64 before they are read")
         params[rest] = jax.ShapeDtypeStruct(tuple(leaf["shape"]), dtype)
     return {"params": params}

@@ -46,7 +46,7 @@ def os_reason(error: BaseException) -> str | None:
 
 def one_line(error: BaseException) -> str:
     """The kind of `error` and its text, cut in the middle: tensorstore names the array first and the cause last."""
-    text = str(error).split(" [tensorstore_spec=")[0]  # a page of its settings
+    text = re.sub(r" \[\w+='.*", "", str(error))  # it ends with a page of its settings
     text = f"{type(error).__name__}: {' '.join(text.split())}"
     return text if len(text) <= 200 else f"{text[:100]} ... {text[-95:]}"
 

@@ -192,6 +192,20 @@ def test_a_state_of_another_shape_is_not_taken_for_damage(tmp_path: Path, change
     checkpoints.close()
 
 
+def test_meta_that_is_refused_is_told_before_the_arrays_are_compared(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2, warn=pytest.fail)
+    checkpoints.save(1, make_state(), META)
+
+    def refuse(meta: dict[str, Any]) -> None:
+        raise UserError(f"model.width is not {meta['config']['model']['layers']}")
+
+    with pytest.raises(UserError, match=r"model\.width is not 2"):
+        checkpoints.restore(abstract(make_state(width=4)), accept=refuse)
+    assert checkpoints.restore(abstract(make_state()), accept=lambda meta: None)[1]["seed"] == 1337
+    assert checkpoints.steps() == [1]
+    checkpoints.close()
+
+
 def test_float64_without_x64_is_refused_by_name(tmp_path: Path) -> None:
     with jax.enable_x64(True):
         state = {"params": {"up.kernel": jnp.arange(3.0)}}
