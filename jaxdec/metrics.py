@@ -7,6 +7,7 @@ value that is not finite is written as null. Names with a meaning here: `loss` (
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxdec.config import RunConfig
+from jaxdec.config import LogConfig, RunConfig
 from jaxdec.console import Progress
 from jaxdec.errors import UserError
 
@@ -89,14 +90,21 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
             yield line
 
 
+def require_sinks(log: LogConfig) -> None:
+    """Raises UserError when a sink that the config asks for is not installed. Imports none of them."""
+    for name, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
+        if getattr(log, name) and importlib.util.find_spec(module) is None:
+            raise UserError(
+                f"log.{name} needs an extra: pip install 'jaxdec[{name}]', or leave log.{name} False"
+            )
+
+
 class TensorBoard:
     """Event files under `<run>/tensorboard`."""
 
     def __init__(self, run_dir: Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise UserError(_not_installed("tensorboard")) from None
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+
         self._writer = SummaryWriter(logdir=str(run_dir / "tensorboard"))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -111,10 +119,8 @@ class WandB:
     """A run of project `jaxdec` on the user's wandb server."""
 
     def __init__(self, run_dir: Path, config: RunConfig) -> None:
-        try:
-            import wandb  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise UserError(_not_installed("wandb")) from None
+        import wandb  # pyright: ignore[reportMissingImports]
+
         from jaxdec.config_file import config_to_dict
 
         self._run: Any = wandb.init(
@@ -129,15 +135,12 @@ class WandB:
 
 
 def _configured_sinks(run_dir: Path, config: RunConfig) -> Iterable[Sink]:
+    require_sinks(config.log)
     yield Progress(config.train.steps, config.train.tokens_per_step)
     if config.log.tensorboard:
         yield TensorBoard(run_dir)
     if config.log.wandb:
         yield WandB(run_dir, config)
-
-
-def _not_installed(name: str) -> str:
-    return f"log.{name} needs an extra that is not installed: pip install 'jaxdec[{name}]', or leave log.{name} False"
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:

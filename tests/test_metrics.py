@@ -8,6 +8,8 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,14 +65,28 @@ def test_resuming_drops_what_will_be_done_again(
     assert len(log.path.read_text().splitlines()) == len(kept)
 
 
-@pytest.mark.parametrize(("sink", "module"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
-def test_a_sink_that_is_not_installed_is_named(
-    sink: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
+@pytest.mark.parametrize("sink", ["tensorboard", "wandb"])
+def test_a_sink_that_is_not_installed_is_named(sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"log.{sink} needs an extra.*jaxdec\[{sink}\]"):
         MetricsLog(tmp_path / "run", dataclasses.replace(RUN, log=LogConfig(**{sink: True})))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sink", ["tensorboard", "wandb"])
+def test_a_sink_that_is_asked_for_gets_the_numbers(sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    board = SimpleNamespace(add_scalar=lambda *row: calls.append(row), close=lambda: calls.append("closed"))
+    run = SimpleNamespace(log=lambda row, step: calls.append((row, step)), finish=lambda: calls.append("closed"))
+    modules = {
+        "tensorboard": ("tensorboardX", SimpleNamespace(SummaryWriter=lambda logdir: board)),
+        "wandb": ("wandb", SimpleNamespace(init=lambda **_: run)),
+    }
+    monkeypatch.setitem(sys.modules, *modules[sink])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with MetricsLog(tmp_path / "run", dataclasses.replace(RUN, log=LogConfig(**{sink: True}))) as log:
+        log.write(10, {"loss": 2.0})
+    assert calls == [("loss", 2.0, 10) if sink == "tensorboard" else ({"loss": 2.0}, 10), "closed"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from jaxdec.cli.flags import Section, known_flags, pairs, parse
 from jaxdec.cli.options import Json, Run
 from jaxdec.config import MeshConfig, RunConfig
 from jaxdec.errors import UserError
+from jaxdec.metrics import require_sinks
 from jaxdec.run_directory import require_run
 
 ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an
@@ -39,6 +40,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("resume", Arguments(mesh=config.mesh if config else MeshConfig()), argv, about=ABOUT)
     if config is None or arguments.run is None:
         raise UserError("give the run directory: jaxdec resume RUN")
+    require_sinks(config.log)
     from jaxdec.cli.startup import start_jax
 
     start_jax()

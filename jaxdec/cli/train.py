@@ -14,6 +14,7 @@ from jaxdec.cli.options import FromFile, Json
 from jaxdec.config import RunConfig
 from jaxdec.config_file import load_config
 from jaxdec.errors import UserError
+from jaxdec.metrics import require_sinks
 from jaxdec.recipes import load_recipe, recipe_names
 from jaxdec.run_directory import require_new
 
@@ -76,5 +77,6 @@ def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
         raise UserError("give --out DIR: a run from --config has no recipe to be named after")
     run_dir = arguments.out or Path("runs") / str(recipe)
     require_new(run_dir)
+    require_sinks(arguments.run.log)
     arguments.run.check()
     return arguments, run_dir

@@ -45,6 +45,7 @@ def test_a_slip_gets_one_line(words: str, said: str, refused) -> None:
 
 def test_the_first_text_is_live_and_the_others_wait_their_turn(capsys: pytest.CaptureFixture[str]) -> None:
     typewriter = Typewriter(["To ", "Or "])
+    assert capsys.readouterr().out == ""
     typewriter.add(0, "be")
     typewriter.add(1, "not")
     assert capsys.readouterr().out == "To be"
