@@ -43,3 +43,26 @@ def extend(layer: LayerCache, keys_BTHC: jax.Array, values_BTHC: jax.Array, leng
         return jax.lax.dynamic_update_slice_in_dim(slots, new.astype(slots.dtype), length, axis=1)
 
     return LayerCache(write(layer.keys, keys_BTHC), write(layer.values, values_BTHC))
+
+
+def store(cache: Cache, read: Cache, rows_R: jax.Array, counts_R: jax.Array) -> Cache:
+    """Gives rows `rows_R` of `cache` new contents: the first `counts_R` slots of `read`, a cache without left pads.
+
+    `read` has R rows and T slots in use, no more than `cache` has; they end up in the slots below `cache.length`. A row
+    number that `cache` does not have is passed over.
+    """
+    slots_T = cache.length - read.length + jnp.arange(read.layers[0].keys.shape[1])
+
+    def write(slots: jax.Array, new: jax.Array) -> jax.Array:
+        aligned = jax.vmap(lambda row, count: jnp.roll(row, -count, axis=0))(new, counts_R)  # pads go to the left
+        return slots.at[rows_R[:, None], slots_T[None, :]].set(aligned, mode="drop")
+
+    layers = tuple(LayerCache(*map(write, old, new)) for old, new in zip(cache.layers, read.layers, strict=True))
+    padding_B = cache.padding_B.at[rows_R].set(cache.length - counts_R, mode="drop")
+    return Cache(layers, cache.length, padding_B)
+
+
+def slide(cache: Cache, count: jax.Array) -> Cache:
+    """Frees the last `count` slots by dropping as many at the left, which every row still in use has as pads."""
+    layers = jax.tree.map(lambda slots: jnp.roll(slots, -count, axis=1), cache.layers)
+    return Cache(layers, cache.length - count, jnp.maximum(cache.padding_B - count, 0))

@@ -1,0 +1,64 @@
+"""Tokens of one row, as they come, turned into text that is never taken back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxdec.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxdec.data.tokenizers import Tokenizer
+
+UNFINISHED = "\ufffd"  # what a tokenizer makes of the first bytes of a character whose last ones are still to come
+
+
+def start_token(tokenizer: Tokenizer) -> int:
+    """What an empty prompt is continued from: the newline if the tokenizer has one, else token 0."""
+    try:
+        return int(tokenizer.encode("\n")[0])
+    except UserError:
+        return 0
+
+
+class TextStream:
+    """Gives out a row's text piece by piece, and ends it before the first `stop` string.
+
+    What may be the beginning of `stop`, or of a character, is held back until it is decided.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: str | None):
+        self.tokenizer, self.stop = tokenizer, stop
+        self.ids: list[int] = []
+        self.text = ""  # all of it, with what is held back
+        self.given = 0  # characters given out
+        self.ended = False  # whether `stop` has come
+
+    def add(self, tokens: np.ndarray) -> str:
+        """Takes new tokens; returns the text that they settle."""
+        if self.ended or not len(tokens):
+            return ""
+        self.ids.extend(int(token) for token in tokens)
+        self.text = self.tokenizer.decode(np.array(self.ids, np.int32))
+        place = -1 if self.stop is None else self.text.find(self.stop)
+        if place >= 0:
+            self.text, self.ended = self.text[:place], True
+        return self._give(len(self.text) if self.ended else len(self.text) - self._undecided())
+
+    def finish(self) -> str:
+        """No more tokens come: returns what was held back."""
+        return self._give(len(self.text))
+
+    def _give(self, end: int) -> str:
+        piece = self.text[self.given : end]
+        self.given += len(piece)
+        return piece
+
+    def _undecided(self) -> int:
+        """Characters at the end that the next tokens may change or cut off."""
+        tail = len(self.text) - len(self.text.rstrip(UNFINISHED))
+        if self.stop is not None:
+            begun = (size for size in range(len(self.stop) - 1, 0, -1) if self.text.endswith(self.stop[:size]))
+            tail = max(tail, next(begun, 0))
+        return tail
