@@ -94,9 +94,7 @@ def require_sinks(log: LogConfig) -> None:
     """Raises UserError when a sink that the config asks for is not installed. Imports none of them."""
     for name, module in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
         if getattr(log, name) and importlib.util.find_spec(module) is None:
-            raise UserError(
-                f"log.{name} needs an extra: pip install 'jaxdec[{name}]', or leave log.{name} False"
-            )
+            raise UserError(f"log.{name} needs an extra: pip install 'jaxdec[{name}]', or leave log.{name} False")
 
 
 class TensorBoard:

@@ -5,15 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from pathlib import Path
 
-
-def cache_folder() -> Path:
-    """Where derived files go: $JAXDEC_CACHE_DIR, else the user's cache folder."""
-    import platformdirs
-
-    chosen = os.environ.get("JAXDEC_CACHE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("jaxdec", appauthor=False)
+from jaxdec.data.folders import cache_folder
 
 
 def start_jax() -> None:
