@@ -1,0 +1,128 @@
+"""Batches as pure functions: of (seed, step) in training, of (seed, index) in nanoGPT's protocol, of nothing in a sweep.
+
+A batch is a dict of arrays with static shapes: `tokens` int32 [B, T], `targets` int32 [B, T] (the next tokens) and
+`mask` float32 [B, T] (1 where the target counts). No loader has a state: a resumed run needs the step alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxdec.errors import UserError
+
+Batch = dict[str, np.ndarray]
+
+
+class Windows:
+    """Training batches. Each epoch cuts the tokens into windows that do not overlap, and visits every one once.
+
+    The order is a permutation drawn from (seed, epoch), and so is the place of the first cut, so that over the epochs
+    every target is met at every depth of context. Where a batch is not a divisor of the epoch, it runs on into the next.
+    """
+
+    def __init__(self, tokens: np.ndarray, window: int, batch_size: int) -> None:
+        require_window(tokens, window)
+        self.tokens, self.window, self.batch_size = tokens, window, batch_size
+        # A window of T targets reads T + 1 tokens. All epochs have as many windows, wherever the first cut falls.
+        self.per_epoch = max(1, (len(tokens) - window) // window)
+        self.shifts = min(window, len(tokens) - self.per_epoch * window)
+
+    def starts(self, seed: int, step: int) -> np.ndarray:
+        """int64 [B]: where the windows of a step begin."""
+        index = step * self.batch_size + np.arange(self.batch_size)
+        epoch, place = np.divmod(index, self.per_epoch)
+        starts = np.empty(self.batch_size, np.int64)
+        for current in np.unique(epoch).tolist():
+            shift, order = epoch_order(seed, current, self.per_epoch, self.shifts)
+            here = epoch == current
+            starts[here] = shift + self.window * order[place[here]]
+        return starts
+
+    def __call__(self, seed: int, step: int) -> Batch:
+        """The global batch of a step, on any process and in any order of calls."""
+        return _batch(self.tokens, self.starts(seed, step), self.window)
+
+
+@functools.lru_cache(maxsize=2)  # two: a batch may lie across the end of an epoch
+def epoch_order(seed: int, epoch: int, windows: int, shifts: int) -> tuple[int, np.ndarray]:
+    """The shift of the first window, in [0, shifts), and the order of the windows (a permutation, int64).
+
+    Made of raw 64-bit draws, whose stream numpy promises to keep; its `permutation` may change with a new version,
+    and a run resumed under that would see some windows twice.
+    """
+    draws = _draws((seed, epoch), windows + 1)
+    return int(draws[-1] % shifts), np.argsort(draws[:-1], kind="stable")
+
+
+def random_batch(tokens: np.ndarray, window: int, batch_size: int, seed: int, index: int) -> Batch:
+    """nanoGPT's protocol: windows at uniform random offsets, drawn with replacement from (seed, index)."""
+    require_window(tokens, window)
+    offsets = _draws((seed, index, 1), batch_size) % (len(tokens) - window)
+    return _batch(tokens, offsets.astype(np.int64), window)
+
+
+def sweep(tokens: np.ndarray, window: int, stride: int, batch_size: int) -> Iterator[Batch]:
+    """Every target of the tokens once, in order. The first token is no target: nothing comes before it.
+
+    The first window scores all its targets, a later one only those that no window before it has: the last `stride`,
+    which see between window - stride + 1 and window tokens. The last window ends with the tokens, and the last
+    batch is filled up with windows of mask 0.
+    """
+    starts, fresh = _sweep_windows(tokens, window, stride)
+
+    def batches() -> Iterator[Batch]:
+        for first in range(0, len(starts), batch_size):
+            chosen, new = starts[first : first + batch_size], fresh[first : first + batch_size]
+            padding = batch_size - len(chosen)
+            batch = _batch(tokens, np.pad(chosen, (0, padding)), window)
+            scored = np.arange(window) >= window - np.pad(new, (0, padding))[:, None]
+            yield {**batch, "mask": scored.astype(np.float32)}
+
+    return batches()
+
+
+def context_counts(length: int, window: int, stride: int) -> dict[int, int]:
+    """{tokens of context: targets that `sweep` scores with it} for `length` tokens: the weights of an exact floor."""
+    _, fresh = _sweep_windows(np.broadcast_to(np.uint16(0), (length,)), window, stride)
+    counts: Counter[int] = Counter()
+    for new, times in Counter(fresh.tolist()).items():
+        for context in range(window - new + 1, window + 1):
+            counts[context] += times
+    return dict(sorted(counts.items()))
+
+
+def require_window(tokens: np.ndarray, window: int) -> None:
+    """UserError where not one window fits."""
+    if len(tokens) < window + 1:
+        raise UserError(
+            f"the corpus is too short: a split of it has {len(tokens)} tokens, and a window of {window} needs {window + 1}. "
+            f"Give a longer text or a smaller --data.window"
+        )
+
+
+def _sweep_windows(tokens: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """The start of each window, and how many of its targets (its last ones) are new."""
+    require_window(tokens, window)
+    if not 1 <= stride <= window:
+        raise UserError(f"the stride of the sweep is {stride}: give 1 to the window of {window} tokens")
+    last = len(tokens) - 1 - window
+    starts = np.append(np.arange(0, last, stride), last)
+    return starts, np.append(window, np.diff(starts))
+
+
+def _batch(tokens: np.ndarray, starts: np.ndarray, window: int) -> Batch:
+    cut = np.asarray(tokens[starts[:, None] + np.arange(window + 1)], np.int32)
+    return {
+        "tokens": np.ascontiguousarray(cut[:, :-1]),
+        "targets": np.ascontiguousarray(cut[:, 1:]),
+        "mask": np.ones((len(starts), window), np.float32),
+    }
+
+
+def _draws(entropy: tuple[int, ...], count: int) -> np.ndarray:
+    """uint64 [count], uniform."""
+    return np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count)

@@ -1,0 +1,89 @@
+"""Reading the user's text, and writing files and folders so that they appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jaxdec.errors import UserError
+
+
+def sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The content of a file; UserError when it is missing, a folder, empty or not readable."""
+    if path.is_dir():
+        raise UserError(f"{what} {path} is a folder: give the path of one UTF-8 text file")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{what} {path} does not exist: check the path") from None
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read ({error.strerror}): check its permissions") from None
+    if not content:
+        raise UserError(f"{what} {path} is empty: give a file with text in it")
+    return content
+
+
+def decode(content: bytes, path: Path, what: str) -> str:
+    """UTF-8 with line ends as they stand; UserError names the first byte that is none."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{what} {path} is not UTF-8: byte {content[error.start]:#04x} at offset {error.start}. Convert it, for example "
+            f"with `iconv -f latin1 -t utf-8`"
+        ) from None
+
+
+@contextmanager
+def new_folder(folder: Path, what: str) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place when the block ends without an error.
+
+    Where another process has put `folder` there meanwhile, theirs stays. UserError where the disk is full or read-only.
+    """
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(folder)
+        temporary.mkdir()
+        yield temporary
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    except OSError as error:
+        raise UserError(
+            f"{what} {folder} cannot be written ({error.strerror}): free space there or choose another folder"
+        ) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_whole(path: Path, content: bytes, what: str) -> None:
+    """Writes a file through a temporary one beside it. UserError where the disk is full or read-only."""
+    temporary = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{what} {path} cannot be written ({error.strerror}): free space there or choose another folder"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name no other process uses. Not `tempfile`: it would leave the file readable to its owner alone."""
+    return path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
