@@ -1,0 +1,142 @@
+"""Training speed, ours against the PyTorch twin's: the same model, weights, batches and optimizer, in turn in one process.
+
+Torch runs as fast as it goes: scaled_dot_product_attention, fused AdamW, all cores, eager and compiled. A round times every side
+once, so that a machine that slows down slows all of them; medians over rounds, and ratios taken within rounds, are what
+counts. Each side's first losses are shown, because a fast wrong step would win any race.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdec.config import MLP, Activation, DataConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.losses import language_loss
+from jaxdec.models.functional import Model, Params
+from jaxdec.optim import make_optimizer
+from jaxdec.sharding import make_mesh
+from jaxdec.state import create_state
+from jaxdec.train import make_run_steps
+
+VOCAB_SIZE = 65  # tiny Shakespeare's
+SIZES = {
+    "small": ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=VOCAB_SIZE, bias=False),
+    "medium": ModelConfig(layers=6, heads=6, width=384, context=256, vocab_size=VOCAB_SIZE, bias=False),
+}
+SEQUENCES = {"small": 12, "medium": 8}
+STEPS_PER_ROUND = {"small": 20, "medium": 3}
+
+Run = Callable[[int], list[float]]  # (steps) -> their losses, when all are done
+
+
+def bench_train(size: str, *, rounds: int, activation: Activation) -> dict[str, Any]:
+    """Times every side for `rounds` rounds; returns medians in ms a step, tokens/s, and ratios to the better torch side."""
+    model = replace(SIZES[size], mlp=MLP(activation=activation))
+    config = RunConfig(
+        model=model,
+        data=DataConfig(corpus="random"),
+        optim=OptimConfig(),
+        train=TrainConfig(tokens_per_step=SEQUENCES[size] * model.context, steps_per_dispatch=STEPS_PER_ROUND[size]),
+    ).check()
+    sides = make_sides(config)
+    first_losses = {name: run(STEPS_PER_ROUND[size]) for name, run in sides.items()}  # compiles, too
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            started = time.perf_counter()
+            run(STEPS_PER_ROUND[size])
+            seconds[name].append((time.perf_counter() - started) / STEPS_PER_ROUND[size])
+    return summarise(config, seconds, {name: losses[-1] for name, losses in first_losses.items()})
+
+
+def summarise(config: RunConfig, seconds: dict[str, list[float]], losses: dict[str, float]) -> dict[str, Any]:
+    """Medians per side, and the median over rounds of (the better torch side's time / ours)."""
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    best = min((name for name in medians if name != "jaxdec"), key=medians.__getitem__)
+    ratios = [theirs / ours for theirs, ours in zip(seconds[best], seconds["jaxdec"], strict=True)]
+    result: dict[str, Any] = {"activation": config.model.mlp.activation, "rounds": len(ratios)}
+    for name, median in medians.items():
+        result |= {
+            f"{name}_ms_per_step": round(1e3 * median, 2),
+            f"{name}_tokens_per_second": round(config.train.tokens_per_step / median),
+            f"{name}_loss": round(losses[name], 6),
+        }
+    ratio = statistics.median(ratios)
+    return result | {
+        "better_torch": best,
+        "ratio": round(ratio, 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+    }
+
+
+def make_sides(config: RunConfig) -> dict[str, Run]:
+    """Every side, from equal weights and over the same batches."""
+    rng = np.random.default_rng(0)
+    shape = (config.train.steps_per_dispatch, config.batch_size, config.window + 1)
+    ids = rng.integers(0, VOCAB_SIZE, shape, dtype=np.int32)
+    batches = {
+        "tokens": ids[..., :-1],
+        "targets": np.ascontiguousarray(ids[..., 1:]),
+        "mask": np.ones(ids[..., 1:].shape, np.float32),
+    }
+    params = Model(config.model, config.precision).init(jax.random.key(0))
+    return {
+        "jaxdec": jax_side(config, batches),
+        "torch_eager": torch_side(config, params, batches, compiled=False),
+        "torch_compile": torch_side(config, params, batches, compiled=True),
+    }
+
+
+def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
+    """Our side: one dispatch of `train.steps_per_dispatch` steps a call."""
+    mesh = make_mesh(config.mesh)
+    model, optimizer = Model(config.model, config.precision), make_optimizer(config.optim, config.decay_steps)
+    run_steps = make_run_steps(model, optimizer, language_loss, mesh)
+    one_part = {name: leaf[:, None] for name, leaf in batches.items()}
+    with jax.set_mesh(mesh):
+        state = create_state(model, optimizer, mesh, seed=0)
+
+    def run(steps: int) -> list[float]:
+        nonlocal state
+        with jax.set_mesh(mesh):
+            state, metrics = run_steps(state, one_part, np.int32(steps), jax.random.key(1))
+            jax.block_until_ready(state)
+        return [float(loss) for loss in metrics["loss"][:steps]]
+
+    return run
+
+
+def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray], *, compiled: bool) -> Run:
+    """The twin's side: eager, or through torch.compile."""
+    import torch
+
+    from jaxdec.interop.torchref import to_torchref
+    from torchref.models.decoder import Decoder
+    from torchref.optim import make_optimizer as make_torch_optimizer
+    from torchref.train import train_step
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    model = Decoder(config.model, compute_dtype=torch.float32)
+    model.load_state_dict(to_torchref(params, model.state_dict()))
+    optimizer = make_torch_optimizer(model, config.optim, fused=True)
+    step_fn: Any = partial(train_step, torch.compile(model) if compiled else model, optimizer, config)
+    done = 0
+
+    def run(steps: int) -> list[float]:
+        nonlocal done
+        losses = []
+        for index in range(steps):
+            losses.append(step_fn({name: leaf[index] for name, leaf in batches.items()}, done)["loss"])
+            done += 1
+        return [float(loss) for loss in losses]
+
+    return run
