@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import Any
 
 SAMPLE_TOKENS = 400
+LABELS = {
+    "training_loss": "training loss, nanoGPT's protocol",
+    "validation_loss": "validation loss, nanoGPT's protocol",
+    "sweep_loss": "validation loss, complete sweep",
+    "sweep_standard_error": "its standard error",
+    "floor": "entropy floor",
+    "excess": "excess over the floor",
+}
 
 
 def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
@@ -34,13 +42,14 @@ def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
 
 def show_values(values: Mapping[str, Any], indent: str = "  ") -> dict[str, Any]:
     """Prints one aligned line per value, nested mappings indented, and returns `values`."""
-    width = max((len(str(name)) for name in values), default=0)
+    labels = {name: LABELS.get(name, str(name).replace("_", " ")) for name in values}
+    width = max(map(len, labels.values()), default=0)
     for name, value in values.items():
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
             show_values(value, indent + "  ")
         elif value is not None:
-            print(f"{indent}{str(name).replace('_', ' '):<{width}}  {_shown(value)}")
+            print(f"{indent}{labels[name]:<{width}}  {_shown(value)}")
     return dict(values)
 
 

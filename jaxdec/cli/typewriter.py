@@ -18,8 +18,7 @@ class Typewriter:
     def add(self, index: int, piece: str) -> None:
         """Takes the next `piece` of text number `index`."""
         self._texts[index] += piece
-        if index == 0:
-            self._catch_up()
+        self._catch_up()
 
     def close(self) -> None:
         """Ends the first text and shows the others."""

@@ -41,7 +41,7 @@ def test_a_corpus_that_cannot_be_used(
         (tmp_path / "corpus.txt").write_bytes(content)
     line = refused(*command, "--data.corpus", "./corpus.txt")
     assert said in line
-    assert "corpus.txt" in line
+    assert "corpus.txt" in line or said == "short"  # that depends on the window, and is said of it
     assert {path.name for path in tmp_path.iterdir()} <= {"corpus.txt"}
 
 

@@ -75,6 +75,7 @@ def test_the_run_is_named_after_its_recipe() -> None:
         ("--train.step 3", "unknown flag --train.step (did you mean '--train.steps'?)"),
         ("--trian.steps 3", "unknown flag --trian.steps (did you mean '--train.steps'?)"),
         ("--learning-rate 3", "unknown flag --learning-rate (did you mean '--optim.learning-rate'?)"),
+        ("--optim.steps 3", "unknown flag --optim.steps (did you mean '--train.steps'?)"),
         ("--model.use-moe True", "unknown flag --model.use-moe"),
         ("--outt x", "unknown flag --outt (did you mean '--out'?)"),
         ("-x", "unknown flag -x"),

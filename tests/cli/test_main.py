@@ -102,13 +102,23 @@ def run_apart(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("list",), ("train", "--help"), ("train", "char-gtp"), ("prepare", "--x")]
+    "words",
+    [
+        "--help",
+        "list",
+        "train --help",
+        "train char-gtp",
+        "train char-gpt --data.window 65",
+        "train char-gpt --out .",
+        "generate nowhere",
+        "prepare --x",
+    ],
 )
-def test_help_lists_and_mistakes_do_not_wait_for_jax(words: tuple[str, ...]) -> None:
+def test_help_lists_and_mistakes_do_not_wait_for_jax(words: str) -> None:
     code = f"""
 import sys
 from jaxdec.cli.main import main
-main({list(words)})
+main({words.split()})
 heavy = [name for name in ("jax", "flax", "torch", "matplotlib.pyplot", "orbax") if name in sys.modules]
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """
