@@ -131,11 +131,7 @@ class Checkpoints:
     def _open_manager(self) -> Any:
         if self._manager is None:
             ocp = orbax()
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=self.keep,
-                save_root_metadata=False,
-                lightweight_initialize=True,  # else an old checkpoint with unreadable metadata stops every new save
-            )
+            options = ocp.CheckpointManagerOptions(max_to_keep=self.keep, save_root_metadata=False)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 

@@ -6,8 +6,10 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Iterable
 from functools import cache
-from types import TracebackType
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 
@@ -21,14 +23,24 @@ def orbax() -> Any:
     """
     import orbax.checkpoint
 
-    logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-    logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and _is_echo(*record.exc_info[1:])))
+    inside = str(Path(orbax.checkpoint.__file__).parent)
     report = sys.unraisablehook
 
+    def is_orbax(frames: Iterable[FrameType]) -> bool:
+        return any(frame.f_code.co_filename.startswith(inside) for frame in frames)
+
+    def is_echo(error: BaseException | None, trace: TracebackType | None) -> bool:
+        links = _chain(error) if error else []
+        traces = [frame for link in links for frame, _ in traceback.walk_tb(link.__traceback__ or trace)]
+        # Callbacks of tensorstore's threads for an event loop that orbax has closed have no frame of orbax's.
+        return is_orbax(traces) or str(error) == "Event loop is closed"
+
     def hook(unraisable: Any) -> None:
-        if not _is_echo(unraisable.exc_value, unraisable.exc_traceback):
+        if not is_echo(unraisable.exc_value, unraisable.exc_traceback):
             report(unraisable)
 
+    logging.getLogger("absl").addFilter(lambda _: not is_orbax(frame for frame, _ in traceback.walk_stack(None)))
+    logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and is_echo(*record.exc_info[1:])))
     sys.unraisablehook = hook
     return orbax.checkpoint
 
@@ -49,14 +61,6 @@ def one_line(error: BaseException) -> str:
     text = re.sub(r" \[\w+='.*", "", str(error))  # it ends with a page of its settings
     text = f"{type(error).__name__}: {' '.join(text.split())}"
     return text if len(text) <= 200 else f"{text[:100]} ... {text[-95:]}"
-
-
-def _is_echo(error: BaseException | None, trace: TracebackType | None) -> bool:
-    if error is None:
-        return False
-    frames = [frame for link in _chain(error) for frame in traceback.extract_tb(link.__traceback__ or trace)]
-    # Callbacks of tensorstore's threads for an event loop that orbax has closed have no frame of orbax's.
-    return str(error) == "Event loop is closed" or any("orbax" in frame.filename for frame in frames)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

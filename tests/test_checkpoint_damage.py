@@ -183,6 +183,18 @@ def test_an_unfinished_one_is_named_and_cleared_and_its_step_saved_anew(folder: 
     assert len(lines) == 1
 
 
+def test_an_unfinished_first_one_is_named_when_the_run_saves(tmp_path: Path) -> None:
+    """A run killed in its first save starts anew without a restore."""
+    (tmp_path / "1.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / "9.orbax-checkpoint-tmp").mkdir()
+    lines: list[str] = []
+    checkpoints = Checkpoints(tmp_path, keep=2, warn=lines.append)
+    checkpoints.save(1, make_state(1), {"seed": 5})
+    checkpoints.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert sorted(line.split(" in ")[0] for line in lines) == ["checkpoint 1", "checkpoint 9"]
+
+
 def test_an_old_unreadable_one_does_not_stop_new_saves(folder: Path) -> None:
     for path in (folder / "1").rglob("*"):
         if path.is_file():
