@@ -27,7 +27,7 @@ def save_config(config: RunConfig, path: Path) -> None:
     import yaml
 
     sections = [
-        yaml.safe_dump({name: section}, sort_keys=False, default_flow_style=False, allow_unicode=True)
+        yaml.safe_dump({name: section}, sort_keys=False, default_flow_style=False)
         for name, section in config_to_dict(config).items()
     ]
     path = Path(path)
