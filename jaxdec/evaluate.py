@@ -9,6 +9,7 @@ just those contexts is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,18 +18,20 @@ import numpy as np
 
 from jaxdec.config import RunConfig
 from jaxdec.data.batches import context_counts, random_batch, sweep
-from jaxdec.data.shards import Dataset
+from jaxdec.data.shards import Dataset, prepare
 from jaxdec.errors import TrainingError
+from jaxdec.loading import load_run
 from jaxdec.losses import token_losses
 from jaxdec.models.functional import Model, Params
 
 Evaluator = Callable[[Params], Iterator[tuple[str, float]]]
+WindowLosses = Callable[[Params, Any], tuple[jax.Array, jax.Array]]
 
 # An honest model at the floor falls below it by one standard error in one run of six, by three in one of 740.
 LEAK_STANDARD_ERRORS = 3.0
 
 
-def make_window_losses(model: Model) -> Callable[[Params, Any], tuple[jax.Array, jax.Array]]:
+def make_window_losses(model: Model) -> WindowLosses:
     """Compiled (params, batch) -> the sum of the counted losses of each window in nats [B], and their number [B]."""
 
     @jax.jit
@@ -40,9 +43,7 @@ def make_window_losses(model: Model) -> Callable[[Params, Any], tuple[jax.Array,
     return window_losses
 
 
-def mean_loss(
-    window_losses: Callable[[Params, Any], tuple[jax.Array, jax.Array]], params: Params, batches: Iterator[Any]
-) -> tuple[float, float]:
+def mean_loss(window_losses: WindowLosses, params: Params, batches: Iterator[Any]) -> tuple[float, float]:
     """The mean loss per target, in nats, and its standard error over windows, weighted by their targets."""
     pairs = [window_losses(params, batch) for batch in batches]  # all enqueued before the first is read
     sums, counts = (np.concatenate(parts).astype(np.float64) for parts in zip(*jax.device_get(pairs), strict=True))
@@ -97,3 +98,11 @@ def check_leak(loss: float, floor: float, standard_error: float) -> None:
             f"{LEAK_STANDARD_ERRORS:g} standard errors of {standard_error:.4f}; the model sees what it should predict: "
             "check its mask and the shift of the targets"
         )
+
+
+def evaluate_run(run_dir: Path, step: int | None = None) -> dict[str, float]:
+    """Both protocols on the newest good checkpoint of a run, or on that of `step`."""
+    run = load_run(run_dir, step)
+    dataset = prepare(run.config.data, tokenizer=run.tokenizer)
+    evaluators = (random_windows(run.model, run.config, dataset), full_sweep(run.model, run.config, dataset))
+    return {"step": run.step} | dict(pair for evaluate in evaluators for pair in evaluate(run.params))

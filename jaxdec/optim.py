@@ -38,7 +38,7 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
     """Scales all gradients by min(1, max_norm / (norm + 1e-6)) (Pascanu et al. 2013)."""
 
     def update(grads: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
-        factor = jnp.minimum(1.0, max_norm / (optax.global_norm(grads) + CLIP_EPSILON))
+        factor = jnp.minimum(1.0, max_norm / (optax.tree.norm(grads) + CLIP_EPSILON))
         return jax.tree.map(lambda grad: grad * factor.astype(grad.dtype), grads), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

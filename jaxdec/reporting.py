@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from jaxdec.checkpoint import Checkpoints
 from jaxdec.config import RunConfig
 from jaxdec.errors import TrainingError
 from jaxdec.metrics import MetricsLog
@@ -25,8 +24,8 @@ from jaxdec.optim import learning_rate
 class LateMetrics:
     """Passes the metrics of each dispatch to the log, and stops the run at the first that is not finite."""
 
-    def __init__(self, config: RunConfig, log: MetricsLog, run_dir: Path, saved_steps: Callable[[], list[int]]) -> None:
-        self._config, self._log, self._run_dir, self._saved_steps = config, log, run_dir, saved_steps
+    def __init__(self, config: RunConfig, log: MetricsLog, checkpoints: Checkpoints) -> None:
+        self._config, self._log, self._checkpoints = config, log, checkpoints
         self._pending: tuple[int, int, Any] | None = None
         self._last_read: float | None = None  # None: the next dispatch includes time spent on other things
 
@@ -62,8 +61,9 @@ class LateMetrics:
         broken = [f"{name} is {value}" for name, value in row.items() if not math.isfinite(value)]
         if not broken:
             return
-        saved = [known for known in self._saved_steps() if known < step]
-        last = f"the last good checkpoint is {self._run_dir}/checkpoints/{saved[-1]}" if saved else "no checkpoint was saved"
+        self._checkpoints.wait()  # one may be on its way to the disk
+        saved = self._checkpoints.steps()
+        last = f"the last good checkpoint is {self._checkpoints.folder / str(saved[-1])}" if saved else "no checkpoint was saved"
         raise TrainingError(
             f"{' and '.join(broken)} at step {step}: {last}; lower optim.learning_rate, clip harder, or use float32"
         )

@@ -70,7 +70,7 @@ def train_step(
         (value, grads), _ = jax.lax.scan(accumulate, (value, zero), (dict(batch), jnp.arange(parts)))
     updates, opt = optimizer.update(grads, state["opt"], state["params"])
     params = optax.apply_updates(state["params"], updates)
-    metrics = {"loss": value, "gradient_norm": optax.global_norm(grads)}
+    metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads)}
     return {"step": state["step"] + 1, "params": params, "opt": opt}, metrics
 
 
@@ -130,7 +130,7 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
         with MetricsLog(run_dir, config) as log:
             step = int(state["step"])
             log.truncate_after(step)
-            late = LateMetrics(config, log, run_dir, checkpoints.steps)
+            late = LateMetrics(config, log, checkpoints)
             while step < config.train.steps:
                 until = next_stop(config, step)
                 batches = dispatch_batches(config, stage, mesh, parts, step, until - step)

@@ -1,0 +1,134 @@
+"""The decoder: names, shapes, initialisation, causality, dropout, and that every config field has an effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxdec.config import MLP, LayerNorm, Learned, Precision
+from tests import tiny
+
+BLOCK = (
+    "attention_norm.scale attention_norm.bias attention.query.kernel attention.query.bias attention.key.kernel "
+    "attention.key.bias attention.value.kernel attention.value.bias attention.out.kernel attention.out.bias "
+    "mlp_norm.scale mlp_norm.bias mlp.up.kernel mlp.up.bias mlp.down.kernel mlp.down.bias"
+).split()
+
+
+def test_parameters_are_a_flat_dict_of_module_paths():
+    shapes = tiny.model().shapes()
+    expected = {f"blocks.{block}.{name}" for block in range(2) for name in BLOCK}
+    expected |= {"token_embed.embedding", "position_embed.embedding", "final_norm.scale", "final_norm.bias"}
+    assert set(shapes) == expected
+    assert shapes["blocks.0.mlp.up.kernel"].shape == (16, 64)
+    assert set(tiny.model(tied_head=False).shapes()) - expected == {"head.kernel"}
+    assert not any(name.endswith("bias") for name in tiny.model(bias=False).shapes())
+
+
+def test_initialisation_is_gpt2s():
+    model = tiny.model(width=128, heads=4, vocab_size=400, context=300, layers=4, position=Learned(init_std=0.01))
+    params = model.init(jax.random.key(0))
+    stds = {
+        "token_embed.embedding": 0.02,
+        "position_embed.embedding": 0.01,
+        "blocks.1.attention.query.kernel": 0.02,
+        "blocks.1.attention.out.kernel": 0.02 / 8**0.5,
+        "blocks.3.mlp.down.kernel": 0.02 / 8**0.5,
+    }
+    for name, std in stds.items():
+        assert float(params[name].std()) == pytest.approx(std, rel=0.05), name
+        assert abs(float(params[name].mean())) < std / 20, name
+    assert all(bool(jnp.all(params[name] == 1)) for name in params if name.endswith("scale"))
+    assert all(bool(jnp.all(params[name] == 0)) for name in params if name.endswith("bias"))
+    assert not np.array_equal(params["blocks.0.attention.query.kernel"], params["blocks.0.attention.key.kernel"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 7), st.booleans(), st.booleans())
+def test_no_output_depends_on_a_later_input(position: int, bias: bool, tied: bool):
+    model = tiny.model(bias=bias, tied_head=tied)
+    params = tiny.generic_params(model)
+    module = model.module(params)
+    table = np.asarray(params["token_embed.embedding"])
+    x_BTD = jnp.asarray(np.random.default_rng(position).normal(size=(1, 8, 16)), jnp.float32)
+
+    def hidden(x_BTD: jax.Array) -> jax.Array:
+        for block in module.blocks:
+            x_BTD, _ = block(x_BTD, None, None, None)
+        return jnp.sum(module.final_norm(x_BTD)[0, position] * table[3])
+
+    gradient_TD = np.asarray(jax.grad(hidden)(x_BTD)[0])
+    assert np.all(gradient_TD[position + 1 :] == 0.0)
+    assert np.all(np.abs(gradient_TD[: position + 1]).sum(-1) > 0.0)
+
+
+def test_logits_of_a_prefix_do_not_change_when_the_text_goes_on():
+    model = tiny.model()
+    params, ids = tiny.generic_params(model), tiny.tokens(3, 8)
+    whole = model.apply(params, ids).logits_BTV
+    np.testing.assert_allclose(whole[:, :5], model.apply(params, ids[:, :5]).logits_BTV, rtol=1e-5, atol=1e-5)
+
+
+CHANGES = {
+    "layers": 3,
+    "heads": 4,
+    "width": 32,
+    "context": 9,
+    "vocab_size": 12,
+    "position": Learned(init_std=0.5),
+    "norm": LayerNorm(epsilon=0.1),
+    "mlp": MLP(expansion=2),
+    "bias": False,
+    "tied_head": False,
+    "dropout": 0.5,
+    "init_std": 0.5,
+}
+
+
+@pytest.mark.parametrize("field", [*CHANGES, "mlp.activation"])
+def test_every_field_changes_the_output_or_a_shape(field: str):
+    changed = {"mlp": MLP(activation="relu")} if field == "mlp.activation" else {field: CHANGES[field]}
+    ids = tiny.tokens(2, 8)
+    base, other = tiny.model(), tiny.model(**changed)
+    if base.shapes() != other.shapes():
+        return
+    key = jax.random.key(3)
+    a = base.apply(base.init(key), ids, key=key).logits_BTV
+    b = other.apply(other.init(key), ids, key=key).logits_BTV
+    assert not np.allclose(a, b, atol=1e-6)
+
+
+def test_every_field_of_the_config_is_covered_above():
+    assert set(CHANGES) == set(tiny.MODEL.__dataclass_fields__)
+
+
+def test_dropout_needs_a_key_and_follows_it():
+    model = tiny.model(dropout=0.5)
+    params, ids = tiny.generic_params(model), tiny.tokens(2, 8)
+    still = tiny.model(dropout=0.0).apply(params, ids).logits_BTV
+    np.testing.assert_array_equal(model.apply(params, ids).logits_BTV, still)
+    one, again, two = (model.apply(params, ids, key=jax.random.key(k)).logits_BTV for k in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, two)
+
+
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+def test_logits_are_at_least_float32(compute: str):
+    model = tiny.model(Precision(compute=compute))
+    params = tiny.generic_params(model)
+    logits = model.apply(params, tiny.tokens(2, 8)).logits_BTV
+    assert logits.dtype == jnp.float32
+    full = tiny.model().apply(params, tiny.tokens(2, 8)).logits_BTV
+    assert np.abs(logits - full).max() < (1e-6 if compute == "float32" else 0.2)
+    assert compute == "float32" or np.abs(logits - full).max() > 0
+
+
+def test_models_with_equal_configs_are_equal():
+    assert tiny.model() == tiny.model() and hash(tiny.model()) == hash(tiny.model())
+    assert tiny.model() != replace(tiny.model(), config=replace(tiny.MODEL, layers=3))
