@@ -65,7 +65,8 @@ def with_temperature(logits_BV: jax.Array, temperature: float) -> jax.Array:
 
 def keep_top_k(logits_BV: jax.Array, k: int) -> jax.Array:
     """Keeps exactly k logits a row, or all V when k is larger."""
-    _, ids_BK = jax.lax.top_k(logits_BV, min(k, logits_BV.shape[-1]))
+    unsigned_BV = jnp.where(logits_BV == 0, 0.0, logits_BV)  # top_k ranks 0 before -0
+    _, ids_BK = jax.lax.top_k(unsigned_BV, min(k, logits_BV.shape[-1]))
     rows_B = jnp.arange(logits_BV.shape[0])
     kept_BV = jnp.zeros(logits_BV.shape, bool).at[rows_B[:, None], ids_BK].set(True)
     return jnp.where(kept_BV, logits_BV, -jnp.inf)
