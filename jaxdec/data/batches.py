@@ -1,4 +1,4 @@
-"""Batches as pure functions: of (seed, step) in training, of (seed, index) in nanoGPT's protocol, of nothing in a sweep.
+"""Batches as pure functions: of (seed, step) in training, of (seed, index) in nanoGPT's protocol; and a sweep.
 
 A batch is a dict of arrays with static shapes: `tokens` int32 [B, T], `targets` int32 [B, T] (the next tokens) and
 `mask` float32 [B, T] (1 where the target counts). No loader has a state: a resumed run needs the step alone.
@@ -21,7 +21,7 @@ class Windows:
     """Training batches. Each epoch cuts the tokens into windows that do not overlap, and visits every one once.
 
     The order is a permutation drawn from (seed, epoch), and so is the place of the first cut, so that over the epochs
-    every target is met at every depth of context. Where a batch is not a divisor of the epoch, it runs on into the next.
+    every target is met at every depth of context. A batch that an epoch does not fill runs on into the next.
     """
 
     def __init__(self, tokens: np.ndarray, window: int, batch_size: int) -> None:
@@ -99,8 +99,8 @@ def require_window(tokens: np.ndarray, window: int) -> None:
     """UserError where not one window fits."""
     if len(tokens) < window + 1:
         raise UserError(
-            f"the corpus is too short: a split of it has {len(tokens)} tokens, and a window of {window} needs {window + 1}. "
-            f"Give a longer text or a smaller --data.window"
+            f"the corpus is too short: a split of it has {len(tokens)} tokens, a window of {window} needs "
+            f"{window + 1}. Give a longer text or a smaller --data.window"
         )
 
 

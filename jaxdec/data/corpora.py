@@ -116,10 +116,10 @@ def _file(path: Path) -> Corpus:
 def _real(corpus: RealCorpus, from_file: Path | None) -> Corpus:
     if from_file is not None:
         content = read_bytes(from_file, "the file given with --from-file")
-        if sha256(content) != corpus.sha256:
+        if (found := sha256(content)) != corpus.sha256:
             raise UserError(
-                f"--from-file {from_file} is not {corpus.name}: it has {len(content):,} bytes and sha256 {sha256(content)}, "
-                f"expected are {corpus.size:,} bytes and {corpus.sha256}. To train on it as it is, give its path as the corpus"
+                f"--from-file {from_file} is not {corpus.name}: it has {len(content):,} bytes, sha256 {found}, "
+                f"not {corpus.size:,} bytes, {corpus.sha256}. To train on it anyway, give its path as the corpus"
             )
         place = _place(corpus)
         if not place.exists():

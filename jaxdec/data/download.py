@@ -14,7 +14,7 @@ TIMEOUT = 20.0  # seconds without a byte, per mirror
 
 
 def fetch(name: str, mirrors: tuple[str, ...], size: int, checksum: str, place: Path) -> bytes:
-    """The content, written to `place` too. UserError names what went wrong at each mirror and the three ways to get it."""
+    """The content, written to `place` too. UserError says what failed at each mirror, and the three ways to get it."""
     failures = []
     for mirror in mirrors:
         try:
@@ -27,9 +27,9 @@ def fetch(name: str, mirrors: tuple[str, ...], size: int, checksum: str, place: 
             return content
         failures.append(f"{mirror}: another file (sha256 {sha256(content)[:12]}...)")
     raise UserError(
-        f"the corpus {name} is not on this machine and could not be downloaded ({'; '.join(failures)}). Three ways: run again "
-        f"with a connection; or put the file at {place} ($JAXDEC_DATA_DIR/{name}/{place.name}; {size:,} bytes, sha256 "
-        f"{checksum}); or give a copy with --from-file PATH"
+        f"the corpus {name} is not on this machine and could not be downloaded ({'; '.join(failures)}). "
+        f"Three ways: run again with a connection; or put the file at {place} ($JAXDEC_DATA_DIR/{name}/{place.name}; "
+        f"{size:,} bytes, sha256 {checksum}); or give a copy with --from-file PATH"
     )
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jaxdec.errors import UserError
@@ -38,8 +38,8 @@ def decode(content: bytes, path: Path, what: str) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{what} {path} is not UTF-8: byte {content[error.start]:#04x} at offset {error.start}. Convert it, for example "
-            f"with `iconv -f latin1 -t utf-8`"
+            f"{what} {path} is not UTF-8: byte {content[error.start]:#04x} at offset {error.start}. Convert it, for "
+            f"example with `iconv -f latin1 -t utf-8`"
         ) from None
 
 
@@ -81,7 +81,8 @@ def write_whole(path: Path, content: bytes, what: str) -> None:
             f"{what} {path} cannot be written ({error.strerror}): free space there or choose another folder"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

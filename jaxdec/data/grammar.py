@@ -16,7 +16,7 @@ In a template ` / ` is a line break and
     {s:person.name}      draws s from the list `person` and writes its field `name`
     {h:person-s-t.name}  draws h from the entries that neither s nor t holds
     {s.name}             writes a field of the value s has; {s.Name} writes it with a capital
-    {s~h}                exchanges two values, {t+} moves one on to the next entry of its list (the last one to the first)
+    {s~h}                exchanges two values; {t+} moves one on to the next entry of its list, the last to the first
 
 Weights and draws never depend on the value of a variable, and every operation treats the entries of a list alike, up to
 turning the list round. Hence each variable is uniform over its list at every place of a derivation, which is what
@@ -149,9 +149,15 @@ def _sections(source: str, name: str) -> tuple[dict[str, _List], dict[str, list[
                 raise UserError(f"{name}:{number}: write the fields {', '.join(lists[key].fields)}, separated by |")
             lists[key] = _List(lists[key].fields, (*lists[key].entries, entry))
         elif kind == "rule" and (parts := _ALTERNATIVE.match(line)):
+            if int(parts[1]) == 0:
+                raise UserError(f"{name}:{number}: the weight is 0: give a whole number from 1, or remove the alternative")
             rules[key].append((int(parts[1]), parts[2], number))
         else:
             raise UserError(f"{name}:{number}: {line!r} is neither a section, an entry nor 'weight template'")
+    for kind, sections in (("list", {k: v.entries for k, v in lists.items()}), ("rule", rules)):
+        for key, content in sections.items():
+            if not content:
+                raise UserError(f"{name}: the {kind} {key!r} has no {'entries' if kind == 'list' else 'alternatives'}")
     return lists, rules
 
 

@@ -1,4 +1,4 @@
-"""A corpus as token ids on disk, made once: `train.npy` and `validation.npy`, memory-mapped, and what they hold in JSON.
+"""A corpus as token ids on disk, made once: `train.npy` and `validation.npy`, memory-mapped, beside a JSON file.
 
 The folder's name ends in a hash of all that determines it, so a folder is never out of date. It is written beside its
 place and moved there whole; of two processes that do so at once, one wins and both use its folder.
@@ -71,10 +71,11 @@ def _write(folder: Path, corpus: Corpus, data: DataConfig, tokenizer: Tokenizer 
     cut = int(len(text) * (1 - data.validation_fraction))
     if not 0 < cut < len(text):
         raise UserError(
-            f"the corpus {corpus.name} is too short: {len(text)} characters cannot be split into training and validation "
-            f"(data.validation_fraction {data.validation_fraction}). Give a longer text"
+            f"the corpus {corpus.name} is too short: {len(text)} characters cannot be split into training and "
+            f"validation (data.validation_fraction {data.validation_fraction}). Give a longer text"
         )
-    tokenizer = tokenizer or KINDS[data.tokenizer].train(text[:cut])
+    if tokenizer is None:
+        tokenizer = KINDS[data.tokenizer].train(text[:cut])
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     shards = {}
     for split, start, end in (("train", 0, cut), ("validation", cut, len(text))):
@@ -107,12 +108,13 @@ def _encode(tokenizer: Tokenizer, corpus: Corpus, split: str, start: int, end: i
         offset = start + error.offset
         raise UserError(
             f"the {split} split of the corpus {corpus.name} has the character {corpus.text[offset]!r} "
-            f"({place_of(corpus.text, offset)}), which the text that its tokenizer was trained on never has: remove or replace "
-            f"it, or move the split with --data.validation-fraction"
+            f"({place_of(corpus.text, offset)}), which the text that its tokenizer was trained on never has: remove "
+            f"or replace it, or move the split with --data.validation-fraction"
         ) from None
 
 
 def _open(folder: Path, corpus: Corpus, data: DataConfig) -> Dataset:
+    """The dataset in a folder that is there, after the checks that a start can afford."""
     try:
         about = json.loads(read_bytes(folder / SIDECAR, "the shards' description"))
         tokenizer = tokenizer_from_dict(about["tokenizer"], str(folder / SIDECAR))

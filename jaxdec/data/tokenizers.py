@@ -1,4 +1,4 @@
-"""Text to token ids and back. A tokenizer is known by its `kind` and fixed by its map, whose hash goes wherever it goes.
+"""Text to token ids and back. A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it.
 
 A new kind is a class with the methods of `Tokenizer` and a line in `KINDS`.
 """
@@ -21,8 +21,8 @@ FILE = "tokenizer.json"
 class Tokenizer(Protocol):
     """Ids are int32 from 0 to vocab_size - 1. `hash` is the sha256 (hex) of the map: equal hashes, equal ids."""
 
-    @property
-    def kind(self) -> str: ...
+    kind: ClassVar[str]
+
     @property
     def vocab_size(self) -> int: ...
     @property
@@ -39,7 +39,7 @@ class UnseenCharacter(UserError):
     def __init__(self, text: str, offset: int) -> None:
         self.offset = offset
         super().__init__(
-            f"the character {text[offset]!r} ({place_of(text, offset)}) is not in the tokenizer's vocabulary, which is that of "
+            f"the character {text[offset]!r} ({place_of(text, offset)}) is not in the tokenizer's vocabulary, that of "
             f"its training text: remove or replace it, or train on a text that has it"
         )
 
@@ -93,7 +93,7 @@ class CharTokenizer:
     def decode(self, ids: Any) -> str:
         """The text of any sequence of ids. UserError for an id outside the vocabulary."""
         array = np.asarray(ids, dtype=np.int64).reshape(-1)
-        if array.size and not (0 <= array.min() and array.max() < self.vocab_size):
+        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
             wrong = array[(array < 0) | (array >= self.vocab_size)][0]
             raise UserError(
                 f"the token id {wrong} is outside the vocabulary of {self.vocab_size}: use this model's tokenizer"
@@ -116,7 +116,7 @@ class CharTokenizer:
         save_tokenizer(self, folder)
 
 
-KINDS = {CharTokenizer.kind: CharTokenizer}
+KINDS: dict[str, type[CharTokenizer]] = {CharTokenizer.kind: CharTokenizer}
 
 
 def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -> Tokenizer:
@@ -160,5 +160,5 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _code_points(text: str) -> np.ndarray:
-    """uint32 [len(text)]. `surrogatepass`: a lone surrogate from a broken terminal is an unseen character, not a crash."""
+    """uint32 [len(text)]. `surrogatepass`: a lone surrogate from a broken terminal is an unseen character."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

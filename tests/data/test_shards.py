@@ -1,0 +1,238 @@
+"""Shards: exact content, one writing however many processes, and a clear line for whatever is damaged or missing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxdec.config import DataConfig
+from jaxdec.data import shards
+from jaxdec.data.shards import Dataset, prepare
+from jaxdec.data.tokenizers import CharTokenizer
+from jaxdec.errors import UserError
+
+TEXT = "The quick brown fox jumps over the lazy dog.\n" * 40
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("JAXDEC_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> str:
+    path = tmp_path / "fox.txt"
+    path.write_text(TEXT, encoding="utf-8", newline="")
+    return str(path)
+
+
+def folder_of(dataset: Dataset) -> Path:
+    return Path(str(dataset.train.filename)).parent
+
+
+def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    written: list[Path] = []
+    original = shards._write
+    monkeypatch.setattr(shards, "_write", lambda folder, *rest: (written.append(folder), original(folder, *rest)))
+    return written
+
+
+def test_the_splits_are_the_text(corpus: str):
+    dataset = prepare(DataConfig(corpus, validation_fraction=0.25))
+    text = dataset.tokenizer.decode(dataset.train) + dataset.tokenizer.decode(dataset.validation)
+    assert text == TEXT
+    assert len(dataset.train) == int(len(TEXT) * 0.75)
+    assert dataset.train.dtype == dataset.validation.dtype == np.uint16
+    assert isinstance(dataset.train, np.memmap)
+    assert not dataset.train.flags.writeable
+    assert dataset.conditional_entropy is None
+    assert dataset.tokenizer.hash == CharTokenizer.train(TEXT[: len(dataset.train)]).hash
+
+
+def test_the_default_split_is_nanogpt_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    path = tmp_path / "long.txt"
+    path.write_text("ab" * (1_115_394 // 2))
+    dataset = prepare(DataConfig(str(path)))
+    assert (len(dataset.train), len(dataset.validation)) == (1_003_854, 111_540)  # as nanoGPT's prepare.py reports
+
+
+def test_a_second_start_reads_what_the_first_wrote(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    written = count_writes(monkeypatch)
+    first, second = prepare(DataConfig(corpus)), prepare(DataConfig(corpus))
+    assert len(written) == 1
+    assert (first.hash, folder_of(first)) == (second.hash, folder_of(second))
+    assert sorted(path.name for path in folder_of(first).iterdir()) == ["shards.json", "train.npy", "validation.npy"]
+    assert list(folder_of(first).parent.iterdir()) == [folder_of(first)]
+
+
+def test_a_run_s_own_tokenizer_finds_the_shards_of_its_training(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    written = count_writes(monkeypatch)
+    first = prepare(DataConfig(corpus))
+    again = prepare(DataConfig(corpus), tokenizer=first.tokenizer)
+    assert len(written) == 1
+    assert again.hash == first.hash
+
+
+def test_another_tokenizer_is_used_as_given(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    first = prepare(DataConfig(corpus))
+    wider = CharTokenizer.train(TEXT + "0123456789")
+    written = count_writes(monkeypatch)
+    second, third = (prepare(DataConfig(corpus), tokenizer=wider) for _ in range(2))
+    assert len(written) == 1
+    assert second.hash == third.hash != first.hash
+    assert second.tokenizer.hash == wider.hash
+    assert (second.train != first.train).any()
+    assert wider.decode(second.train) == first.tokenizer.decode(first.train)
+
+
+def test_whatever_determines_the_shards_is_in_their_hash(corpus: str, tmp_path: Path):
+    other = tmp_path / "other" / "fox.txt"
+    other.parent.mkdir()
+    other.write_text(TEXT.upper())
+    datasets = [
+        prepare(data)
+        for data in (DataConfig(corpus), DataConfig(corpus, validation_fraction=0.2), DataConfig(str(other)), DataConfig("markov"))
+    ]
+    assert len({dataset.hash for dataset in datasets}) == len({folder_of(dataset) for dataset in datasets}) == 4
+
+
+def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path):
+    letters = "".join(chr(point) for point in range(0x20000, 0x20000 + 2**16 + 1))
+    path = tmp_path / "many.txt"
+    path.write_text(letters * 2, encoding="utf-8")
+    dataset = prepare(DataConfig(str(path), validation_fraction=0.1))
+    assert dataset.train.dtype == np.uint32
+    assert dataset.tokenizer.decode(dataset.train) + dataset.tokenizer.decode(dataset.validation) == letters * 2
+
+
+def test_a_character_of_validation_that_training_never_had(tmp_path: Path, cache: Path):
+    path = tmp_path / "late.txt"
+    path.write_text("ab\n" * 30 + "aé", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        prepare(DataConfig(str(path)))
+    message = str(caught.value)
+    assert message.startswith(f"the validation split of the corpus {path} has the character 'é' (offset 91, line 31, column 2)")
+    assert "--data.validation-fraction" in message
+    assert not cache.exists()
+
+
+def test_a_character_that_the_run_s_tokenizer_lacks(corpus: str):
+    with pytest.raises(UserError, match=r"the train split of the corpus .* has the character 'T' \(offset 0, "):
+        prepare(DataConfig(corpus), tokenizer=CharTokenizer("abc"))
+
+
+@pytest.mark.parametrize("text", ["a", "ab"])
+def test_a_corpus_that_cannot_be_split(tmp_path: Path, text: str):
+    path = tmp_path / "short.txt"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"short\.txt is too short"):
+        prepare(DataConfig(str(path), validation_fraction=0.6))
+
+
+def damage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", ["train.npy", "validation.npy", "shards.json"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        damage(lambda content: content[:-1]),
+        damage(lambda content: content[: len(content) // 2]),
+        damage(lambda content: content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]),
+        damage(lambda content: b"\x00" * len(content)),
+        damage(lambda content: b""),
+        Path.unlink,
+    ],
+    ids=["a byte short", "half", "a bit flipped", "zeroed", "empty", "missing"],
+)
+def test_a_damaged_file_is_named_and_said_how_to_mend(corpus: str, name: str, harm: Callable[[Path], object]):
+    folder = folder_of(prepare(DataConfig(corpus)))
+    harm(folder / name)
+    if name == "shards.json" and (folder / name).exists() and _is_json(folder / name):
+        return  # the flipped bit or the missing last newline is one that JSON does not care for
+    with pytest.raises(UserError) as caught:
+        prepare(DataConfig(corpus))
+    message = str(caught.value)
+    assert str(folder / name) in message
+    assert f"Delete the folder {folder} and run `jaxdec prepare`" in message
+    assert "\n" not in message
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_shard_that_would_be_unpickled_is_refused(corpus: str):
+    folder = folder_of(prepare(DataConfig(corpus)))
+    about = json.loads((folder / "shards.json").read_text())
+    np.save(folder / "train.npy", np.array([{}], dtype=object), allow_pickle=True)
+    about["shards"]["train"] |= {
+        "bytes": (folder / "train.npy").stat().st_size,
+        "sha256": shards._file_hash(folder / "train.npy"),
+    }
+    (folder / "shards.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=r"train\.npy is damaged: it is no numpy array"):
+        prepare(DataConfig(corpus))
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(corpus: str, cache: Path):
+    cache.write_text("a file in its place")
+    with pytest.raises(UserError, match=r"the cache folder .* cannot be written"):
+        prepare(DataConfig(corpus))
+
+
+def test_a_full_disk_leaves_nothing_behind(corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    original, saved = np.save, []
+
+    def save(path: Path, *rest: object, **options: object) -> None:
+        if saved:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved.append(path)
+        original(path, *rest, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free space there"):
+        prepare(DataConfig(corpus))
+    assert len(saved) == 1
+    assert list((cache / "shards").iterdir()) == []
+
+
+def test_of_two_writers_the_first_wins_and_both_go_on(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    original, other = np.save, []
+
+    def save(*args: object, **options: object) -> None:
+        if not other:  # while the first prepare writes, a second one starts and ends
+            other.append(None)
+            other[0] = prepare(DataConfig(corpus))
+        original(*args, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    monkeypatch.setattr(np, "save", save)
+    dataset = prepare(DataConfig(corpus))
+    assert folder_of(dataset) == folder_of(other[0])
+    assert list(folder_of(dataset).parent.iterdir()) == [folder_of(dataset)]
+
+
+def test_processes_that_start_together_agree(corpus: str, cache: Path):
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        hashes = pool.map(_prepared_hash, [(corpus, str(cache))] * 3, chunksize=1)
+    assert len(set(hashes)) == 1
+    assert len(list((cache / "shards").iterdir())) == 1
+
+
+def _prepared_hash(arguments: tuple[str, str]) -> str:
+    corpus, cache = arguments
+    os.environ["JAXDEC_CACHE_DIR"] = cache
+    return prepare(DataConfig(corpus)).hash
