@@ -52,13 +52,22 @@ class Case:
             batches.append({"tokens": text[:, :-1], "targets": text[:, 1:], "mask": mask})
         return batches
 
+    def prompts(self) -> list[np.ndarray]:
+        """One prompt a row, of unequal lengths, the last one longer than the context."""
+        context, rng = self.config.model.context, np.random.default_rng(self.seed)
+        lengths = [1, context // 2, context, context + 3]
+        return [rng.integers(0, self.config.model.vocab_size, length, dtype=np.int32) for length in lengths]
+
     def gradients(self, shapes: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
         """Made-up gradients for an optimizer: elements from far below Adam's epsilon up to one, and whole norms on both
         sides of the clip."""
         rng = np.random.default_rng(self.seed)
         sets = []
         for norm in (3.0, 0.2, 1.5, 0.7, 40.0):
-            drawn = {name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape) for name, at in shapes.items()}
+            drawn = {
+                name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape)
+                for name, at in sorted(shapes.items())
+            }
             scale = norm / norm_of_all(drawn)
             sets.append({name: (scale * value).astype(np.float32).astype(np.float64) for name, value in drawn.items()})
         return sets

@@ -7,6 +7,7 @@ units that a bar of `jaxdec.parity.bars` limits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ class Side(Protocol):
     learning_rates: Callable[[Case], np.ndarray]
     optimizer_updates: Callable[[Case], Arrays]
     trajectory: Callable[[Case], tuple[np.ndarray, dict[int, Arrays]]]
-    greedy_tokens: Callable[..., np.ndarray]
+    generated: Callable[..., list[np.ndarray]]
     dropped_loss_and_gradients: Callable[[Case], tuple[float, Arrays]]
 
 
@@ -75,7 +76,10 @@ def activations(case: Case, candidate: Side, reference: Side) -> list[Comparison
 
 def gradients(case: Case, candidate: Side, reference: Side, parts: int = 1) -> list[Comparison]:
     """The loss of one batch and its gradient by every parameter."""
-    (loss, ours), (true_loss, theirs) = candidate.loss_and_gradients(case, parts), reference.loss_and_gradients(case, parts)
+    (loss, ours), (true_loss, theirs) = (
+        candidate.loss_and_gradients(case, parts),
+        reference.loss_and_gradients(case, parts),
+    )
     return compare_gradients("gradients", (loss, ours), (true_loss, theirs))
 
 
@@ -123,27 +127,43 @@ def trajectory(case: Case, candidate: Side, reference: Side) -> list[Comparison]
 
 def accumulation(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
     """A batch in k parts of unequal numbers of targets: both sides agree with each other, and with the whole batch."""
-    rows = case.config.batch_size
-    whole = candidate.loss_and_gradients(case, 1)
-    found = []
-    for parts in (2, rows):
-        found += compare_gradients("accumulation", candidate.loss_and_gradients(case, parts), whole)
-        found += compare_gradients("accumulation", whole, reference.loss_and_gradients(case, parts))
-    return [Comparison("accumulation", c.name, c.measured, c.limit) for c in found]
+    parts = case.config.batch_size
+    ours, theirs = candidate.loss_and_gradients(case, parts), reference.loss_and_gradients(case, parts)
+    found = compare_gradients("accumulation", ours, candidate.loss_and_gradients(case, 1))
+    found += compare_gradients("accumulation", ours, theirs)
+    return [replace(comparison, stage="accumulation") for comparison in found]
 
 
 def dropout(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
     """Loss and gradients with the same masks put into both sides."""
     ours, theirs = candidate.dropped_loss_and_gradients(case), reference.dropped_loss_and_gradients(case)
-    return [Comparison("dropout", c.name, c.measured, c.limit) for c in compare_gradients("dropout", ours, theirs)]
+    return [replace(comparison, stage="dropout") for comparison in compare_gradients("dropout", ours, theirs)]
 
 
 def greedy(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
-    """The most likely continuation: the same tokens, from within the context to past its end."""
-    count = case.config.model.context
-    ours, theirs = candidate.greedy_tokens(case, count), reference.greedy_tokens(case, count)
-    rows = zip(ours, theirs, strict=True)
-    return [Comparison("greedy", f"row {row}", float((a != b).sum()), 0.0) for row, (a, b) in enumerate(rows)]
+    """The most likely continuations: the same tokens, from one token to past the end of the context, cached and not."""
+    return compare_tokens("greedy", case, candidate, reference, (("temperature", 0.0),))
+
+
+def sampling(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
+    """Drawn with the same noise, through one filter and through all of them: the same tokens."""
+    found = []
+    for settings in (
+        (("temperature", 2.0), ("top_p", 0.8)),
+        (("temperature", 2.5), ("top_k", 12), ("top_p", 0.9), ("min_p", 0.05)),
+    ):
+        found += compare_tokens("sampling", case, candidate, reference, settings)
+    return found
+
+
+def compare_tokens(
+    stage: str, case: Case, candidate: Side, reference: Side, settings: tuple[tuple[str, float], ...]
+) -> list[Comparison]:
+    """How many of the new tokens differ, prompt by prompt; enough are drawn to overflow the context from any start."""
+    count = case.config.model.context + 4
+    rows = zip(candidate.generated(case, count, settings), reference.generated(case, count, settings), strict=True)
+    label = " ".join(f"{name} {value:g}" for name, value in settings)
+    return [Comparison(stage, f"prompt {row}, {label}", float((a != b).sum()), 0.0) for row, (a, b) in enumerate(rows)]
 
 
 SEMANTIC_STAGES: dict[str, Check] = {
@@ -155,6 +175,7 @@ SEMANTIC_STAGES: dict[str, Check] = {
     "accumulation": accumulation,
     "dropout": dropout,
     "greedy": greedy,
+    "sampling": sampling,
     "trajectory": trajectory,
 }
 
@@ -175,31 +196,36 @@ def rounding(case: Case, candidate: Side, other: Side, oracle: Side, bar: bars.B
     taps, ours, theirs = ({name: side[name] for name in names} for side in (true, ours, theirs))
     found = rounding_ratio("taps", ours, theirs, taps, {name: norm(taps[name]) for name in names}, roundoff, bar)
     grads, ours, theirs = (
-        without_null(side.loss_and_gradients(at, 1)[1]) for side, at in ((oracle, exact), (candidate, case), (other, case))
+        without_null(side.loss_and_gradients(at, 1)[1])
+        for side, at in ((oracle, exact), (candidate, case), (other, case))
     )
     found += rounding_ratio("gradients", ours, theirs, grads, gradient_scales(grads), roundoff, bar)
     require(found)
 
 
-def drift(case: Case, candidate: Side, oracle: Side, loss_bar: bars.Bar, update_bar: bars.Bar) -> None:
-    """A training run in low precision against the float64 one: the loss of every step, and the whole update from step 10
-    on."""
+def drift(case: Case, candidate: Side, other: Side, oracle: Side, loss_bar: bars.Bar, update_bar: bars.Bar) -> None:
+    """A training run in low precision against the float64 one: the loss of every step, and the whole update from step
+    10 on. Generic weights are large beside their updates, so that the rounding of the sum alone is over the bar: there
+    the update's error is measured in the other side's."""
     (losses, updates), (true_losses, true_updates) = candidate.trajectory(case), oracle.trajectory(case.at("float64"))
     steps = {f"loss of step {step}": loss for step, loss in enumerate(true_losses)}
     found = relative("trajectory", dict(zip(steps, losses, strict=True)), steps, loss_bar)
     for mark in (mark for mark in true_updates if mark >= 10):
-        ours, theirs = without_null(updates[mark]), without_null(true_updates[mark])
-        found.append(relative_to_all(f"update {mark}", ours, theirs, update_bar))
+        ours, true = without_null(updates[mark]), without_null(true_updates[mark])
+        stage = f"update {mark}"
+        if case.regime == "init":
+            found.append(relative_to_all(stage, ours, true, update_bar))
+        else:
+            theirs = without_null(other.trajectory(case)[1][mark])
+            found.append(relative_to_all(stage, ours, true, bars.FLOAT32_RATIO, in_errors_of=theirs))
     require(found)
 
 
 def shared_taps(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
-    """The taps that both sides have, in the reference's order; one side may fuse projections or drop without a module."""
+    """The taps of both sides, in the reference's order: a side may fuse projections, or drop out without a module."""
     names = [name for name in theirs if name in ours]
     return {name: ours[name] for name in names}, {name: theirs[name] for name in names}
 
 
 def without_null(tensors: Arrays) -> Arrays:
     return {name: value for name, value in tensors.items() if not is_null(name)}
-
-

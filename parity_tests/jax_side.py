@@ -7,8 +7,9 @@ twins with one right JAX side.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import jax
@@ -18,11 +19,13 @@ import optax
 
 import jaxdec.layers.dropout
 from jaxdec import optim
-from jaxdec.config import MeshConfig
+from jaxdec.config import MeshConfig, OptimConfig
+from jaxdec.generate import generate
 from jaxdec.losses import language_loss
 from jaxdec.models.functional import Model
 from jaxdec.parity.taps import nnx_taps
 from jaxdec.parity.weights import as_float64, generic_weights
+from jaxdec.sampling import Sampling
 from jaxdec.sharding import make_mesh
 from jaxdec.train import make_run_steps, train_step
 from parity_tests.cases import MARKS, STEPS, Batch, Case
@@ -64,34 +67,43 @@ def params_of(case: Case) -> dict[str, jax.Array]:
 @functools.cache
 def forward(case: Case) -> Arrays:
     """Every submodule's output by path, and the logits."""
-    model = model_of(case)
+    with native(case):
+        return numpy(forward_program(model_of(case))(params_of(case), case.batches(1)[0]["tokens"]))
 
+
+@functools.cache  # both regimes of a model share its compiled programs
+def forward_program(model: Model) -> Callable[..., dict[str, jax.Array]]:
     def run(params: dict[str, jax.Array], tokens: jax.Array) -> dict[str, jax.Array]:
         module = model.module(params)
         with nnx_taps(module) as record:
             output = module(tokens, jnp.dtype(model.precision.compute))
         return {**record, "logits": output.logits_BTV}
 
-    with native(case):
-        return numpy(jax.jit(run)(params_of(case), case.batches(1)[0]["tokens"]))
+    return jax.jit(run)
 
 
 @functools.cache
 def loss_and_gradients(case: Case, parts: int = 1) -> tuple[float, Arrays]:
     """From the train step itself, with an optimizer that keeps the gradients and changes nothing."""
     with native(case):
-        return _loss_and_gradients(case, case.batches(1)[0], parts)
+        return run_gradients(gradient_program(model_of(case)), case, parts)
 
 
-def _loss_and_gradients(case: Case, batch: Batch, parts: int) -> tuple[float, Arrays]:
-    keep = optax.GradientTransformation(
-        lambda params: jax.tree.map(jnp.zeros_like, params),
-        lambda gradients, state, params=None: (jax.tree.map(jnp.zeros_like, gradients), gradients),
-    )
+@functools.cache
+def gradient_program(model: Model) -> Callable[..., Any]:
+    return jax.jit(functools.partial(train_step, model, KEEP_GRADIENTS, language_loss))
+
+
+KEEP_GRADIENTS = optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params),
+    lambda gradients, state, params=None: (jax.tree.map(jnp.zeros_like, gradients), gradients),
+)
+
+
+def run_gradients(program: Callable[..., Any], case: Case, parts: int) -> tuple[float, Arrays]:
     params = params_of(case)
-    state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": keep.init(params)}
-    step = jax.jit(functools.partial(train_step, model_of(case), keep, language_loss))
-    state, metrics = step(state, split(batch, parts), jax.random.key(0))
+    state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": KEEP_GRADIENTS.init(params)}
+    state, metrics = program(state, split(case.batches(1)[0], parts), jax.random.key(0))
     return float(metrics["loss"]), numpy(state["opt"])
 
 
@@ -122,9 +134,7 @@ def optimizer_updates(case: Case) -> Arrays:
 def trajectory(case: Case) -> tuple[np.ndarray, dict[int, Arrays]]:
     """The loss of every step of a training run, and the change of the parameters up to each mark."""
     with native(case):
-        model = model_of(case)
-        optimizer = optim.make_optimizer(case.config.optim, case.config.decay_steps)
-        run_steps = make_run_steps(model, optimizer, language_loss, make_mesh(MeshConfig(data=1)))
+        optimizer, run_steps = training_program(model_of(case), case.config.optim, case.config.decay_steps)
         start = params_of(case)
         params = jax.tree.map(jnp.copy, start)  # the program is given its state for good
         state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
@@ -140,19 +150,34 @@ def trajectory(case: Case) -> tuple[np.ndarray, dict[int, Arrays]]:
 
 
 @functools.cache
-def greedy_tokens(case: Case, count: int) -> np.ndarray:
-    """The most likely `count` tokens after each row's first half, [B,count], without a cache."""
-    context, start = case.config.model.context, case.config.window // 2
+def training_program(model: Model, config: OptimConfig, decay_steps: int) -> tuple[Any, Callable[..., Any]]:
+    optimizer = optim.make_optimizer(config, decay_steps)
+    return optimizer, make_run_steps(model, optimizer, language_loss, make_mesh(MeshConfig(data=1)))
+
+
+@functools.cache
+def generated(case: Case, count: int, settings: tuple[tuple[str, float], ...]) -> list[np.ndarray]:
+    """`count` new tokens of each prompt, in one batch, with the KV cache; `settings` are fields of `Sampling`."""
+    sampling = Sampling(**dict(settings))
     with native(case):
-        model, params = model_of(case), params_of(case)
-        apply = jax.jit(lambda tokens: model.apply(params, tokens).logits_BTV)
-        tokens = case.batches(1)[0]["tokens"][:, :start]
-        for _ in range(count):
-            seen = tokens[:, -context:]
-            padded = np.pad(seen, ((0, 0), (0, context - seen.shape[1])))  # one shape; no position sees what follows it
-            logits = np.asarray(apply(padded))[:, seen.shape[1] - 1]
-            tokens = np.concatenate([tokens, logits.argmax(-1, keepdims=True).astype(np.int32)], axis=1)
-        return tokens[:, start:]
+        return generate(
+            model_of(case),
+            params_of(case),
+            case.prompts(),
+            max_tokens=count,
+            sampling=sampling,
+            key=jax.random.key(case.seed),
+        )
+
+
+def gumbel_noise(case: Case, count: int) -> list[np.ndarray]:
+    """The noise with which `generated` draws, [count, V] for each prompt."""
+    key, noise = jax.random.key(case.seed), []
+    with native(case):
+        for row, prompt in enumerate(case.prompts()):
+            keys = [jax.random.fold_in(jax.random.fold_in(key, prompt.size + n), row) for n in range(count)]
+            noise.append(np.stack([jax.random.gumbel(k, (case.config.model.vocab_size,)) for k in keys]))
+    return noise
 
 
 def split(batch: Batch, parts: int) -> Batch:
@@ -172,7 +197,12 @@ def dropped_loss_and_gradients(case: Case) -> tuple[float, Arrays]:
     """With dropout on, its masks taken from the case in the order of their use."""
     case = case.with_dropout()
     masks = iter(case.keep_masks())
-    with native(case), mock.patch.object(jaxdec.layers.dropout, "keep_mask", lambda key, rate, shape: next(masks)[1]):
-        result = _loss_and_gradients(case, case.batches(1)[0], 1)
+
+    def next_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> np.ndarray:
+        return next(masks)[1]
+
+    with native(case), mock.patch.object(jaxdec.layers.dropout, "keep_mask", next_mask):
+        program = jax.jit(functools.partial(train_step, model_of(case), KEEP_GRADIENTS, language_loss))
+        result = run_gradients(program, case, 1)
     assert next(masks, None) is None, "fewer masks were used than there are places to drop"
     return result

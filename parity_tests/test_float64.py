@@ -9,10 +9,21 @@ from parity_tests import jax_side, torch_side
 from parity_tests.cases import CASES, GENERIC, Case
 from parity_tests.checks import SEMANTIC_STAGES
 
+ONCE = {  # stages that one regime, or one case, can show
+    "init": [case for case in CASES if case.regime == "init"],
+    "accumulation": [case for case in CASES if case.regime == "generic"],
+    "dropout": [case for case in CASES if case.regime == "generic"],
+    "schedule": [GENERIC],
+    "greedy": [case for case in CASES if case.regime == "generic"],
+    "sampling": [GENERIC],
+}
 
-@pytest.mark.parametrize("stage", SEMANTIC_STAGES)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_twins_agree(case: Case, stage: str) -> None:
+
+@pytest.mark.parametrize(
+    ("stage", "case"),
+    [pytest.param(stage, case, id=f"{stage}-{case}") for stage in SEMANTIC_STAGES for case in ONCE.get(stage, CASES)],
+)
+def test_the_twins_agree(stage: str, case: Case) -> None:
     require(SEMANTIC_STAGES[stage](case, jax_side, torch_side))
 
 

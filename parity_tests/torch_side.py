@@ -11,9 +11,8 @@ import torch
 from jaxdec.interop.torchref import from_torchref, to_torchref
 from jaxdec.parity.taps import torch_taps
 from parity_tests import jax_side
-from parity_tests.cases import MARKS, STEPS, Batch, Case
-from torchref import optim, train
-from torchref.generate import generate
+from parity_tests.cases import MARKS, STEPS, Case
+from torchref import generate, optim, train
 from torchref.models.decoder import Decoder
 
 Arrays = dict[str, np.ndarray]
@@ -45,11 +44,11 @@ def forward(case: Case) -> Arrays:
 
 def loss_and_gradients(case: Case, parts: int = 1) -> tuple[float, Arrays]:
     model = build(case)
-    return _loss_and_gradients(case, model, case.batches(1)[0], parts)
+    return run_gradients(model, case, parts)
 
 
-def _loss_and_gradients(case: Case, model: Decoder, batch: Batch, parts: int) -> tuple[float, Arrays]:
-    loss = train.accumulate_gradients(model, batch, parts)
+def run_gradients(model: Decoder, case: Case, parts: int) -> tuple[float, Arrays]:
+    loss = train.accumulate_gradients(model, case.batches(1)[0], parts)
     grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
     return loss.item(), to_jax_names(case, grads)
 
@@ -83,10 +82,13 @@ def trajectory(case: Case) -> tuple[np.ndarray, dict[int, Arrays]]:
     return np.array(losses), updates
 
 
-def greedy_tokens(case: Case, count: int) -> np.ndarray:
-    model = build(case).eval()
-    tokens = torch.from_numpy(case.batches(1)[0]["tokens"][:, : case.config.window // 2])
-    return generate(model, tokens, count).numpy()[:, tokens.shape[1] :]
+def generated(case: Case, count: int, settings: tuple[tuple[str, float], ...]) -> list[np.ndarray]:
+    """Each prompt alone and without a cache, drawn with the noise that the JAX side uses."""
+    model, sampling, rows = build(case).eval(), generate.Sampling(**dict(settings)), []
+    for prompt, noise in zip(case.prompts(), jax_side.gumbel_noise(case, count), strict=True):
+        tokens, gumbel = torch.from_numpy(prompt)[None], torch.from_numpy(noise)[:, None]
+        rows.append(generate.generate(model, tokens, count, sampling, gumbel)[0].numpy())
+    return rows
 
 
 def to_jax_names(case: Case, state: Any) -> Arrays:
@@ -109,4 +111,4 @@ def dropped_loss_and_gradients(case: Case) -> tuple[float, Arrays]:
     model = build(case).train()
     for path, keep in case.keep_masks():
         model.get_submodule(path).keep = torch.from_numpy(keep)
-    return _loss_and_gradients(case, model, case.batches(1)[0], 1)
+    return run_gradients(model, case, 1)

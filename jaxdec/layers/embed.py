@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxdec.layers.linear import logits
+
 
 class Embed(nnx.Module):
     """Owns `embedding` [rows, D], drawn from normal(0, std)."""
@@ -18,6 +20,5 @@ class Embed(nnx.Module):
         return jnp.take(self.embedding[...], ids, axis=0, mode="clip").astype(dtype)
 
     def attend(self, x: jax.Array) -> jax.Array:
-        """Logits of the tied head (Press and Wolf 2017): [..., D] -> [..., rows], in x's dtype."""
-        y = x.reshape(-1, x.shape[-1]) @ self.embedding[...].astype(x.dtype).T
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        """Logits of the tied head (Press and Wolf 2017): [..., D] -> [..., rows], in at least float32."""
+        return logits(x, self.embedding[...].T)

@@ -18,6 +18,14 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array
     return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+def logits(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x @ kernel` for a head: multiplied in x's dtype and kept in at least float32, since rounded logits are rounded
+    losses. x: [..., D], kernel: [D, V]; returns [..., V]."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    y = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype), preferred_element_type=wide)
+    return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
 class Linear(nnx.Module):
     """Owns `kernel` [in, out], drawn from normal(0, std), and optionally a zero `bias` [out].
 

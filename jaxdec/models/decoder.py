@@ -16,9 +16,8 @@ from jaxdec.layers.block import Block
 from jaxdec.layers.cache import Cache
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
-from jaxdec.layers.linear import Linear
+from jaxdec.layers.linear import Linear, logits
 from jaxdec.layers.norm import LayerNorm
-from jaxdec.layers.promotion import at_least_float32
 from jaxdec.models.output import Output
 from jaxdec.sharding import constrain_batch
 
@@ -52,7 +51,7 @@ class Decoder(nnx.Module):
             x_BTD, layer = block(x_BTD, cache, cache and cache.layers[index], block_keys[index])
             layers.append(layer)
         x_BTD = self.final_norm(x_BTD)
-        logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else self.head(x_BTD)
+        logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
         if cache is not None:
             cache = Cache(tuple(layers), cache.length + tokens_BT.shape[1], cache.padding_B)
-        return Output(at_least_float32(logits_BTV), cache, {})
+        return Output(logits_BTV, cache, {})

@@ -68,15 +68,26 @@ def relative(stage: str, candidate: Tensors, reference: Tensors, bar: Bar) -> li
     ]
 
 
-def relative_to_all(stage: str, candidate: Tensors, reference: Tensors, bar: Bar) -> Comparison:
-    """All tensors as one vector: for updates in low precision, where single small tensors are mostly noise."""
+def relative_to_all(
+    stage: str, candidate: Tensors, reference: Tensors, bar: Bar, in_errors_of: Tensors | None = None
+) -> Comparison:
+    """All tensors as one vector: for updates in low precision, where single small tensors are mostly noise.
+
+    The unit is |reference|, or the distance of `in_errors_of` from the reference.
+    """
     _same_names(stage, candidate, reference)
-    difference = norm([distance(candidate[name], value) for name, value in reference.items()])
-    return Comparison(stage, "all parameters", _quotient(difference, norm_of_all(reference)), bar.limit)
+    unit = norm_of_all(reference) if in_errors_of is None else distance_of_all(in_errors_of, reference)
+    return Comparison(stage, "all parameters", _quotient(distance_of_all(candidate, reference), unit), bar.limit)
 
 
 def rounding_ratio(
-    stage: str, candidate: Tensors, other: Tensors, oracle: Tensors, scales: Mapping[str, float], roundoff: float, bar: Bar
+    stage: str,
+    candidate: Tensors,
+    other: Tensors,
+    oracle: Tensors,
+    scales: Mapping[str, float],
+    roundoff: float,
+    bar: Bar,
 ) -> list[Comparison]:
     """|candidate - oracle| / max(|other - oracle|, u s): is the candidate much less accurate than another honest run?
 
@@ -98,6 +109,10 @@ def rounding_ratio(
 
 def norm_of_all(tensors: Tensors) -> float:
     return norm([norm(value) for value in tensors.values()])
+
+
+def distance_of_all(a: Tensors, b: Tensors) -> float:
+    return norm([distance(a[name], value) for name, value in b.items()])
 
 
 def gradient_scales(gradients: Tensors) -> dict[str, float]:
