@@ -1,14 +1,15 @@
 """The cached decoding loop: a batch of rows, each of which goes on as if it were alone.
 
 Two compiled programs do the work. `prefill` reads all tokens of a row but the newest into the KV cache, in one call.
-`decode` runs up to a chunk of steps in one dispatch; a step reads each row's newest token and draws the next. Number of
-steps, stop token and prompt lengths are values, not shapes: lengths are rounded up to powers of two, so few programs are
-ever compiled.
+`decode` takes up to MOST_STEPS steps in one dispatch; a step reads each row's newest token and draws the next. The
+number of steps and the stop token are values, not shapes, and lengths are rounded up to powers of two, so that few
+programs are compiled.
 
-Past the context. Learned positions give a cached token its place for good, so a full window cannot slide. A row that holds
-n tokens is continued from its newest `window_size(n, context)`: all of them up to the context; the token after that starts
-a new window of the newest context // 2 tokens, read again at positions 0, 1, ..., which then grows back to the context. The
-window depends on n alone, so a long prompt, and a sample given back as a prompt, go on from the same window.
+Past the context. Learned positions give a cached token its place for good, so a full window cannot slide. A row that
+holds n tokens is continued from its newest `window_size(n, context)`: all of them up to the context; the token after
+that starts a new window of the newest context // 2 tokens, read again at positions 0, 1, ..., which then grows back to
+the context. The window depends on n alone, so a long prompt, and a sample given back as a prompt, go on from the same
+one.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from jaxdec.layers.cache import Cache, empty_cache, slide, store
 from jaxdec.models.functional import Model, Params
 from jaxdec.sampling import Sampling, keep_below, sample
 
-# Slots beyond the context. Rows whose windows fill up at different times stand at different slots of the one cache; with
-# some to spare it is moved left once in so many steps, not at each.
+# Slots beyond the context. All rows write to the same slot, and those whose windows were read again leave pads below:
+# with slots to spare the cache is moved left once in so many steps, not at each.
 SPARE_SLOTS = 32
 SMALLEST_PREFILL = 16
 MOST_STEPS = 128  # of one dispatch
 NO_TOKEN = -1
+
+Carry = tuple[jax.Array, Cache, jax.Array, jax.Array, jax.Array]  # step, cache, newest_B, live_B, tokens_BN
 
 
 def window_size(tokens: int, context: int) -> int:
@@ -46,7 +49,7 @@ def window_size(tokens: int, context: int) -> int:
 
 @partial(jax.jit, static_argnames=("model", "rows", "slots"))
 def start(model: Model, rows: int, slots: int, length: jax.Array) -> Cache:
-    """An empty cache whose first `length` slots are pads. Compiled, so that its buffers are distinct and can be donated."""
+    """An empty cache whose first `length` slots are pads. Compiled, so that no two buffers are one: all are donated."""
     cache = empty_cache(model.config, jnp.broadcast_to(length, (rows,)), slots, jnp.dtype(model.precision.compute))
     return cache._replace(length=length)
 
@@ -92,7 +95,6 @@ def decode(
     Returns the cache, the tokens [B, width], live_B and the number of steps taken.
     """
     steps, stop, vocab_size = limits
-    Carry = tuple[jax.Array, Cache, jax.Array, jax.Array, jax.Array]
 
     def goes_on(carry: Carry) -> jax.Array:
         step, _, _, live_B, _ = carry

@@ -20,6 +20,7 @@ from jaxdec.sampling import Sampling
 from jaxdec.text_stream import TextStream, start_token
 
 if TYPE_CHECKING:
+    from jaxdec.data.tokenizers import Tokenizer
     from jaxdec.loading import LoadedRun
 
 CHUNK = 16  # tokens a row in one piece of a stream
@@ -104,17 +105,22 @@ def generate_text(
     on_text: called as on_text(index of the prompt, piece) with each piece of a continuation as it comes.
     Raises UserError for a prompt or `stop` with characters that the tokenizer does not know, and as `stream` does.
     """
-    from jaxdec.loading import load_run
+    if isinstance(run, Path | str):
+        from jaxdec.loading import load_run  # which brings the checkpoint library
 
-    loaded = load_run(run) if isinstance(run, Path | str) else run
-    tokenizer = loaded.tokenizer
+        run = load_run(run)
+    tokenizer = run.tokenizer
+    if not 0 <= seed < 2**31:
+        raise UserError(f"seed is {seed}: give a whole number from 0 to 2147483647")
     if stop == "":
         raise UserError("the stop string is empty: give the characters to stop at, or leave it out")
-    stop_ids = [] if stop is None else tokenizer.encode(stop)
-    rows = [tokenizer.encode(prompt) if prompt else np.array([start_token(tokenizer)]) for prompt in prompts]
+    stop_ids = [] if stop is None else _encode(tokenizer, stop, "the stop string")
+    names = [f"prompt {number}" if len(prompts) > 1 else "the prompt" for number in range(1, len(prompts) + 1)]
+    rows = [_encode(tokenizer, prompt, name) for prompt, name in zip(prompts, names, strict=True)]
+    rows = [row if len(row) else np.array([start_token(tokenizer)]) for row in rows]
     texts = [TextStream(tokenizer, stop) for _ in rows]
     pieces = stream(
-        loaded.model, loaded.params, rows, max_tokens=max_tokens, sampling=sampling, key=jax.random.key(seed),
+        run.model, run.params, rows, max_tokens=max_tokens, sampling=sampling, key=jax.random.key(seed),
         stop=int(stop_ids[0]) if len(stop_ids) == 1 else None, vocab_size=tokenizer.vocab_size, chunk=chunk,
     )  # fmt: skip
     tell = on_text or (lambda row, piece: None)
@@ -130,6 +136,13 @@ def generate_text(
     return [text.text for text in texts]
 
 
+def _encode(tokenizer: Tokenizer, text: str, name: str) -> np.ndarray:
+    try:
+        return tokenizer.encode(text)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
 def _check(rows: list[np.ndarray], vocab_size: int, max_tokens: int, chunk: int) -> None:
     if max_tokens < 0:
         raise UserError(f"max-tokens is {max_tokens}: give 0 or more")
@@ -137,7 +150,9 @@ def _check(rows: list[np.ndarray], vocab_size: int, max_tokens: int, chunk: int)
         raise UserError(f"chunk is {chunk}: give a whole number from 1")
     for number, row in enumerate(rows):
         if not row.size:
-            raise UserError(f"prompt {number} has no token: give at least one")
+            raise UserError(f"prompts[{number}] has no token: give at least one")
         if row.min() < 0 or row.max() >= vocab_size:
             wrong = row[(row < 0) | (row >= vocab_size)][0]
-            raise UserError(f"prompt {number} holds token {wrong}: the model's vocabulary has {vocab_size} tokens, from 0")
+            raise UserError(
+                f"prompts[{number}] holds token {wrong}: give ids from 0 to {vocab_size - 1}, the vocabulary's"
+            )

@@ -51,7 +51,7 @@ class Sampling:
         return self.temperature == 0
 
 
-def keep_below(logits_BV: jax.Array, vocab_size: int) -> jax.Array:
+def keep_below(logits_BV: jax.Array, vocab_size: int | jax.Array) -> jax.Array:
     """Drops the ids from `vocab_size` on: rows that pad the vocabulary and stand for no token."""
     ids_V = jnp.arange(logits_BV.shape[-1])
     return jnp.where(ids_V[None, :] < vocab_size, logits_BV, -jnp.inf)
@@ -104,7 +104,7 @@ def shape_logits(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
 
 
 def sample(logits_BV: jax.Array, key: jax.Array, index_B: jax.Array, sampling: Sampling) -> jax.Array:
-    """One token a row, int32 [B]. `index_B` counts the tokens before it: row r draws with fold_in(fold_in(key, index), r)."""
+    """One token a row, int32 [B]. Row r, with n = `index_B[r]` tokens before it, draws by fold_in(fold_in(key, n), r)."""
     if sampling.greedy:
         return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
 

@@ -57,8 +57,9 @@ class TextStream:
 
     def _undecided(self) -> int:
         """Characters at the end that the next tokens may change or cut off."""
-        tail = len(self.text) - len(self.text.rstrip(UNFINISHED))
+        whole = self.text.rstrip(UNFINISHED)
+        begun = 0
         if self.stop is not None:
-            begun = (size for size in range(len(self.stop) - 1, 0, -1) if self.text.endswith(self.stop[:size]))
-            tail = max(tail, next(begun, 0))
-        return tail
+            sizes = range(len(self.stop) - 1, 0, -1)
+            begun = next((size for size in sizes if whole.endswith(self.stop[:size])), 0)
+        return len(self.text) - len(whole) + begun

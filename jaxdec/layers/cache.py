@@ -1,7 +1,8 @@
 """The KV cache: keys and values of the tokens already read, in slots of a fixed number.
 
-Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its slot
-less its padding, and slots below the padding are never seen.
+Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its
+slot less its padding, and slots below the padding are never seen. A query among the pads would see no key, and its
+softmax is not a number; therefore prompts are read without left pads and moved to the right by `store`.
 """
 
 from __future__ import annotations
