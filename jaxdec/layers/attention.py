@@ -18,14 +18,40 @@ from jaxdec.layers.masks import causal
 from jaxdec.layers.promotion import at_least_float32
 
 
+@jax.custom_vjp
+def masked_softmax(scores: jax.Array, visible: jax.Array) -> jax.Array:
+    """exp(s) / sum exp(s) over the last axis, 0 where not visible; `visible` broadcasts to `scores`.
+
+    A row that sees nothing (a pad on the left of a batch) becomes the uniform mean: not a number would spread from its
+    slot in the cache to rows that give it no weight, because 0 * nan is nan.
+    The backward pass is written by hand: it needs the result alone, where the derived one also keeps what led to it.
+    """
+    shifted = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
+    powers = jnp.exp(shifted - shifted.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def _masked_softmax_forward(scores: jax.Array, visible: jax.Array) -> tuple[jax.Array, jax.Array]:
+    weights = masked_softmax(scores, visible)
+    return weights, weights
+
+
+def _masked_softmax_backward(weights: jax.Array, d_weights: jax.Array) -> tuple[jax.Array, None]:
+    return weights * (d_weights - (weights * d_weights).sum(-1, keepdims=True)), None
+
+
+masked_softmax.defvjp(_masked_softmax_forward, _masked_softmax_backward)
+
+
 def attend(
     q_BTHC: jax.Array, k_BSHC: jax.Array, v_BSHC: jax.Array, visible: jax.Array, rate: float, key: jax.Array | None
 ) -> jax.Array:
     """softmax(q k^T / sqrt(C)) v over the keys that are visible; `visible` broadcasts to [B,H,T,S]. Returns [B,T,H,C]."""
-    scores_BHTS = jnp.einsum("bthc,bshc->bhts", q_BTHC, k_BSHC, preferred_element_type=at_least_float32(q_BTHC).dtype)
-    scores_BHTS = jnp.where(visible, scores_BHTS * q_BTHC.shape[-1] ** -0.5, -jnp.inf)
-    weights_BHTS = dropout(jax.nn.softmax(scores_BHTS, axis=-1), rate, key)
-    return jnp.einsum("bhts,bshc->bthc", weights_BHTS.astype(v_BSHC.dtype), v_BSHC)
+    q_BHTC, k_BHSC, v_BHSC = (part.swapaxes(1, 2) for part in (q_BTHC, k_BSHC, v_BSHC))
+    wide = at_least_float32(q_BHTC).dtype
+    scores_BHTS = jnp.einsum("bhtc,bhsc->bhts", q_BHTC * q_BHTC.shape[-1] ** -0.5, k_BHSC, preferred_element_type=wide)
+    weights_BHTS = dropout(masked_softmax(scores_BHTS, visible), rate, key)
+    return jnp.einsum("bhts,bhsc->bhtc", weights_BHTS.astype(v_BHSC.dtype), v_BHSC).swapaxes(1, 2)
 
 
 class Attention(nnx.Module):

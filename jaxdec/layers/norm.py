@@ -1,9 +1,13 @@
 """Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4), computed in at least float32.
 
 The variance is the mean of squared deviations. Flax's default, E[x^2] - E[x]^2, loses all digits when the mean is large.
+The backward pass is written by hand, from the normalised input alone: the derived one keeps and re-reads more arrays, and is
+slower on a CPU.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +16,42 @@ from flax import nnx
 from jaxdec import config
 from jaxdec.layers.promotion import at_least_float32
 
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]
 
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array | None, epsilon: float) -> jax.Array:
     """Normalises the last axis: x [..., D], scale [D], bias [D] or None; returns x's shape and dtype."""
+    return _forward(x, scale, bias, epsilon)[0]
+
+
+def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array | None, epsilon: float) -> tuple[jax.Array, Residuals]:
     wide = at_least_float32(x)
     centred = wide - wide.mean(-1, keepdims=True)
-    y = centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)
-    y = y * at_least_float32(jnp.expand_dims(scale, range(x.ndim - 1)))
+    inverse_std = jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)
+    normal = centred * inverse_std
+    y = normal * at_least_float32(_aligned(scale, x))
     if bias is not None:
-        y = y + at_least_float32(jnp.expand_dims(bias, range(x.ndim - 1)))
-    return y.astype(x.dtype)
+        y = y + at_least_float32(_aligned(bias, x))
+    return y.astype(x.dtype), (normal, inverse_std, scale, bias, jnp.zeros((), x.dtype))
+
+
+def _backward(epsilon: float, residuals: Residuals, dy: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """With n the normalised input and g = dy * scale: dx = (g - mean(g) - n mean(g n)) / std."""
+    normal, inverse_std, scale, bias, like_x = residuals
+    dy, leading = at_least_float32(dy), tuple(range(dy.ndim - 1))
+    g = dy * at_least_float32(_aligned(scale, dy))
+    dx = inverse_std * (g - g.mean(-1, keepdims=True) - normal * (g * normal).mean(-1, keepdims=True))
+    dscale = jnp.sum(dy * normal, axis=leading).astype(scale.dtype)
+    dbias = None if bias is None else jnp.sum(dy, axis=leading).astype(bias.dtype)
+    return dx.astype(like_x.dtype), dscale, dbias
+
+
+def _aligned(vector_D: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.expand_dims(vector_D, range(x.ndim - 1))
+
+
+layer_norm.defvjp(_forward, _backward)
 
 
 class LayerNorm(nnx.Module):
