@@ -1,9 +1,11 @@
 # `make demo` trains a small model and shows what it writes; `make test` runs every test. Both make .venv when it is missing.
-# Other targets: lint, format, bench, clean.  Settings: make demo STEPS=50, make test PYTEST="tests/cli -x", PYTHON=python3.13.
+# Other targets: lint, format, bench, clean.
+# Settings: make demo STEPS=50, make test JOBS=4 PYTEST="tests/cli -x", make PYTHON=python3.13 ...
 
 VENV ?= .venv
 STEPS ?=
 PYTEST ?=
+JOBS ?= 2
 
 # The first Python that runs and is new enough; a name may exist without a Python behind it.
 PYTHON ?= $(shell for p in python3 python python3.11 python3.12 python3.13 python3.14; do \
@@ -20,7 +22,7 @@ demo: $(VENV)/.installed
 		$(if $(STEPS),--train.steps $(STEPS) --optim.warmup-steps $$(( $(STEPS) / 20 )))
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
