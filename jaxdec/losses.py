@@ -6,6 +6,8 @@ two parts hold different numbers of targets. Auxiliary losses are added here and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +20,7 @@ def token_losses(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits_BTV, axis=-1) - picked_BT
 
 
-def language_loss(output: Output, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+def language_loss(output: Output, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The sum over the batch's counted targets, auxiliary losses included, and named sums for the log."""
     losses_BT = token_losses(output.logits_BTV, batch["targets"])
     total = jnp.sum(losses_BT * batch["mask"].astype(losses_BT.dtype))

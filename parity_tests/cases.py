@@ -39,6 +39,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.name}-{self.regime}"
 
+    @property
+    def vocab_size(self) -> int:
+        assert self.config.model.vocab_size is not None
+        return self.config.model.vocab_size
+
     def batches(self, count: int) -> list[Batch]:
         """Random tokens of which the targets are the next ones; the number of targets that count differs from row to
         row, and from batch to batch."""
@@ -46,7 +51,7 @@ class Case:
         shape = (self.config.batch_size, self.config.window)
         batches = []
         for _ in range(count):
-            text = rng.integers(0, self.config.model.vocab_size, (shape[0], shape[1] + 1), dtype=np.int32)
+            text = rng.integers(0, self.vocab_size, (shape[0], shape[1] + 1), dtype=np.int32)
             share = np.linspace(0.25, 1, shape[0])[:, None]
             mask = (rng.random(shape) < share).astype(np.float32)
             batches.append({"tokens": text[:, :-1], "targets": text[:, 1:], "mask": mask})
@@ -56,7 +61,7 @@ class Case:
         """One prompt a row, of unequal lengths, the last one longer than the context."""
         context, rng = self.config.model.context, np.random.default_rng(self.seed)
         lengths = [1, context // 2, context, context + 3]
-        return [rng.integers(0, self.config.model.vocab_size, length, dtype=np.int32) for length in lengths]
+        return [rng.integers(0, self.vocab_size, length, dtype=np.int32) for length in lengths]
 
     def gradients(self, shapes: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
         """Made-up gradients for an optimizer: elements from far below Adam's epsilon up to one, and whole norms on both

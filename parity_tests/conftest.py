@@ -6,21 +6,21 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("jaxdec", deadline=None)  # the first example compiles, and machines differ
+settings.load_profile("jaxdec")
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when JAX first looks for devices, so before any test module
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")  # not for the session: other folders' tests may follow in this process
 def _exact_frameworks() -> Iterator[None]:
     import jax
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # tiny tensors: threads cost more than they bring
-    with (
-        jax.enable_x64(True),
-        jax.default_matmul_precision("highest"),
-        jax.numpy_rank_promotion("raise"),
-    ):
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.numpy_rank_promotion("raise"):
         yield
     torch.set_num_threads(threads)

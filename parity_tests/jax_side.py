@@ -96,7 +96,7 @@ def gradient_program(model: Model) -> Callable[..., Any]:
 
 KEEP_GRADIENTS = optax.GradientTransformation(
     lambda params: jax.tree.map(jnp.zeros_like, params),
-    lambda gradients, state, params=None: (jax.tree.map(jnp.zeros_like, gradients), gradients),
+    lambda updates, state, params=None: (jax.tree.map(jnp.zeros_like, updates), updates),
 )
 
 
@@ -120,11 +120,12 @@ def optimizer_updates(case: Case) -> Arrays:
     """What the optimizer adds to the parameters, given the case's made-up gradients one after the other."""
     with native(case):
         optimizer = optim.make_optimizer(case.config.optim, case.config.decay_steps)
-        params = params_of(case)
-        state, start = optimizer.init(params), params
+        start = params_of(case)
+        params: Any = start
+        state = optimizer.init(params)
         update = jax.jit(optimizer.update)
-        for given in case.gradients(params):
-            grads = {name: jnp.asarray(value, params[name].dtype) for name, value in given.items()}
+        for given in case.gradients(start):
+            grads = {name: jnp.asarray(value, start[name].dtype) for name, value in given.items()}
             updates, state = update(grads, state, params)
             params = optax.apply_updates(params, updates)
         return difference(params, start)
@@ -156,7 +157,7 @@ def training_program(model: Model, config: OptimConfig, decay_steps: int) -> tup
 
 
 @functools.cache
-def generated(case: Case, count: int, settings: tuple[tuple[str, float], ...]) -> list[np.ndarray]:
+def generated(case: Case, count: int, settings: tuple[tuple[str, Any], ...]) -> list[np.ndarray]:
     """`count` new tokens of each prompt, in one batch, with the KV cache; `settings` are fields of `Sampling`."""
     sampling = Sampling(**dict(settings))
     with native(case):
@@ -176,7 +177,7 @@ def gumbel_noise(case: Case, count: int) -> list[np.ndarray]:
     with native(case):
         for row, prompt in enumerate(case.prompts()):
             keys = [jax.random.fold_in(jax.random.fold_in(key, prompt.size + n), row) for n in range(count)]
-            noise.append(np.stack([jax.random.gumbel(k, (case.config.model.vocab_size,)) for k in keys]))
+            noise.append(np.stack([jax.random.gumbel(k, (case.vocab_size,)) for k in keys]))
     return noise
 
 

@@ -11,7 +11,8 @@ from jaxdec.parity.comparison import Difference, require
 from parity_tests import jax_side, torch_side
 from parity_tests.cases import GENERIC
 from parity_tests.checks import optimizer, semantic
-from parity_tests.mutants import MUTANTS, Mutant, adam
+from parity_tests.mutants import MUTANTS, Mutant
+from parity_tests.mutants.training import adam
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

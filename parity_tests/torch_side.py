@@ -82,7 +82,7 @@ def trajectory(case: Case) -> tuple[np.ndarray, dict[int, Arrays]]:
     return np.array(losses), updates
 
 
-def generated(case: Case, count: int, settings: tuple[tuple[str, float], ...]) -> list[np.ndarray]:
+def generated(case: Case, count: int, settings: tuple[tuple[str, Any], ...]) -> list[np.ndarray]:
     """Each prompt alone and without a cache, drawn with the noise that the JAX side uses."""
     model, sampling, rows = build(case).eval(), generate.Sampling(**dict(settings)), []
     for prompt, noise in zip(case.prompts(), jax_side.gumbel_noise(case, count), strict=True):

@@ -44,8 +44,12 @@ class Difference(AssertionError):
 
 
 def norm(x: Any) -> float:
-    """Frobenius norm, in float64."""
-    return float(np.linalg.norm(np.asarray(x, np.float64)))
+    """Frobenius norm, in float64, scaled so that no square underflows: only zeros have norm zero."""
+    x = np.asarray(x, np.float64)
+    largest = np.abs(x).max(initial=0.0)
+    if largest == 0 or not np.isfinite(largest):
+        return float(largest)
+    return float(largest * np.linalg.norm(x / largest))
 
 
 def distance(a: Any, b: Any) -> float:
@@ -54,7 +58,7 @@ def distance(a: Any, b: Any) -> float:
     if a.shape != b.shape:
         return np.inf
     finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+    if not (np.array_equal(finite, np.isfinite(b)) and np.array_equal(a[~finite], b[~finite], equal_nan=True)):
         return np.inf
     return norm(a[finite] - b[finite])
 

@@ -1,0 +1,151 @@
+"""The measuring tools: they must not call different things equal."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from jaxdec.parity.bars import SEMANTIC, Bar
+from jaxdec.parity.comparison import (
+    Comparison,
+    Difference,
+    distance,
+    gradient_scales,
+    norm_of_all,
+    relative,
+    relative_to_all,
+    require,
+    rounding_ratio,
+)
+from jaxdec.parity.taps import nnx_taps, torch_taps
+from jaxdec.parity.weights import generic_weights
+from parity_tests import jax_side, torch_side
+from parity_tests.cases import GENERIC, INIT
+
+BAR = Bar(1e-11, "for these tests")
+finite = st.floats(-1e3, 1e3)
+vectors = arrays.arrays(np.float64, (4, 3), elements=finite)
+
+
+@given(vectors, vectors)
+def test_distance_is_symmetric_and_zero_only_for_equals(a: np.ndarray, b: np.ndarray) -> None:
+    assert distance(a, b) == distance(b, a)
+    assert distance(a, a) == 0
+    assert (distance(a, b) == 0) == np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_must_stand_in_the_same_places(odd: float) -> None:
+    plain, one, other = np.ones(3), np.array([1, odd, 1]), np.array([odd, 1, 1])
+    assert distance(one, one) == 0
+    assert distance(one, plain) == distance(plain, one) == distance(one, other) == np.inf
+    assert distance(np.array([np.inf]), np.array([-np.inf])) == np.inf
+
+
+def test_shapes_must_be_equal_even_where_they_broadcast() -> None:
+    assert distance(np.ones((2, 1)), np.ones((2, 3))) == np.inf
+
+
+def test_a_tensor_of_zeros_equals_only_itself() -> None:
+    zeros = {"w": np.zeros(3)}
+    require(relative("stage", zeros, zeros, BAR))
+    with pytest.raises(Difference):
+        require(relative("stage", {"w": np.array([0, 1e-300, 0])}, zeros, BAR))
+
+
+def test_names_on_one_side_only_are_a_difference() -> None:
+    with pytest.raises(Difference, match=r"stage +b "):
+        relative("stage", {"a": 1.0, "b": 1.0}, {"a": 1.0}, BAR)
+    with pytest.raises(Difference, match=r"stage +b "):
+        relative("stage", {"a": 1.0}, {"a": 1.0, "b": 1.0}, BAR)
+
+
+def test_the_first_offender_is_named_first_and_the_worst_of_each_stage_is_said() -> None:
+    found = [Comparison("taps", name, value, 1.0) for name, value in [("a", 0.5), ("b", 2.0), ("c", 9.0), ("d", 4.0)]]
+    said: list[str] = []
+    with pytest.raises(Difference) as caught:
+        require([Comparison("loss", "loss", 0.1, 1.0), *found, Comparison("later", "x", 9.0, 1.0)], said.append)
+    assert [line.split()[:2] for line in said] == [["loss", "loss"], ["taps", "c"]]
+    assert (caught.value.stage, caught.value.first.name) == ("taps", "b")
+    assert [line.split()[1] for line in str(caught.value).split("\n")[1:]] == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("measured", [np.nan, np.inf, 1.0001])
+def test_nothing_but_a_number_within_the_bar_passes(measured: float) -> None:
+    require([Comparison("loss", "loss", 1.0, 1.0)])
+    with pytest.raises(Difference):
+        require([Comparison("loss", "loss", measured, 1.0), Comparison("loss", "other", 0.5, 1.0)])
+
+
+def test_the_rounding_ratio_is_in_units_of_the_other_sides_error_or_of_the_unit_roundoff() -> None:
+    oracle, off = {"w": np.ones(4)}, lambda error: {"w": np.ones(4) + error}
+    scales, u = {"w": 2.0}, 1e-3  # u s = 2e-3, and |x| of a constant error e is 2 e
+
+    def ratio(candidate: float, other: float) -> float:
+        return rounding_ratio("taps", off(candidate), off(other), oracle, scales, u, BAR)[0].measured
+
+    assert ratio(6e-3, 3e-3) == pytest.approx(2)
+    assert ratio(6e-3, 0) == pytest.approx(6)
+    assert ratio(0, 3e-3) == 0
+
+
+def test_gradient_scales_share_one_root_mean_square() -> None:
+    gradients = {"a": np.full(4, 3.0), "b": np.zeros(12)}
+    scales = gradient_scales(gradients)
+    assert scales["b"] == pytest.approx(scales["a"] * 3**0.5)
+    assert norm_of_all(scales) == pytest.approx(norm_of_all(gradients))
+
+
+def test_all_parameters_are_one_vector() -> None:
+    reference, candidate = {"a": np.array([3.0]), "b": np.array([4.0])}, {"a": np.array([3.0]), "b": np.array([4.5])}
+    assert relative_to_all("update", candidate, reference, BAR).measured == pytest.approx(0.1)
+    other = {"a": np.array([3.0]), "b": np.array([4.25])}
+    assert relative_to_all("update", candidate, reference, BAR, in_errors_of=other).measured == pytest.approx(2)
+
+
+def test_generic_weights_are_of_order_one_and_exact_in_float32() -> None:
+    weights = generic_weights(jax_side.model_of(GENERIC).shapes(), 3)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value.astype(np.float32).astype(np.float64), value)
+        assert np.any(value != value.flat[0]), f"{name} is constant"
+    again = generic_weights(jax_side.model_of(GENERIC).shapes(), 3)
+    assert all(np.array_equal(again[name], value) for name, value in weights.items())
+    assert 0.5 < torch_side.forward(GENERIC)["blocks.0.mlp.up"].std() < 2
+    assert torch_side.forward(INIT)["blocks.0.mlp.up"].std() < 0.2
+
+
+def test_torch_taps_leave_the_model_as_it_was() -> None:
+    model = torch_side.build(GENERIC)
+    with torch_taps(model) as record:
+        model(torch.zeros(1, 3, dtype=torch.long))
+    seen = dict(record)
+    model(torch.ones(1, 3, dtype=torch.long))
+    assert record == seen
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_nnx_taps_know_their_own_model_and_put_the_classes_back() -> None:
+    model, params = jax_side.model_of(GENERIC), jax_side.params_of(GENERIC)
+    ours, other = model.module(params), model.module(params)
+    call = type(ours.final_norm).__call__
+    tokens = jnp.zeros((1, 3), jnp.int32)
+    with nnx_taps(ours) as record:
+        other(tokens, jnp.dtype("float64"))
+        assert not record
+        ours(tokens, jnp.dtype("float64"))
+    assert record["blocks.0"].shape == (1, 3, 32)
+    assert type(ours.final_norm).__call__ is call
+
+
+def test_taps_see_through_jit() -> None:
+    eager = jax_side.model_of(GENERIC).module(jax_side.params_of(GENERIC))
+    with nnx_taps(eager) as record:
+        eager(jnp.asarray(GENERIC.batches(1)[0]["tokens"]), jnp.dtype("float64"))
+    compiled = jax_side.forward(GENERIC)
+    require(relative("taps", {n: compiled[n] for n in record}, jax.tree.map(np.asarray, dict(record)), SEMANTIC))

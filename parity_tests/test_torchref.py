@@ -1,0 +1,110 @@
+"""The twin by itself: the properties that make it a reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from jaxdec.errors import UserError
+from parity_tests import jax_side, torch_side
+from parity_tests.cases import GENERIC, GPT, SHORT
+from torchref import generate
+from torchref.layers.attention import attend
+from torchref.layers.dropout import Dropout
+from torchref.layers.masks import causal
+from torchref.models.decoder import Decoder
+from torchref.optim import make_optimizer, parameter_groups
+from torchref.train import train_step
+
+
+def test_the_fused_attention_kernel_is_the_written_out_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, cotangent = (torch.randn(2, 3, 9, 4, dtype=torch.float64, generator=generator) for _ in range(4))
+    inputs = [part.requires_grad_() for part in (q, k, v)]
+    slots = torch.arange(9)
+    written = attend(q, k, v, causal(slots[:, None], slots[None, :]), Dropout(0.0))
+    fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    gradients = [torch.autograd.grad(out, inputs, cotangent) for out in (written, fused)]
+    for a, b in zip([written, *gradients[0]], [fused, *gradients[1]], strict=True):
+        assert (a - b).norm() <= 1e-15 * b.norm()
+
+
+def test_no_position_reads_what_follows_it() -> None:
+    model = torch_side.build(GENERIC)
+    tokens = torch.from_numpy(GENERIC.batches(1)[0]["tokens"]).long()
+    embedded: list[torch.Tensor] = []
+    model.token_embed.register_forward_hook(lambda *call: embedded.append(call[-1]))
+    (gradient_BTD,) = torch.autograd.grad(model(tokens)[:, 5].sum(), embedded)
+    gradient_T = gradient_BTD.abs().sum((0, 2))
+    assert (gradient_T[:6] > 0).all()
+    assert (gradient_T[6:] == 0).all()
+
+
+def test_dropout_is_off_in_evaluation_and_keeps_the_mean_in_training() -> None:
+    dropout, x = Dropout(0.25), torch.ones(200_000)
+    assert torch.equal(dropout.eval()(x), x)
+    torch.manual_seed(0)
+    dropped = dropout.train()(x)
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+
+
+def test_each_parameter_is_in_one_group() -> None:
+    model = Decoder(replace(GPT, tied_head=False), compute_dtype=torch.float32)
+    decayed, plain = (group["params"] for group in parameter_groups(model, 0.1))
+    assert sorted(map(id, [*decayed, *plain])) == sorted(map(id, model.parameters()))
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {names[id(p)].rpartition(".")[2] for p in decayed} == {"weight"}
+    assert not any("norm" in names[id(p)] for p in decayed)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_training_learns_a_constant_text(fused: bool) -> None:
+    config, batch = SHORT.at("float32").config, dict(SHORT.batches(1)[0])
+    batch["targets"] = batch["tokens"] * 0 + 3
+    torch.manual_seed(0)
+    model = Decoder(config.model, compute_dtype=torch.float32)
+    optimizer = make_optimizer(model, config.optim, fused=fused)
+    losses = [train_step(model, optimizer, config, batch, step)["loss"].item() for step in range(30)]
+    assert losses[0] == pytest.approx(3.6, abs=0.3)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_too_long_a_sequence_and_an_unknown_vocabulary_are_said() -> None:
+    model = torch_side.build(GENERIC)
+    with pytest.raises(UserError, match="17 tokens is longer than the model's context of 16"):
+        model(torch.zeros(1, 17, dtype=torch.long))
+    with pytest.raises(UserError, match="vocab_size is not set"):
+        Decoder(replace(GPT, vocab_size=None), compute_dtype=torch.float32)
+
+
+def test_filters_keep_what_their_definitions_say() -> None:
+    logits = torch.tensor([[0.5, 0.2, 0.15, 0.1, 0.05]]).log()
+
+    def kept(**settings: float) -> list[int]:
+        return generate.shape_logits(logits, generate.Sampling(**settings)).isfinite()[0].nonzero().flatten().tolist()  # type: ignore[arg-type]
+
+    assert kept(top_k=2) == [0, 1]
+    assert kept(top_p=0.6) == [0, 1]
+    assert kept(top_p=0.75) == [0, 1, 2]
+    assert kept(min_p=0.25) == [0, 1, 2]
+    assert kept(top_k=3, min_p=0.35) == [0, 1]
+
+
+def test_draws_follow_the_probabilities() -> None:
+    torch.manual_seed(0)
+    model = torch_side.build(GENERIC).float()
+    prompt = torch.from_numpy(GENERIC.prompts()[1])[None].repeat(4000, 1)
+    with torch.no_grad():
+        expected = model(prompt[:1])[0, -1].softmax(-1)
+    drawn = generate.generate(model, prompt, 1, generate.Sampling())[:, 0]
+    share = torch.bincount(drawn, minlength=37) / len(drawn)
+    assert (share - expected).abs().max() < 5 * (0.25 / len(drawn)) ** 0.5
+
+
+def test_names_are_those_of_the_jax_model() -> None:
+    ours = {name.rpartition(".")[0] for name in jax_side.weights(GENERIC)}
+    assert ours == {name.rpartition(".")[0] for name in torch_side.build(GENERIC).state_dict()}
