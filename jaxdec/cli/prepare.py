@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         "vocab_size": dataset.tokenizer.vocab_size,
         "train_tokens": len(dataset.train),
         "validation_tokens": len(dataset.validation),
-        "folder": str(Path(dataset.train.filename).parent),
+        "folder": str(Path(str(dataset.train.filename)).parent),
     }
     for name, value in result.items():
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
