@@ -53,8 +53,10 @@ class MetricsLog:
             sink.write(int(step), plain)
 
     def truncate_after(self, step: int) -> None:
-        """Drops the lines of steps that a resumed run will do again, and a last line that a kill cut short."""
-        kept = [json.dumps(line) + "\n" for line in read_metrics(self.path) if line["step"] <= step]
+        """Drops what a resumed run will write again: the lines of later steps, the final evaluation (which follows the
+        last save), and a line that a kill cut short."""
+        lines = read_metrics(self.path)
+        kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= step and "sweep_loss" not in line]
         self._file.close()
         temporary = self.path.with_name(self.path.name + ".tmp")
         try:

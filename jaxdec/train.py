@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,8 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
     key = jax.random.fold_in(jax.random.key(config.train.seed), 1)  # 0 initialises, 1 drops out
     with jax.set_mesh(mesh), interruptions() as interruption, contextlib.closing(checkpoints):
         if resume and checkpoints.steps():
-            state, meta = checkpoints.restore(abstract_state(model, optimizer, mesh))
-            run_directory.require_unchanged(run_dir, config, stage.tokenizer, stage.data, meta)
+            unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
+            state, _ = checkpoints.restore(abstract_state(model, optimizer, mesh), accept=unchanged)
         else:
             state = create_state(model, optimizer, mesh, config.train.seed)
         if not resume:
