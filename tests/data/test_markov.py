@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxdec.data.files import sha256
 from jaxdec.data.markov import ALPHABET, Markov
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -92,6 +93,11 @@ def test_probabilities_of_all_texts_of_a_length_sum_to_one(order, length):
     chain = Markov(order, seed=5)
     texts = ("".join(letters) for letters in itertools.product(ALPHABET, repeat=length))
     assert sum(math.exp(chain.log_probability(text)) for text in texts) == pytest.approx(1, abs=1e-10)
+
+
+def test_the_corpus_is_kept():
+    assert sha256(Markov().generate().encode()) == "2d186d130d4a0805b7008e87136f20eead6d95758da9bcc2a27bd37a0b73d165"
+    assert Markov().conditional_entropy(2) < 0.7 * Markov().conditional_entropy(0)  # context pays
 
 
 def test_text_is_a_function_of_order_seed_and_length():
