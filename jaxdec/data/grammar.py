@@ -150,7 +150,9 @@ def _sections(source: str, name: str) -> tuple[dict[str, _List], dict[str, list[
             lists[key] = _List(lists[key].fields, (*lists[key].entries, entry))
         elif kind == "rule" and (parts := _ALTERNATIVE.match(line)):
             if int(parts[1]) == 0:
-                raise UserError(f"{name}:{number}: the weight is 0: give a whole number from 1, or remove the alternative")
+                raise UserError(
+                    f"{name}:{number}: the weight is 0: give a whole number from 1, or remove the alternative"
+                )
             rules[key].append((int(parts[1]), parts[2], number))
         else:
             raise UserError(f"{name}:{number}: {line!r} is neither a section, an entry nor 'weight template'")

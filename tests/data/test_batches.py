@@ -54,7 +54,10 @@ def test_any_step_is_computed_alone_and_in_any_order(shape, seed, steps):
 @given(SHAPES, st.integers(0, 2**31 - 1), st.integers(0, 1000))
 def test_a_batch_has_the_contract_s_form(shape, seed, step):
     window, _, batch_size = shape
-    for batch in (windows_of(shape)(seed, step), random_batch(windows_of(shape).tokens, window, batch_size, seed, step)):
+    for batch in (
+        windows_of(shape)(seed, step),
+        random_batch(windows_of(shape).tokens, window, batch_size, seed, step),
+    ):
         assert {name: (array.dtype, array.shape) for name, array in batch.items()} == {
             "tokens": (np.int32, (batch_size, window)),
             "targets": (np.int32, (batch_size, window)),
@@ -107,7 +110,9 @@ def test_context_counts_are_those_of_the_sweep(shape):
     length, window, stride, batch_size = shape
     counted: Counter[int] = Counter()
     for batch in sweep(numbered(length), window, stride, batch_size):
-        seen = batch["targets"] - batch["tokens"][:, :1]  # a window that starts at 0 shows token 0 to target 1, and so on
+        seen = (
+            batch["targets"] - batch["tokens"][:, :1]
+        )  # a window that starts at 0 shows token 0 to target 1, and so on
         counted.update(seen[batch["mask"] == 1].tolist())
     assert context_counts(length, window, stride) == counted
     later = [context for context, targets in counted.items() if targets > 1]

@@ -84,7 +84,9 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None, message: s
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind")
+@pytest.mark.skipif(
+    os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind"
+)
 def test_an_unreadable_file_is_named(tmp_path: Path):
     path = tmp_path / "text"
     path.write_bytes(CONTENT)
@@ -95,7 +97,11 @@ def test_an_unreadable_file_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("playlet", "did you mean 'playlets'?"), ("tinyshakspere", "did you mean 'tinyshakespeare'?"), ("no/such.txt", "known:")],
+    [
+        ("playlet", "did you mean 'playlets'?"),
+        ("tinyshakspere", "did you mean 'tinyshakespeare'?"),
+        ("no/such.txt", "known:"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest(name, hint):
     with pytest.raises(UserError) as caught:

@@ -33,7 +33,9 @@ Tuesday
 Wed
 """
 # Finite: draws with and without exclusion, exchanged and moved values, fields of unequal lengths, uneven weights.
-FINITE = LISTS + """
+FINITE = (
+    LISTS
+    + """
 [rule play]
 2 {s:person.name} and {h:person-s.name}. / <talk><talk>
 1 {d:day.name}: {s:person.Call}. / <end>
@@ -44,18 +46,22 @@ FINITE = LISTS + """
 1 {d+}{d+}{d.name}
 1 x
 """
+)
 # Endless: a talk goes on with probability 2/3.
-ENDLESS = LISTS + """
+ENDLESS = (
+    LISTS
+    + """
 [rule play]
 1 {s:person.name}, {h:person-s.name}: <talk>
 [rule talk]
 1 end.
 2 {s.call} {h:person-s-h.name} {d:day.name} {d+}{d.name}; {s~h}<talk>
 """
+)
 
 
 def every_text(grammar: Grammar) -> dict[tuple[int, ...], tuple[str, float]]:
-    """{choices: (text, probability)} by following every branch: not one line of it is shared with the code under test."""
+    """{choices: (text, probability)} by following every branch, in code of its own."""
     found = {}
 
     def follow(items: tuple[Item, ...], text: str, p: float, values: dict[str, int], choices: tuple[int, ...]) -> None:

@@ -20,7 +20,12 @@ CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        bodies = {"/good": CONTENT, "/other": b"not found, but politely", "/longer": CONTENT + b"!", "/cut": CONTENT[:100]}
+        bodies = {
+            "/good": CONTENT,
+            "/other": b"not found, but politely",
+            "/longer": CONTENT + b"!",
+            "/cut": CONTENT[:100],
+        }
         if self.path not in bodies:
             self.send_error(404)
             return

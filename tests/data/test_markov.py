@@ -108,5 +108,10 @@ def test_text_is_a_function_of_order_seed_and_length():
     assert text[:100] == Markov(2, 7).generate(100)
     assert text != Markov(2, 8).generate(5_000)
     assert Markov(3).generate(2) == Markov(3).generate(9)[:2]
-    fingerprints = {Markov(2).fingerprint(), Markov(3).fingerprint(), Markov(2, 7).fingerprint(), Markov(2).fingerprint(9)}
+    fingerprints = {
+        Markov(2).fingerprint(),
+        Markov(3).fingerprint(),
+        Markov(2, 7).fingerprint(),
+        Markov(2).fingerprint(9),
+    }
     assert len(fingerprints) == 4

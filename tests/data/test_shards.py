@@ -99,7 +99,12 @@ def test_whatever_determines_the_shards_is_in_their_hash(corpus: str, tmp_path: 
     other.write_text(TEXT.upper())
     datasets = [
         prepare(data)
-        for data in (DataConfig(corpus), DataConfig(corpus, validation_fraction=0.2), DataConfig(str(other)), DataConfig("markov"))
+        for data in (
+            DataConfig(corpus),
+            DataConfig(corpus, validation_fraction=0.2),
+            DataConfig(str(other)),
+            DataConfig("markov"),
+        )
     ]
     assert len({dataset.hash for dataset in datasets}) == len({folder_of(dataset) for dataset in datasets}) == 4
 
@@ -119,7 +124,9 @@ def test_a_character_of_validation_that_training_never_had(tmp_path: Path, cache
     with pytest.raises(UserError) as caught:
         prepare(DataConfig(str(path)))
     message = str(caught.value)
-    assert message.startswith(f"the validation split of the corpus {path} has the character 'é' (offset 91, line 31, column 2)")
+    assert message.startswith(
+        f"the validation split of the corpus {path} has the character 'é' (offset 91, line 31, column 2)"
+    )
     assert "--data.validation-fraction" in message
     assert not cache.exists()
 

@@ -53,7 +53,9 @@ def test_the_first_unseen_character_is_named(training, data):
     with pytest.raises(UserError) as caught:
         tokenizer.encode(before + unseen + data.draw(seen))
     message = str(caught.value)
-    assert message.startswith(f"the character {unseen!r} (offset {len(before)}, line {line}, column {column}) is not in")
+    assert message.startswith(
+        f"the character {unseen!r} (offset {len(before)}, line {line}, column {column}) is not in"
+    )
     assert "\n" not in message
 
 
