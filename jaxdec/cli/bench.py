@@ -1,4 +1,4 @@
-"""`jaxdec bench train`: tokens per second of our training step and of its PyTorch twin, measured alternately."""
+"""`jaxdec bench train|start`: speed of a training step beside its PyTorch twin's, and the wait for the first step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from jaxdec.cli.options import Json
 from jaxdec.config import Activation
 from jaxdec.errors import UserError, nearest
 
-ABOUT = """Measure training speed: ours, the PyTorch twin's and its torch.compile's, in turn on this machine; medians
-and ratios. WHAT is `train`. Needs the extra `torch`: pip install 'jaxdec[torch]'."""
-BENCHES = ("train",)
+ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
+torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); or `start`: seconds
+from the command to its first training step, with a cold and a warm compile cache."""
+BENCHES = ("train", "start")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Arguments:
     what: Annotated[
         str | None,
         Positional,
-        tyro.conf.arg(metavar="WHAT", help="what to measure: train", help_behavior_hint=""),
+        tyro.conf.arg(metavar="WHAT", help="what to measure: train or start", help_behavior_hint=""),
     ] = None
     size: Annotated[
         Literal["small", "medium", "both"],
@@ -42,9 +43,11 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("bench", Arguments(), argv, about=ABOUT)
     if arguments.what not in BENCHES:
         given = nearest(arguments.what, BENCHES) if arguments.what else ""
-        raise UserError(f"say what to measure: jaxdec bench train{given}")
+        raise UserError(f"say what to measure: jaxdec bench train, or start{given}")
     if arguments.rounds < 1:
         raise UserError(f"--rounds is {arguments.rounds}: give a whole number from 1")
+    if arguments.what == "start":
+        return measure_start(arguments.rounds)
     if importlib.util.find_spec("torch") is None:
         raise UserError("bench train needs PyTorch, which is not installed: pip install 'jaxdec[torch]'")
     from jaxdec.cli.startup import start_jax
@@ -58,6 +61,17 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         results[size] = bench_train(size, rounds=arguments.rounds, activation=arguments.activation)
         show(size, results[size])
     return results
+
+
+def measure_start(rounds: int) -> dict[str, Any]:
+    """Measures and prints the wait for the first step."""
+    from jaxdec.bench_start import bench_start
+
+    figures = bench_start(rounds=rounds)
+    print("from `jaxdec train char-gpt` to its first step, in seconds")
+    print(f"  empty compile cache  {figures['cold_seconds']:6.2f}")
+    print(f"  warm compile cache   {figures['warm_seconds']:6.2f}  (median of {rounds}, at most {figures['warm_seconds_max']:.2f})")
+    return figures
 
 
 def show(size: str, figures: Mapping[str, Any]) -> None:
