@@ -15,8 +15,8 @@ from jaxdec.config import Activation
 from jaxdec.errors import UserError, nearest
 
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
-torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); or `start`: seconds
-from the command to its first training step, with a cold and a warm compile cache."""
+torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); or `start`:
+seconds from the command to its first training step, with a cold and a warm compile cache."""
 BENCHES = ("train", "start")
 
 
@@ -70,7 +70,10 @@ def measure_start(rounds: int) -> dict[str, Any]:
     figures = bench_start(rounds=rounds)
     print("from `jaxdec train char-gpt` to its first step, in seconds")
     print(f"  empty compile cache  {figures['cold_seconds']:6.2f}")
-    print(f"  warm compile cache   {figures['warm_seconds']:6.2f}  (median of {rounds}, at most {figures['warm_seconds_max']:.2f})")
+    print(
+        f"  warm compile cache   {figures['warm_seconds']:6.2f}  "
+        f"(median of {rounds}, at most {figures['warm_seconds_max']:.2f})"
+    )
     return figures
 
 
