@@ -158,6 +158,7 @@ class Decoding:
         """
         self._make_room()
         room = min(self.context - int(self.read_B[self.live_B].max()), self.slots - self.length)
+        assert room > 0, "every live row has a position and a slot left"
         newest = np.array([row[-1] for row in self.rows], np.int32)
         counts = np.array([len(row) for row in self.rows], np.int32)
         limits = (np.int32(min(limit, room, MOST_STEPS)), np.int32(self.stop), np.int32(self.vocab_size))

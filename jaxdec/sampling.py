@@ -104,7 +104,7 @@ def shape_logits(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
 
 
 def sample(logits_BV: jax.Array, key: jax.Array, index_B: jax.Array, sampling: Sampling) -> jax.Array:
-    """One token a row, int32 [B]. Row r, with n = `index_B[r]` tokens before it, draws by fold_in(fold_in(key, n), r)."""
+    """One token a row, int32 [B]. Row r, with n = `index_B[r]` tokens before it, uses fold_in(fold_in(key, n), r)."""
     if sampling.greedy:
         return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
 

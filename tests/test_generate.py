@@ -17,12 +17,18 @@ from jaxdec.sampling import Sampling
 from tests.wordy import FREE, GREEDY, KEY, PROMPTS, VOCAB, double, make
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, FREE], ids=["greedy", "sampled"])
-def test_chunks_do_not_change_the_tokens(sampling: Sampling) -> None:
-    model, params = make(Precision())
-    whole = generate(model, params, PROMPTS, max_tokens=30, sampling=sampling, key=KEY)
+@pytest.mark.parametrize(
+    ("context", "prompts", "sampling"),
+    # In the second, slots run out while every row has positions left.
+    [(8, PROMPTS, FREE), (40, [[3], [1] * 39], FREE), (8, PROMPTS, GREEDY)],
+    ids=["sampled", "sampled, long context", "greedy"],
+)
+def test_chunks_do_not_change_the_tokens(context: int, prompts: list[list[int]], sampling: Sampling) -> None:
+    model, params = make(Precision(), context=context)
+    draw = partial(stream, model, params, prompts, max_tokens=60, sampling=sampling, key=KEY)
+    whole = generate(model, params, prompts, max_tokens=60, sampling=sampling, key=KEY)
     for chunk in (1, 3, 64):
-        pieces = list(stream(model, params, PROMPTS, max_tokens=30, sampling=sampling, key=KEY, chunk=chunk))
+        pieces = list(draw(chunk=chunk))
         assert all(1 <= len(row) <= chunk for piece in pieces for row in piece)
         for row, parts in enumerate(zip(*pieces, strict=True)):
             np.testing.assert_array_equal(np.concatenate(parts), whole[row])

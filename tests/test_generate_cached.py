@@ -148,7 +148,7 @@ def test_prompt_lengths_and_chunks_share_programs(monkeypatch: pytest.MonkeyPatc
     model, params = make(Precision(), context=100, layers=1)
     monkeypatch.setattr(Model, "apply", counted)
 
-    def run(lengths: tuple[int, int], chunk: int, steps: int) -> set[tuple[int, ...]]:
+    def run(lengths: tuple[int, ...], chunk: int, steps: int) -> set[tuple[int, ...]]:
         traced.clear()
         list(stream(model, params, [[1] * n for n in lengths], max_tokens=steps, sampling=GREEDY, key=KEY, chunk=chunk))
         return set(traced)
@@ -157,3 +157,5 @@ def test_prompt_lengths_and_chunks_share_programs(monkeypatch: pytest.MonkeyPatc
     assert run((33, 30), 7, 20) == run((2, 25), 1, 3) == set()
     assert run((34, 100), 7, 5) == {(2, 100), (1, 64)}  # the row of 100 tokens re-reads 50
     assert run((50, 70), 5, 20) == run((500, 51), 5, 20) == set()
+    assert run((100, 100, 100, 9, 9), 5, 5) == {(5, 100), (5, 1), (4, 64)}  # numbers of rows are rounded up too
+    assert run((100, 9, 100, 100, 100), 5, 5) == set()

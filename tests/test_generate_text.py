@@ -133,6 +133,16 @@ def test_stop_strings_and_pieces(loaded: LoadedRun, length: int) -> None:
     assert all(piece for _, piece in pieces)
 
 
+def test_what_was_held_back_comes_in_the_end(loaded: LoadedRun) -> None:
+    (whole,) = generate_text(loaded, ["abc"], max_tokens=30, sampling=FREE, seed=4)
+    stop = next(whole[-1] + end for end in TOKENIZER.characters if whole[-1] + end not in whole)
+    pieces: list[str] = []
+    texts = generate_text(
+        loaded, ["abc"], max_tokens=30, sampling=FREE, seed=4, stop=stop, on_text=lambda _, piece: pieces.append(piece)
+    )
+    assert texts == ["".join(pieces)] == [whole]
+
+
 def test_decoding_ends_with_the_last_row(loaded: LoadedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     from jaxdec.decoding import Decoding
 
