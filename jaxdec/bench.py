@@ -1,8 +1,10 @@
-"""Training speed, ours against the PyTorch twin's: the same model, weights, batches and optimizer, in turn in one process.
+"""Training speed, ours against the PyTorch twin's: the same model, weights, batches and optimizer, in turn in one
+process.
 
-Torch runs as fast as it goes: scaled_dot_product_attention, fused AdamW, all cores, eager and compiled. A round times every side
-once, so that a machine that slows down slows all of them; medians over rounds, and ratios taken within rounds, are what
-counts; one step before the clock starts brings a side's data back into the caches. Each side's first losses are shown, because a fast wrong step would win any race.
+Torch runs as fast as it goes: scaled_dot_product_attention, fused AdamW, all cores, eager and compiled. A round times
+every side once, so that a machine that slows down slows all of them; medians over rounds, and ratios taken within
+rounds, are what counts; one step before the clock starts brings a side's data back into the caches. Each side's first
+losses are shown, because a fast wrong step would win any race.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ Run = Callable[[int], list[float]]  # (steps) -> their losses, when all are done
 
 
 def bench_train(size: str, *, rounds: int, activation: Activation) -> dict[str, Any]:
-    """Times every side for `rounds` rounds; returns medians in ms a step, tokens/s, and ratios to the better torch side."""
+    """Times every side for `rounds` rounds; returns medians in ms a step, tokens/s, ratios to the better torch side."""
     model = replace(SIZES[size], mlp=MLP(activation=activation))
     config = RunConfig(
         model=model,
@@ -131,7 +133,8 @@ def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray]
     model = Decoder(config.model, compute_dtype=torch.float32)
     model.load_state_dict(to_torchref(params, model.state_dict()))
     optimizer = make_torch_optimizer(model, config.optim, fused=True)
-    step_fn: Any = partial(train_step, torch.compile(model) if compiled else model, optimizer, config)
+    forward: Any = torch.compile(model) if compiled else model
+    step_fn = partial(train_step, forward, optimizer, config)
     done = 0
 
     def run(steps: int) -> list[float]:

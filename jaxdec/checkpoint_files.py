@@ -106,7 +106,7 @@ def abstract_params(_: dict[str, Any], leaves: dict[str, Leaf]) -> dict[str, dic
             continue
         dtype = jnp.dtype(leaf["dtype"])
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
-            raise UserError(f"the checkpoint holds {dtype} parameters: enable jax_enable_x64 before they are read")
+            raise UserError(f"the checkpoint holds {dtype} parameters: set the environment variable JAX_ENABLE_X64=1")
         params[rest] = jax.ShapeDtypeStruct(tuple(leaf["shape"]), dtype)
     return {"params": params}
 

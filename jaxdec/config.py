@@ -1,14 +1,14 @@
 """Every setting of a run, as frozen dataclasses; the command line makes each field a flag.
 
-Imports neither jax nor torch, so that both model packages share it. A variant is a value (`Learned(...)`, `LayerNorm(...)`)
-that holds only what concerns it. A value that lives here has no second default in any function. Each class checks what
-it can see alone; `RunConfig.check` holds the rules that join two of them.
+Imports neither jax nor torch, so that both model packages share it. A variant is a value (`Learned(...)`,
+`LayerNorm(...)`) that holds only what concerns it. A value that lives here has no second default in any function. Each
+class checks what it can see alone; `RunConfig.check` holds the rules that join two of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxdec.errors import UserError
 
@@ -19,7 +19,7 @@ FloatType = Literal["float32", "bfloat16", "float64"]
 class Config:
     """Base of all sections: reading one from a file rejects keys it does not have (see `config_file`)."""
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 def require(condition: bool, message: str) -> None:
@@ -77,10 +77,13 @@ class ModelConfig(Config):
             require(getattr(self, name) >= 1, f"model.{name} is {getattr(self, name)}: give a whole number from 1")
         require(
             self.width % self.heads == 0,
-            f"model.heads {self.heads} does not divide model.width {self.width}: every head gets width / heads channels",
+            f"model.heads {self.heads} does not divide model.width {self.width}: "
+            "every head gets width / heads channels",
         )
         require(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: give a number in [0, 1)")
-        require(self.vocab_size is None or self.vocab_size >= 1, f"model.vocab_size is {self.vocab_size}: give at least 1")
+        require(
+            self.vocab_size is None or self.vocab_size >= 1, f"model.vocab_size is {self.vocab_size}: give at least 1"
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ class OptimConfig(Config):
             require(0 <= getattr(self, name) < 1, f"optim.{name} is {getattr(self, name)}: give a number in [0, 1)")
         require(self.epsilon > 0, f"optim.epsilon is {self.epsilon}: give a positive number")
         require(
-            self.clip_norm is None or self.clip_norm > 0, f"optim.clip_norm is {self.clip_norm}: give more than 0, or None"
+            self.clip_norm is None or self.clip_norm > 0,
+            f"optim.clip_norm is {self.clip_norm}: give more than 0, or None",
         )
 
 
@@ -213,12 +217,13 @@ class RunConfig(Config):
         """Raises UserError where two sections contradict each other; returns the config itself."""
         require(
             self.window <= self.model.context,
-            f"data.window {self.window} is longer than model.context {self.model.context}: shorten one or lengthen the other",
+            f"data.window {self.window} is longer than model.context {self.model.context}: "
+            "shorten one or lengthen the other",
         )
         require(
             self.train.tokens_per_step % self.window == 0,
-            f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of the window of {self.window} tokens: "
-            f"try {max(1, self.batch_size) * self.window}",
+            f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of the window of "
+            f"{self.window} tokens: try {max(1, self.batch_size) * self.window}",
         )
         stride = self.data.sweep_stride
         require(

@@ -1,9 +1,9 @@
 """Evaluators: functions of the parameters that yield (name, value) and hold no state of the loop.
 
 Two protocols stand side by side. `random_windows` is nanoGPT's: the mean over a few random batches, comparable with its
-published figures and noisy. `sweep` reads the whole validation split once, in order, and is a fixed number; with a stride
-below the window every target sees at least window - stride tokens, and where the corpus is synthetic the exact floor for
-just those contexts is known.
+published figures and noisy. `sweep` reads the whole validation split once, in order, and is a fixed number; with a
+stride below the window every target sees at least window - stride tokens, and where the corpus is synthetic the exact
+floor for just those contexts is known.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def mean_loss(window_losses: WindowLosses, params: Params, batches: Iterator[Any
 
 
 def random_windows(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
-    """nanoGPT's protocol on both splits: yields `training_loss` and `validation_loss`, the same batches at every call."""
+    """nanoGPT's protocol on both splits: yields `training_loss` and `validation_loss`, the same batches at every
+    call."""
     window_losses = make_window_losses(model)
 
     def evaluate(params: Params) -> Iterator[tuple[str, float]]:
@@ -82,7 +83,9 @@ def full_sweep(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
         yield "sweep_standard_error", standard_error
         if dataset.conditional_entropy is not None:
             counts = context_counts(len(dataset.validation), config.window, stride)
-            floor = sum(count * dataset.conditional_entropy(known) for known, count in counts.items()) / sum(counts.values())
+            floor = sum(count * dataset.conditional_entropy(known) for known, count in counts.items()) / sum(
+                counts.values()
+            )
             yield "floor", floor
             yield "excess", loss - floor
             check_leak(loss, floor, standard_error)

@@ -1,7 +1,7 @@
 """Losses over model outputs, all with one meaning of "mean": sum(mask * loss) / sum(mask).
 
-Functions return sums, so that microbatches and devices can add theirs and divide once: a mean of means is wrong as soon as
-two parts hold different numbers of targets. Auxiliary losses are added here and nowhere else.
+Functions return sums, so that microbatches and devices can add theirs and divide once: a mean of means is wrong as soon
+as two parts hold different numbers of targets. Auxiliary losses are added here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """AdamW with linear warm-up, cosine decay, a decay mask and a global-norm clip: torch's arithmetic, in optax.
 
-What frameworks do differently is spelled out: the clip divides by norm + 1e-6 as `torch.nn.utils.clip_grad_norm_` does (optax
-alone divides by the norm), and Adam's epsilon stands outside the root, after bias correction.
+What frameworks do differently is spelled out: the clip divides by norm + 1e-6 as `torch.nn.utils.clip_grad_norm_` does
+(optax alone divides by the norm), and Adam's epsilon stands outside the root, after bias correction.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxdec.config import OptimConfig
 
 CLIP_EPSILON = 1e-6  # torch's
 
 
-def learning_rate(config: OptimConfig, decay_steps: int, step: jax.Array) -> jax.Array:
+def learning_rate(config: OptimConfig, decay_steps: int, step: ArrayLike) -> jax.Array:
     """The rate of the update that follows `step` finished ones: linear warm-up that never starts at zero, then half a
     cosine down to the minimum at `decay_steps` (Loshchilov and Hutter 2017, eq. 5)."""
     peak, least, warmup = config.learning_rate, config.min_learning_rate, config.warmup_steps
@@ -37,11 +38,11 @@ def is_decayed(params: Mapping[str, Any]) -> dict[str, bool]:
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
     """Scales all gradients by min(1, max_norm / (norm + 1e-6)) (Pascanu et al. 2013)."""
 
-    def update(grads: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
+    def scale(grads: Any, params: Any) -> Any:
         factor = jnp.minimum(1.0, max_norm / (optax.tree.norm(grads) + CLIP_EPSILON))
-        return jax.tree.map(lambda grad: grad * factor.astype(grad.dtype), grads), state
+        return jax.tree.map(lambda grad: grad * factor.astype(grad.dtype), grads)
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.stateless(scale)
 
 
 def make_optimizer(config: OptimConfig, decay_steps: int) -> optax.GradientTransformation:

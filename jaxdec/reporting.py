@@ -63,23 +63,25 @@ class LateMetrics:
             return
         self._checkpoints.wait()  # one may be on its way to the disk
         saved = self._checkpoints.steps()
-        last = f"the last good checkpoint is {self._checkpoints.folder / str(saved[-1])}" if saved else "no checkpoint was saved"
+        folder = self._checkpoints.folder
+        last = f"the last good checkpoint is {folder / str(saved[-1])}" if saved else "no checkpoint was saved"
         raise TrainingError(
             f"{' and '.join(broken)} at step {step}: {last}; lower optim.learning_rate, clip harder, or use float32"
         )
 
 
 def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resumed_at: int) -> str:
-    """The run in a few words: model, data, devices, precision, kernels. What is not what one expects should show here."""
+    """The run in a few words: model, data, devices, precision, kernels. A surprise should show here."""
     devices, model = mesh.devices.flat, config.model
+    axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
     size = sum(param.size for param in params.values())
     start = f", resumed at step {resumed_at}" if resumed_at else ""
     return (
         f"model   {size:,} parameters: {model.layers} layers, {model.heads} heads, width {model.width}, "
         f"context {model.context}, vocabulary {model.vocab_size}\n"
-        f"data    {config.data.corpus}: windows of {config.window} tokens, {config.batch_size} a step in {parts} microbatch"
-        f"{'es' if parts > 1 else ''}\n"
-        f"device  {devices[0].device_kind} x {mesh.size} (mesh {', '.join(f'{k} {v}' for k, v in mesh.shape.items())}); "
+        f"data    {config.data.corpus}: windows of {config.window} tokens, {config.batch_size} a step in {parts} "
+        f"microbatch{'es' if parts > 1 else ''}\n"
+        f"device  {devices[0].device_kind} x {mesh.size} (mesh {axes}); "
         f"{config.precision.params} parameters, {config.precision.compute} compute, attention by XLA\n"
         f"run     steps {config.train.steps:,}{start}"
     )

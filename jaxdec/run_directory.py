@@ -1,4 +1,5 @@
-"""The files of a run: `config.yaml`, `tokenizer/`, `metrics.jsonl`, `checkpoints/<step>/`, `loss.png`, `summary.json`."""
+"""The files of a run: `config.yaml`, `tokenizer/`, `metrics.jsonl`, `checkpoints/<step>/`, `loss.png`,
+`summary.json`."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def create(run_dir: Path, config: RunConfig, tokenizer: Tokenizer) -> None:
 def require_new(run_dir: Path) -> None:
     """Raises UserError unless `run_dir` is free or an empty folder."""
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise UserError(f"{run_dir} exists already: continue it with 'jaxdec resume {run_dir}', or choose another --out")
+        raise UserError(
+            f"{run_dir} exists already: continue it with 'jaxdec resume {run_dir}', or choose another --out"
+        )
 
 
 def require_run(run_dir: Path) -> RunConfig:
@@ -59,7 +62,8 @@ def require_unchanged(run_dir: Path, config: RunConfig, tokenizer: Tokenizer, da
         )
     if meta["data"] != data:
         raise UserError(
-            f"the corpus {config.data.corpus} changed since checkpoint {meta['step']}: put the old text back, or start a new run"
+            f"the corpus {config.data.corpus} changed since checkpoint {meta['step']}: "
+            "put the old text back, or start a new run"
         )
 
 

@@ -1,7 +1,7 @@
 """The device mesh, and the rules that map logical axes of arrays onto it.
 
-Parameters are split over `fsdp`, batches over `data` and `fsdp`. Layers name logical axes only; this table is the one place
-that knows the mesh.
+Parameters are split over `fsdp`, batches over `data` and `fsdp`. Layers name logical axes only; this table is the one
+place that knows the mesh.
 """
 
 from __future__ import annotations

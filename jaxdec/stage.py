@@ -39,14 +39,16 @@ def microbatches(config: RunConfig, shards: int) -> int:
     batch, at_once = config.batch_size, config.train.microbatch
     if batch % shards:
         raise UserError(
-            f"a step of {batch} sequences (train.tokens_per_step / window) is not divisible by the {shards} devices of the "
-            f"mesh: try train.tokens_per_step {-(-batch // shards) * shards * config.window}, or another mesh"
+            f"a step of {batch} sequences (train.tokens_per_step / window) is not divisible by the {shards} devices "
+            f"of the mesh: try train.tokens_per_step {-(-batch // shards) * shards * config.window}, or another mesh"
         )
     share = batch // shards
     if at_once is None or at_once >= share:
         return 1
     if share % at_once:
-        raise UserError(f"train.microbatch {at_once} does not divide the {share} sequences of each device: try a divisor")
+        raise UserError(
+            f"train.microbatch {at_once} does not divide the {share} sequences of each device: try a divisor"
+        )
     return share // at_once
 
 

@@ -1,6 +1,7 @@
 """The train state, `{"step", "params", "opt"}`, created already sharded inside one jitted program.
 
-Optimizer moments take the sharding of their parameter by rule: left to itself, jit would replicate them on every device.
+Optimizer moments take the sharding of their parameter by rule: left to itself, jit would replicate them on every
+device.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """THE train step and the only loop around it.
 
 One dispatch of the compiled program runs several steps: a fresh call for every step would allocate, and page-fault, all
-temporaries anew, which costs small models a third of their time on a CPU. The number of steps in a dispatch is an argument
-of one program, not a shape, so a run cut at any step computes the same bits as one that was not. Numbers are read one
-dispatch late, so that the device never waits for the host.
+temporaries anew, which costs small models a third of their time on a CPU. The number of steps in a dispatch is an
+argument of one program, not a shape, so a run cut at any step computes the same bits as one that was not. Numbers are
+read one dispatch late, so that the device never waits for the host.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def train_step(
 ) -> tuple[State, dict[str, jax.Array]]:
     """One update from a global batch whose leaves are [A, B/A, ...]: A microbatches, accumulated.
 
-    Every microbatch's sum is divided by the number of targets of the *whole* batch, so that the gradient does not depend
-    on how the batch is cut. Dropout keys depend on `key`, the step and the microbatch alone.
+    Every microbatch's sum is divided by the number of targets of the *whole* batch, so that the gradient does not
+    depend on how the batch is cut. Dropout keys depend on `key`, the step and the microbatch alone.
     """
     targets = batch["mask"].sum()
     key = jax.random.fold_in(key, state["step"])
@@ -154,10 +154,10 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
 
 
 def next_stop(config: RunConfig, step: int) -> int:
-    """The step at which the dispatch that starts at `step` ends: full, or where an evaluation or a checkpoint is due."""
+    """Where the dispatch that starts at `step` ends: when it is full, or an evaluation or a checkpoint is due."""
     train = config.train
-    due = [(step // every + 1) * every for every in (train.steps_per_dispatch, train.eval_every, train.checkpoint_every)]
-    return min(*due, train.steps)
+    periods = (train.steps_per_dispatch, train.eval_every, train.checkpoint_every)
+    return min(*((step // period + 1) * period for period in periods), train.steps)
 
 
 def is_saved(config: RunConfig, step: int) -> bool:

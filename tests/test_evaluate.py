@@ -13,8 +13,8 @@ from jaxdec.config import DataConfig
 from jaxdec.data.shards import prepare
 from jaxdec.errors import TrainingError
 from jaxdec.evaluate import check_leak, evaluate_run, full_sweep, mean_loss, random_windows
-from jaxdec.stages.pretrain import pretrain, with_vocabulary
 from jaxdec.models.functional import Model
+from jaxdec.stages.pretrain import pretrain, with_vocabulary
 from tests import tiny
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +24,8 @@ def test_schedule_warms_up_from_above_zero_and_ends_at_the_minimum():
     assert rate[10] == pytest.approx(1e-3)
     assert rate[55] == pytest.approx(1e-4 + 0.5 * 9e-4)
     assert rate[100] == pytest.approx(1e-4) and rate[119] == pytest.approx(1e-4)
-    assert all(a < b for a, b in zip(rate[:10], rate[1:11], strict=True))
-    assert all(a > b for a, b in zip(rate[10:100], rate[11:101], strict=True))
+    assert all(a < b for a, b in pairwise(rate[:11]))
+    assert all(a > b for a, b in pairwise(rate[10:101]))
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 200))

@@ -118,9 +118,11 @@ def test_a_mask_that_shows_the_future_is_reported_as_a_leak(tmp_path: Path, monk
     monkeypatch.setattr(jaxdec.layers.attention, "causal", lambda query, key: key <= query + 1)
     config = tiny.run_config(
         model=ModelConfig(layers=1, heads=2, width=32, context=16),
-        train=replace(tiny.TRAIN, steps=400, tokens_per_step=512, steps_per_dispatch=50, eval_every=400, checkpoint_every=400),
+        train=replace(
+            tiny.TRAIN, steps=400, tokens_per_step=512, steps_per_dispatch=50, eval_every=400, checkpoint_every=400
+        ),
     )
-    with pytest.raises(TrainingError, match="leak: validation loss .* is below the entropy floor"):
+    with pytest.raises(TrainingError, match=r"leak: validation loss .* is below the entropy floor"):
         pretrain(config, tmp_path / "run")
 
 

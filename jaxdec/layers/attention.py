@@ -46,7 +46,7 @@ masked_softmax.defvjp(_masked_softmax_forward, _masked_softmax_backward)
 def attend(
     q_BTHC: jax.Array, k_BSHC: jax.Array, v_BSHC: jax.Array, visible: jax.Array, rate: float, key: jax.Array | None
 ) -> jax.Array:
-    """softmax(q k^T / sqrt(C)) v over the keys that are visible; `visible` broadcasts to [B,H,T,S]. Returns [B,T,H,C]."""
+    """softmax(q k^T / sqrt(C)) v over the keys that are `visible`, which broadcasts to [B,H,T,S]; returns [B,T,H,C]."""
     q_BHTC, k_BHSC, v_BHSC = (part.swapaxes(1, 2) for part in (q_BTHC, k_BSHC, v_BSHC))
     wide = at_least_float32(q_BHTC).dtype
     scores_BHTS = jnp.einsum("bhtc,bhsc->bhts", q_BHTC * q_BHTC.shape[-1] ** -0.5, k_BHSC, preferred_element_type=wide)
@@ -69,8 +69,8 @@ class Attention(nnx.Module):
         """Query, key and value, each [B,T,H,C]: one product, since three narrow ones are slower."""
         parts = (self.query, self.key, self.value)
         kernel = jnp.concatenate([part.kernel[...] for part in parts], axis=1)
-        bias = None if self.query.bias is None else jnp.concatenate([part.bias[...] for part in parts])
-        joint = linear(x_BTD, kernel, bias)
+        biases = [part.bias[...] for part in parts if part.bias is not None]
+        joint = linear(x_BTD, kernel, jnp.concatenate(biases) if biases else None)
         return [part.reshape(*x_BTD.shape[:-1], self.heads, -1) for part in jnp.split(joint, 3, axis=-1)]
 
     def __call__(

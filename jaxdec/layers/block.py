@@ -1,4 +1,4 @@
-"""A pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)) (GPT-2, Radford et al. 2019, section 2.3)."""
+"""A pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)) (Radford et al. 2019, section 2.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxdec.layers.norm import LayerNorm
 
 
 class Block(nnx.Module):
-    """x [B,T,D] -> [B,T,D]. Residual projections start smaller by sqrt(2 L), so that the stream's variance stays put."""
+    """x [B,T,D] -> [B,T,D]. Residual projections start smaller by sqrt(2 L), so that its variance stays put."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5

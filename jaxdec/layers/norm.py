@@ -1,8 +1,8 @@
 """Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4), computed in at least float32.
 
-The variance is the mean of squared deviations. Flax's default, E[x^2] - E[x]^2, loses all digits when the mean is large.
-The backward pass is written by hand, from the normalised input alone: the derived one keeps and re-reads more arrays, and is
-slower on a CPU.
+The variance is the mean of squared deviations. Flax's default, E[x^2] - E[x]^2, loses all digits when the mean is
+large. The backward pass is written by hand, from the normalised input alone: the derived one keeps and re-reads more
+arrays, and is slower on a CPU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A model as two pure functions over a flat dict of parameters.
 
-nnx modules are built only while tracing. At every jit boundary the parameters are `{"blocks.0.mlp.up.kernel": array, ...}`:
-the names are the module paths, the PyTorch twin's `state_dict` names, and what a checkpoint holds.
+nnx modules are built only while tracing. At every jit boundary the parameters are a flat dict,
+`{"blocks.0.mlp.up.kernel": array, ...}`: the names are the module paths, up to the last part the PyTorch twin's
+`state_dict` names, and what a checkpoint holds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdec.config import ModelConfig, Precision
+from jaxdec.errors import UserError
 from jaxdec.layers.cache import Cache
 from jaxdec.models.decoder import Decoder
 from jaxdec.models.output import Output
@@ -28,6 +30,10 @@ class Model:
 
     config: ModelConfig
     precision: Precision
+
+    def __post_init__(self) -> None:
+        if "float64" in (self.precision.params, self.precision.compute) and not jax.config.jax_enable_x64:
+            raise UserError("precision float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1")
 
     def build(self, key: jax.Array) -> nnx.Module:
         return Decoder(self.config, rngs=nnx.Rngs(params=key))

@@ -12,13 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdec.config import MLP, LayerNorm, Learned, Precision
+from jaxdec.errors import UserError
 from tests import tiny
 
-BLOCK = (
-    "attention_norm.scale attention_norm.bias attention.query.kernel attention.query.bias attention.key.kernel "
-    "attention.key.bias attention.value.kernel attention.value.bias attention.out.kernel attention.out.bias "
-    "mlp_norm.scale mlp_norm.bias mlp.up.kernel mlp.up.bias mlp.down.kernel mlp.down.bias"
-).split()
+BLOCK = [
+    "attention_norm.scale",
+    "attention_norm.bias",
+    "attention.query.kernel",
+    "attention.query.bias",
+    "attention.key.kernel",
+    "attention.key.bias",
+    "attention.value.kernel",
+    "attention.value.bias",
+    "attention.out.kernel",
+    "attention.out.bias",
+    "mlp_norm.scale",
+    "mlp_norm.bias",
+    "mlp.up.kernel",
+    "mlp.up.bias",
+    "mlp.down.kernel",
+    "mlp.down.bias",
+]
 
 
 def test_parameters_are_a_flat_dict_of_module_paths():
@@ -132,3 +146,12 @@ def test_logits_are_at_least_float32(compute: str):
 def test_models_with_equal_configs_are_equal():
     assert tiny.model() == tiny.model() and hash(tiny.model()) == hash(tiny.model())
     assert tiny.model() != replace(tiny.model(), config=replace(tiny.MODEL, layers=3))
+
+
+def test_float64_without_64_bit_mode_is_refused_rather_than_rounded():
+    with pytest.raises(UserError, match="JAX_ENABLE_X64"):
+        tiny.model(Precision(compute="float64"))
+    with jax.enable_x64(True):
+        model = tiny.model(Precision(params="float64", compute="float64"))
+        logits = model.apply(model.init(jax.random.key(0)), tiny.tokens(2, 8)).logits_BTV
+    assert logits.dtype == np.float64
