@@ -214,7 +214,7 @@ def test_float64_without_x64_is_refused_by_name(tmp_path: Path) -> None:
         checkpoints.save(1, state, META)
         checkpoints.close()
         assert_same_bits(restore_params(tmp_path)[0], state["params"])
-    with pytest.raises(UserError, match="float64 parameters: set .*JAX_ENABLE_X64"):
+    with pytest.raises(UserError, match=r"float64 parameters: set .*JAX_ENABLE_X64"):
         restore_params(tmp_path)
 
 

@@ -32,7 +32,7 @@ class Model:
     precision: Precision
 
     def __post_init__(self) -> None:
-        if "float64" in (self.precision.params, self.precision.compute) and not jax.config.jax_enable_x64:
+        if "float64" in (self.precision.params, self.precision.compute) and jnp.result_type(float) != jnp.float64:
             raise UserError("precision float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1")
 
     def build(self, key: jax.Array) -> nnx.Module:
