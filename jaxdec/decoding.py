@@ -58,17 +58,12 @@ def start(model: Model, rows: int, slots: int, length: jax.Array) -> Cache:
 def prefill(
     model: Model, params: Params, cache: Cache, tokens_RT: jax.Array, rows_R: jax.Array, counts_R: jax.Array
 ) -> Cache:
-    """Reads the first `counts_R` of `tokens_RT` at positions 0, 1, ... as the new contents of rows `rows_R`.
-
-    The tokens come padded on the right, where the causal mask hides the pads, and are stored padded on the left. (A pad
-    on the left would be a query that sees no key, and its softmax is not a number.)
-    """
-    rows, width = tokens_RT.shape
-    dtype = jnp.dtype(model.precision.compute)
-    fresh = empty_cache(model.config, jnp.zeros(rows, jnp.int32), width, dtype)
+    """Reads the last `counts_R` of `tokens_RT` at positions 0, 1, ... as the new contents of rows `rows_R`."""
+    width = tokens_RT.shape[1]
+    fresh = empty_cache(model.config, width - counts_R, width, jnp.dtype(model.precision.compute))
     read = model.apply(params, tokens_RT, cache=fresh).cache
     assert read is not None
-    return store(cache, read, rows_R, counts_R)
+    return store(cache, read, rows_R)
 
 
 move = jax.jit(slide, donate_argnames="cache")
@@ -194,10 +189,11 @@ class Decoding:
         """Reads the windows of `rows`, less the newest tokens, from position 0 on."""
         counts = np.array([window_size(len(self.rows[row]), self.context) - 1 for row in rows])
         size = bucket(rows.size, 1, len(self.rows))
-        tokens_RT = np.zeros((size, bucket(int(counts.max()), SMALLEST_PREFILL, self.context)), np.int32)
+        width = bucket(int(counts.max()), SMALLEST_PREFILL, self.context)
+        tokens_RT = np.zeros((size, width), np.int32)
         rows_R, counts_R = np.full(size, len(self.rows), np.int32), np.zeros(size, np.int32)
         rows_R[: rows.size], counts_R[: rows.size] = rows, counts
         for index, (row, count) in enumerate(zip(rows, counts, strict=True)):
-            tokens_RT[index, :count] = self.rows[row][-1 - count : -1]
+            tokens_RT[index, width - count :] = self.rows[row][-1 - count : -1]
         self.cache = prefill(self.model, self.params, self.cache, tokens_RT, rows_R, counts_R)
         self.read_B[rows] = counts

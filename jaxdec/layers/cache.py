@@ -1,8 +1,7 @@
 """The KV cache: keys and values of the tokens already read, in slots of a fixed number.
 
 Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its
-slot less its padding, and slots below the padding are never seen. A query among the pads would see no key, and its
-softmax is not a number; therefore prompts are read without left pads and moved to the right by `store`.
+slot less its padding, and slots below the padding are never seen.
 """
 
 from __future__ import annotations
@@ -46,21 +45,19 @@ def extend(layer: LayerCache, keys_BTHC: jax.Array, values_BTHC: jax.Array, leng
     return LayerCache(write(layer.keys, keys_BTHC), write(layer.values, values_BTHC))
 
 
-def store(cache: Cache, read: Cache, rows_R: jax.Array, counts_R: jax.Array) -> Cache:
-    """Gives rows `rows_R` of `cache` new contents: the first `counts_R` slots of `read`, a cache without left pads.
+def store(cache: Cache, read: Cache, rows_R: jax.Array) -> Cache:
+    """Gives rows `rows_R` of `cache` the contents of `read`, a cache of R rows and T slots, all in use.
 
-    `read` has R rows and T slots in use, no more than `cache` has; they end up in the slots below `cache.length`. A row
-    number that `cache` does not have is passed over.
+    They take the T slots below `cache.length`. A row number that `cache` does not have is passed over.
     """
-    slots_T = cache.length - read.length + jnp.arange(read.layers[0].keys.shape[1])
+    first = cache.length - read.length
+    slots_T = first + jnp.arange(read.layers[0].keys.shape[1])
 
     def write(slots: jax.Array, new: jax.Array) -> jax.Array:
-        aligned = jax.vmap(lambda row, count: jnp.roll(row, -count, axis=0))(new, counts_R)  # pads go to the left
-        return slots.at[rows_R[:, None], slots_T[None, :]].set(aligned, mode="drop")
+        return slots.at[rows_R[:, None], slots_T[None, :]].set(new, mode="drop")
 
-    layers = tuple(LayerCache(*map(write, old, new)) for old, new in zip(cache.layers, read.layers, strict=True))
-    padding_B = cache.padding_B.at[rows_R].set(cache.length - counts_R, mode="drop")
-    return Cache(layers, cache.length, padding_B)
+    layers = jax.tree.map(write, cache.layers, read.layers)
+    return Cache(layers, cache.length, cache.padding_B.at[rows_R].set(first + read.padding_B, mode="drop"))
 
 
 def slide(cache: Cache, count: jax.Array) -> Cache:
