@@ -1,7 +1,7 @@
 """What a probabilistic grammar knows of its texts: samples, log-probabilities, and the exact entropy.
 
-The distribution is over texts of the start rule. `sample` and `parse` share nothing but the grammar: `parse` reads the
-text alone, returns every derivation of it, and so shows for each text whether the grammar is unambiguous there.
+The distribution is over texts of the start rule. `parse` reads the text alone and returns every derivation of it, so it
+shows for each text whether the grammar is unambiguous there.
 Random numbers come from `random.Random.random`, whose stream Python promises to keep for a seed.
 """
 
@@ -27,16 +27,19 @@ class ParseError(ValueError):
 
 def sample(grammar: Grammar, source: random.Random) -> tuple[str, Choices]:
     """A text and its derivation."""
-    bounds = {name: list(itertools.accumulate(rule.probabilities)) for name, rule in grammar.rules.items()}
-    return _sample(grammar, bounds, source)
+    return _sample(grammar, _bounds(grammar), source)
 
 
 def samples(grammar: Grammar, seed: int) -> Iterator[str]:
     """Independent texts without end, a pure function of the seed."""
-    source = random.Random(seed)
-    bounds = {name: list(itertools.accumulate(rule.probabilities)) for name, rule in grammar.rules.items()}
+    source, bounds = random.Random(seed), _bounds(grammar)
     while True:
         yield _sample(grammar, bounds, source)[0]
+
+
+def _bounds(grammar: Grammar) -> dict[str, list[float]]:
+    """The accumulated probabilities of each rule's alternatives."""
+    return {name: list(itertools.accumulate(rule.probabilities)) for name, rule in grammar.rules.items()}
 
 
 def _sample(grammar: Grammar, bounds: dict[str, list[float]], source: random.Random) -> tuple[str, Choices]:

@@ -15,7 +15,7 @@ from jaxdec.data.embedded import embedded_text
 from jaxdec.data.files import sha256
 
 SAMPLE_PLAYS = 6
-CORPUS_SHA256 = "59f5505d8f15373411d3cec516e9f12d687be4c156f7e611fc5f76fbbb9eb134"
+CORPUS_SHA256 = "03b684addcee569b0e4e2ff3bdd3d9a09b92983618246328663fc18bbee032e3"
 
 
 @settings(max_examples=150, deadline=None)

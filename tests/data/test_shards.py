@@ -182,6 +182,14 @@ def _is_json(path: Path) -> bool:
     return True
 
 
+def test_a_large_shard_is_checked_by_its_length(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "FULL_CHECK", 100)
+    path = folder_of(prepare(DataConfig(corpus))) / "train.npy"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(UserError, match=r"train\.npy is damaged: it has [\d,]+ bytes instead of "):
+        prepare(DataConfig(corpus))
+
+
 def test_a_shard_that_would_be_unpickled_is_refused(corpus: str):
     folder = folder_of(prepare(DataConfig(corpus)))
     about = json.loads((folder / "shards.json").read_text())
