@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 import sys
 import traceback
@@ -11,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @cache
@@ -32,8 +36,8 @@ def orbax() -> Any:
     def is_echo(error: BaseException | None, trace: TracebackType | None) -> bool:
         links = _chain(error) if error else []
         traces = [frame for link in links for frame, _ in traceback.walk_tb(link.__traceback__ or trace)]
-        # Callbacks of tensorstore's threads for an event loop that orbax has closed have no frame of orbax's.
-        return is_orbax(traces) or str(error) == "Event loop is closed"
+        # What tensorstore's threads leave behind, for an event loop that orbax has closed too, has no frame of orbax's.
+        return is_orbax(traces) or "tensorstore_spec" in str(error) or str(error) == "Event loop is closed"
 
     def hook(unraisable: Any) -> None:
         if not is_echo(unraisable.exc_value, unraisable.exc_traceback):
@@ -50,9 +54,12 @@ def os_reason(error: BaseException) -> str | None:
     for link in _chain(error):
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
-        # tensorstore, which writes the arrays, reports as text: "...: File too large [os_error_code='27']"
+        # tensorstore, which writes the arrays, reports as text, in forms that depend on which thread failed first:
+        # "...: File too large [os_error_code='27']", "...: File too large; while ..."
         if found := re.search(r"([^:\[\]]+) \[os_error_code", str(link)):
             return found[1].strip()
+        if told := [reason for reason in map(os.strerror, REFUSALS) if reason in str(link)]:
+            return told[0]
     return None
 
 
