@@ -34,8 +34,8 @@ SIZES = {
     "medium": ModelConfig(layers=6, heads=6, width=384, context=256, vocab_size=VOCAB_SIZE, bias=False),
 }
 SEQUENCES = {"small": 12, "medium": 8}
-STEPS_PER_ROUND = {"small": 20, "medium": 3}
-SETTLE_SECONDS = 0.1  # threads of the other framework spin for a while before they sleep
+STEPS_PER_ROUND = {"small": 40, "medium": 10}  # multiples of train.steps_per_dispatch
+SETTLE_SECONDS = 0.5  # threads of the other framework spin for up to 0.2 s before they sleep
 
 Run = Callable[[int], list[float]]  # (steps) -> their losses, when all are done
 
@@ -47,10 +47,10 @@ def bench_train(size: str, *, rounds: int, activation: Activation) -> dict[str, 
         model=model,
         data=DataConfig(corpus="random"),
         optim=OptimConfig(),
-        train=TrainConfig(tokens_per_step=SEQUENCES[size] * model.context, steps_per_dispatch=STEPS_PER_ROUND[size]),
+        train=TrainConfig(tokens_per_step=SEQUENCES[size] * model.context),
     ).check()
     sides = make_sides(config, compiled=True)
-    first_losses = {name: run(STEPS_PER_ROUND[size]) for name, run in sides.items()}  # compiles, too
+    first_losses = {name: run(config.train.steps_per_dispatch) for name, run in sides.items()}  # compiles, too
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, run in sides.items():
@@ -99,7 +99,7 @@ def make_sides(config: RunConfig, *, compiled: bool) -> dict[str, Run]:
 
 
 def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
-    """Our side: one dispatch of `train.steps_per_dispatch` steps a call."""
+    """Our side, in dispatches of up to `train.steps_per_dispatch` steps."""
     mesh = make_mesh(config.mesh)
     model, optimizer = Model(config.model, config.precision), make_optimizer(config.optim, config.decay_steps)
     run_steps = make_run_steps(model, optimizer, language_loss, mesh)
@@ -109,10 +109,14 @@ def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
 
     def run(steps: int) -> list[float]:
         nonlocal state
+        losses = []
         with jax.set_mesh(mesh):
-            state, metrics = run_steps(state, one_part, np.int32(steps), jax.random.key(1))
+            for done in range(0, steps, config.train.steps_per_dispatch):
+                count = min(steps - done, config.train.steps_per_dispatch)
+                state, metrics = run_steps(state, one_part, np.int32(count), jax.random.key(1))
+                losses.append(metrics["loss"][:count])
             jax.block_until_ready(state)
-        return [float(loss) for loss in metrics["loss"][:steps]]
+        return [float(loss) for part in losses for loss in part]
 
     return run
 
@@ -138,7 +142,8 @@ def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray]
         nonlocal done
         losses = []
         for index in range(steps):
-            losses.append(step_fn({name: leaf[index] for name, leaf in batches.items()}, done)["loss"])
+            batch = {name: leaf[index % len(leaf)] for name, leaf in batches.items()}
+            losses.append(step_fn(batch, done)["loss"])
             done += 1
         return [float(loss) for loss in losses]
 

@@ -17,7 +17,7 @@ from jaxdec.decoding import MOST_STEPS, Decoding
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.sampling import Sampling
-from jaxdec.text_stream import TextStream, start_token
+from jaxdec.text_stream import TextStream, start_tokens
 
 if TYPE_CHECKING:
     from jaxdec.data.tokenizers import Tokenizer
@@ -100,7 +100,7 @@ def generate_text(
     """Continues texts with a run's model; returns the continuations, without the prompts.
 
     run: a run directory, whose newest checkpoint is read, or what `load_run` returned.
-    prompts: an empty one is continued as if a line had just ended (see `start_token`).
+    prompts: an empty one is continued as if a paragraph had just ended (see `start_tokens`).
     stop: a text ends before the first place where its continuation holds this string.
     on_text: called as on_text(index of the prompt, piece) with each piece of a continuation as it comes.
     Raises UserError for a prompt or `stop` with characters that the tokenizer does not know, and as `stream` does.
@@ -117,7 +117,7 @@ def generate_text(
     stop_ids = [] if stop is None else _encode(tokenizer, stop, "the stop string")
     names = [f"prompt {number}" if len(prompts) > 1 else "the prompt" for number in range(1, len(prompts) + 1)]
     rows = [_encode(tokenizer, prompt, name) for prompt, name in zip(prompts, names, strict=True)]
-    rows = [row if len(row) else np.array([start_token(tokenizer)]) for row in rows]
+    rows = [row if len(row) else start_tokens(tokenizer) for row in rows]
     texts = [TextStream(tokenizer, stop) for _ in rows]
     pieces = stream(
         run.model, run.params, rows, max_tokens=max_tokens, sampling=sampling, key=jax.random.key(seed),

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 UNFINISHED = "\ufffd"  # what a tokenizer makes of the first bytes of a character whose last ones are still to come
 
 
-def start_token(tokenizer: Tokenizer) -> int:
-    """What an empty prompt is continued from: the newline if the tokenizer has one, else token 0."""
+def start_tokens(tokenizer: Tokenizer) -> np.ndarray:
+    """What an empty prompt is continued from: an empty line if the tokenizer has newlines, else token 0."""
     try:
-        return int(tokenizer.encode("\n")[0])
+        return tokenizer.encode("\n\n")
     except UserError:
-        return 0
+        return np.zeros(1, np.int32)
 
 
 class TextStream:

@@ -21,7 +21,7 @@ from jaxdec.generate import generate, generate_text
 from jaxdec.loading import LoadedRun, load_run
 from jaxdec.models.functional import Model
 from jaxdec.sampling import Sampling
-from jaxdec.text_stream import TextStream, start_token
+from jaxdec.text_stream import TextStream, start_tokens
 
 TOKENIZER = CharTokenizer("\nabcdef")
 FREE = Sampling()
@@ -87,9 +87,9 @@ def test_text_is_given_out_as_soon_as_it_is_settled() -> None:
     assert stream.text == "defabd"
 
 
-def test_start_token() -> None:
-    assert start_token(CharTokenizer("\t\nab")) == 1
-    assert start_token(CharTokenizer("ab")) == 0
+def test_start_tokens() -> None:
+    assert start_tokens(CharTokenizer("\t\nab")).tolist() == [1, 1]
+    assert start_tokens(CharTokenizer("ab")).tolist() == [0]
 
 
 def test_text_is_the_decoded_tokens(loaded: LoadedRun) -> None:
