@@ -95,7 +95,7 @@ def test_start_tokens() -> None:
 def test_text_is_the_decoded_tokens(loaded: LoadedRun) -> None:
     prompts = ["abc", "", "fade\n" * 5]
     texts = generate_text(loaded, prompts, max_tokens=50, sampling=FREE, seed=4)
-    rows = [TOKENIZER.encode("abc"), [0], TOKENIZER.encode("fade\n" * 5)]
+    rows = [TOKENIZER.encode("abc"), start_tokens(TOKENIZER), TOKENIZER.encode("fade\n" * 5)]
     tokens = generate(
         loaded.model,
         loaded.params,
