@@ -3,9 +3,9 @@
     jaxdec train char-gpt
     jaxdec train char-gpt --data.corpus tinyshakespeare --out runs/shakespeare
 
-Run time: see the table in README.md, which gives the machine.
-Expect: on `playlets`, an excess over the entropy floor under 0.10 nats per character; on tiny Shakespeare, a validation
-loss of 1.88 by nanoGPT's protocol, which is the figure nanoGPT's README gives for the same settings.
+Run time: about one minute on two CPU cores. Measured (docs/results.md): on `playlets` a sweep loss of 0.236 nats per
+character, 0.038 above the entropy floor; on tiny Shakespeare a validation loss of 1.878 by nanoGPT's protocol, whose
+README gives 1.88 for the same settings.
 """
 
 from jaxdec.config import DataConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
