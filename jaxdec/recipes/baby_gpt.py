@@ -2,8 +2,8 @@
 
     jaxdec train baby-gpt --out runs/baby
 
-Run time and loss of the whole run: not measured by this project yet, because it wants a GPU. nanoGPT's README gives 1.4697
-as its best validation loss on the way with the same settings.
+Run time and loss of the whole run: not measured by this project yet, because it wants a GPU. nanoGPT's README gives
+1.4697 as its best validation loss on the way with the same settings.
 """
 
 from jaxdec.config import DataConfig, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
