@@ -45,8 +45,10 @@ def make_window_losses(model: Model) -> WindowLosses:
 
 def mean_loss(window_losses: WindowLosses, params: Params, batches: Iterator[Any]) -> tuple[float, float]:
     """The mean loss per target, in nats, and its standard error over windows, weighted by their targets."""
-    pairs = [window_losses(params, batch) for batch in batches]  # all enqueued before the first is read
-    sums, counts = (np.concatenate(parts).astype(np.float64) for parts in zip(*jax.device_get(pairs), strict=True))
+    # Each result is read before the next program starts: many programs with collectives in flight at once starve each
+    # other of threads where CPU devices share cores, and never end.
+    pairs = [jax.device_get(window_losses(params, batch)) for batch in batches]
+    sums, counts = (np.concatenate(parts).astype(np.float64) for parts in zip(*pairs, strict=True))
     mean = sums.sum() / counts.sum()
     used = counts > 0
     deviations = (sums - mean * counts)[used]

@@ -41,7 +41,8 @@ def fingerprints(tree: Any) -> dict[str, Leaf]:
     Arrays keep their sharding; nothing but two integers a leaf comes to the host.
     """
     named = named_leaves(tree)
-    sums = jax.device_get({name: _sums(leaf) for name, leaf in named.items()})
+    # One at a time: see `sharding.shares_threads`.
+    sums = {name: jax.device_get(_sums(leaf)) for name, leaf in named.items()}
     texts = {name: "".join(f"{int(part):08x}" for part in parts) for name, parts in sums.items()}
     return {name: Leaf(dtype=str(leaf.dtype), shape=list(leaf.shape), sums=texts[name]) for name, leaf in named.items()}
 

@@ -49,6 +49,13 @@ def batch_shards(mesh: Mesh) -> int:
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
+def shares_threads(mesh: Mesh) -> bool:
+    """Whether the devices are CPU devices that run on one pool of threads: two programs with collectives in flight at
+    once, or one beside a background save, can then wait for each other for ever, so each is waited for before the next
+    starts."""
+    return mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
+
+
 def param_shardings(
     mesh: Mesh, axes: Mapping[str, tuple[str | None, ...]], shapes: Mapping[str, Any]
 ) -> dict[str, NamedSharding]:

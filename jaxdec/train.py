@@ -32,7 +32,7 @@ from jaxdec.models.functional import Model
 from jaxdec.optim import make_optimizer
 from jaxdec.plot import plot_losses
 from jaxdec.reporting import LateMetrics, describe
-from jaxdec.sharding import batch_shards, make_mesh
+from jaxdec.sharding import batch_shards, make_mesh, shares_threads
 from jaxdec.stage import Batch, Loss, Stage, dispatch_batches, microbatches
 from jaxdec.state import State, abstract_state, create_state, state_shardings
 
@@ -136,6 +136,8 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
                 until = next_stop(config, step)
                 batches = dispatch_batches(config, stage, mesh, parts, step, until - step)
                 state, metrics = run_steps(state, batches, np.int32(until - step), key)
+                if shares_threads(mesh):
+                    jax.block_until_ready(state)
                 late.push(step, until, metrics)
                 step = until
                 if step % config.train.eval_every == 0 and step < config.train.steps:
@@ -144,6 +146,8 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
                 if is_saved(config, step) or interruption.signal is not None:
                     late.flush()  # never save what was not seen to be finite
                     checkpoints.save(step, state, meta)
+                    if shares_threads(mesh):
+                        checkpoints.wait()
                 if interruption.signal is not None:
                     checkpoints.wait()
                     raise Interrupted(interruption.signal, step, run_dir)

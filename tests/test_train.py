@@ -177,3 +177,10 @@ def test_microbatches_are_derived_from_the_global_batch():
     assert config.batch_size == 16
     assert [microbatches(config, shards) for shards in (1, 2, 4, 8)] == [8, 4, 2, 1]
     assert batch_shards(make_mesh(MeshConfig(data=2, fsdp=2))) == 4
+
+
+def test_a_run_with_sharded_parameters_ends_and_agrees(tmp_path: Path):
+    split = pretrain(tiny.run_config(mesh=MeshConfig(data=2, fsdp=2)), tmp_path / "split")
+    whole = pretrain(tiny.run_config(mesh=MeshConfig(data=1)), tmp_path / "whole")
+    assert split["steps"] == whole["steps"] == 20
+    assert split["sweep_loss"] == pytest.approx(whole["sweep_loss"], rel=1e-4)
