@@ -20,8 +20,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdec.config import MLP, Activation, DataConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.layer_config import MLP, Activation
 from jaxdec.losses import language_loss
+from jaxdec.model_config import ModelConfig
 from jaxdec.models.functional import Model, Params
 from jaxdec.optim import make_optimizer
 from jaxdec.sharding import make_mesh

@@ -10,80 +10,53 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from jaxdec.errors import UserError
+from jaxdec.layer_config import Config, require
+from jaxdec.model_config import AnyModel
 
-Activation = Literal["gelu_tanh", "gelu", "relu"]
 FloatType = Literal["float32", "bfloat16", "float64"]
 
 
-class Config:
-    """Base of all sections: reading one from a file rejects keys it does not have (see `config_file`)."""
+@dataclass(frozen=True)
+class Characters(Config):
+    """One token per character of the training text."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise UserError(message)
+    kind: ClassVar[str] = "char"
 
 
 @dataclass(frozen=True)
-class Learned(Config):
-    """A trained vector for each position (GPT-2). OpenAI's code draws it with std 0.01, nanoGPT with 0.02."""
+class Words(Config):
+    """Words and punctuation of the training text, with <|unk|> for all others: the one to learn from, it loses text."""
 
-    init_std: float = 0.02
+    kind: ClassVar[str] = "words"
 
 
 @dataclass(frozen=True)
-class LayerNorm(Config):
-    """Layer normalisation (Ba et al. 2016). GPT-2 and torch use epsilon 1e-5, Flax's own default is 1e-6."""
+class GPT2(Config):
+    """The byte-pair encoding of GPT-2, 50,257 tokens (Radford et al. 2019, section 2.2), through tiktoken."""
 
-    epsilon: float = 1e-5
+    kind: ClassVar[str] = "gpt2"
+
+
+@dataclass(frozen=True)
+class BPE(Config):
+    """Byte-pair encoding (Sennrich et al. 2016) of bytes, trained on the training text."""
+
+    kind: ClassVar[str] = "bpe"
+    vocab_size: int = 10_000  # the 256 bytes and <|endoftext|> among them
 
     def __post_init__(self) -> None:
-        require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
-
-
-@dataclass(frozen=True)
-class MLP(Config):
-    """The position-wise feed-forward layer: width -> expansion * width -> width."""
-
-    expansion: int = 4
-    activation: Activation = "gelu_tanh"
-
-    def __post_init__(self) -> None:
-        require(self.expansion >= 1, f"model.mlp.expansion is {self.expansion}: give a whole number from 1")
-
-
-@dataclass(frozen=True)
-class ModelConfig(Config):
-    """A pre-norm decoder. `vocab_size` None means the tokenizer's; a larger one pads the vocabulary."""
-
-    layers: int
-    heads: int
-    width: int
-    context: int  # positions the model knows: rows of the position table, slots of the KV cache
-    vocab_size: int | None = None
-    position: Learned = field(default_factory=Learned)
-    norm: LayerNorm = field(default_factory=LayerNorm)
-    mlp: MLP = field(default_factory=MLP)
-    bias: bool = True  # of every projection and norm in the blocks, and of the final norm
-    tied_head: bool = True  # the head reads the token embedding
-    dropout: float = 0.0  # embeddings, attention weights and both residual branches, as in GPT-2
-    init_std: float = 0.02  # of every matrix; residual projections get init_std / sqrt(2 * layers)
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "heads", "width", "context"):
-            require(getattr(self, name) >= 1, f"model.{name} is {getattr(self, name)}: give a whole number from 1")
         require(
-            self.width % self.heads == 0,
-            f"model.heads {self.heads} does not divide model.width {self.width}: "
-            "every head gets width / heads channels",
+            self.vocab_size >= 257,
+            f"data.tokenizer.vocab_size is {self.vocab_size}: give at least 257, for the bytes and <|endoftext|>",
         )
-        require(0 <= self.dropout < 1, f"model.dropout is {self.dropout}: give a number in [0, 1)")
-        require(
-            self.vocab_size is None or self.vocab_size >= 1, f"model.vocab_size is {self.vocab_size}: give at least 1"
-        )
+
+
+@dataclass(frozen=True)
+class HuggingFace(Config):
+    """A tokenizer.json of Hugging Face's `tokenizers`."""
+
+    kind: ClassVar[str] = "huggingface"
+    path: str
 
 
 @dataclass(frozen=True)
@@ -91,7 +64,7 @@ class DataConfig(Config):
     """What is read: a corpus by name or the path of a UTF-8 text file, and how it is cut."""
 
     corpus: str
-    tokenizer: Literal["char"] = "char"
+    tokenizer: Characters | Words | GPT2 | BPE | HuggingFace = field(default_factory=Characters)
     window: int | None = None  # tokens a training example holds; None: model.context
     validation_fraction: float = 0.1  # the last part of the text, never trained on
     sweep_stride: int | None = None  # tokens between validation windows; None: the window, so that none overlap
@@ -190,7 +163,7 @@ class LogConfig(Config):
 class RunConfig(Config):
     """One run. `check()` is called before anything is read or written."""
 
-    model: ModelConfig
+    model: AnyModel
     data: DataConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

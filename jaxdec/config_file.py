@@ -2,7 +2,8 @@
 
 The walk follows the dataclasses of `config.py`, so that an error can name the dotted key and its nearest neighbour;
 leaf values go through pydantic, which also reads `1e-3` (a string to YAML 1.1). Where a field may hold one of several
-variants, its mapping carries `kind: <variant>`; where there is only one, it does not.
+variants, its mapping carries `kind: <variant>`, and without it means the first of them. A field that may hold a tuple of
+variants takes a list of such mappings.
 """
 
 from __future__ import annotations
@@ -94,13 +95,15 @@ def field_types(cls: type) -> dict[str, Any]:
 
 
 def variants(hint: Any) -> tuple[type, ...]:
-    """The config classes that a field may hold: () for a leaf, one for a section, several where it holds variants."""
-    return tuple(member for member in _members(hint) if dataclasses.is_dataclass(member) and isinstance(member, type))
+    """The config classes that a field, or an item of its tuple, may hold: () for a leaf, one for a section, several
+    where it holds variants."""
+    members = [part for member in _members(hint) for part in (_members(_item(member)) if _item(member) else (member,))]
+    return tuple(dict.fromkeys(part for part in members if dataclasses.is_dataclass(part) and isinstance(part, type)))
 
 
 def kind_of(variant: type) -> str:
-    """The name of a variant in files: its class name in lower case."""
-    return variant.__name__.lower()
+    """The name of a variant in files: its `kind`, or else its class name in lower case."""
+    return getattr(variant, "kind", variant.__name__.lower())
 
 
 def describe(hint: Any) -> str:
@@ -160,9 +163,16 @@ def _members(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
+def _item(hint: Any) -> Any:
+    """What the items of a tuple hint are; None for any other hint."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else None
+
+
 def build(hint: Any, value: Any, where: str) -> Any:
     """`value`, plain data, as what the type hint of the field `where` asks for; "" is the whole config."""
     classes = variants(hint)
+    if classes and isinstance(value, list | tuple) and any(_item(member) for member in _members(hint)):
+        return tuple(build(Union[classes], item, f"{where}.{index}") for index, item in enumerate(value))  # noqa: UP007
     if not classes or (value is None and type(None) in _members(hint)):
         return read_leaf(hint, value, where)
     if not isinstance(value, Mapping):
@@ -185,14 +195,15 @@ def build(hint: Any, value: Any, where: str) -> Any:
 
 def _pick_variant(classes: tuple[type, ...], value: Mapping[str, Any], where: str) -> tuple[type, dict[str, Any]]:
     by_kind = {kind_of(cls): cls for cls in classes}
-    kind = value.get("kind")
+    kind = value.get("kind", kind_of(classes[0]))
     if kind not in by_kind:
-        given = "is missing" if kind is None else f"is {kind!r}"
-        raise UserError(f"{where}.kind {given}{nearest(str(kind), by_kind)}")
+        raise UserError(f"{where}.kind is {kind!r}{nearest(str(kind), by_kind)}")
     return by_kind[kind], {key: item for key, item in value.items() if key != "kind"}
 
 
 def _plain(value: Any, hint: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item, hint) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = {"kind": kind_of(type(value))} if len(variants(hint)) > 1 else {}
         return {**kind, **config_to_dict(value)}
@@ -202,6 +213,8 @@ def _plain(value: Any, hint: Any) -> Any:
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
+        if isinstance(value, list):
+            value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{key}.")
         else:

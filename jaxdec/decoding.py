@@ -63,10 +63,10 @@ def prefill(
     fresh = empty_cache(model.config, width - counts_R, width, jnp.dtype(model.precision.compute))
     read = model.apply(params, tokens_RT, cache=fresh).cache
     assert read is not None
-    return store(cache, read, rows_R)
+    return store(model.config, cache, read, rows_R)
 
 
-move = jax.jit(slide, donate_argnames="cache")
+move = jax.jit(slide, static_argnames="config", donate_argnames="cache")
 
 
 @partial(jax.jit, static_argnames=("model", "sampling", "width"), donate_argnames="cache")
@@ -182,7 +182,7 @@ class Decoding:
             self._read(full)
         if self.length == self.slots:
             count = self.length - int(self.read_B[self.live_B].max())
-            self.cache = move(self.cache, np.int32(count))
+            self.cache = move(self.model.config, self.cache, np.int32(count))
             self.length -= count
 
     def _read(self, rows: np.ndarray) -> None:

@@ -36,7 +36,7 @@ def make_window_losses(model: Model) -> WindowLosses:
 
     @jax.jit
     def window_losses(params: Params, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        losses_BT = token_losses(model.apply(params, batch["tokens"]).logits_BTV, batch["targets"])
+        losses_BT = token_losses(model.read(params, batch).logits_BTV, batch["targets"])
         mask_BT = batch["mask"].astype(losses_BT.dtype)
         return jnp.sum(losses_BT * mask_BT, axis=-1), jnp.sum(mask_BT, axis=-1)
 

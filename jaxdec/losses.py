@@ -21,7 +21,15 @@ def token_losses(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
 
 
 def language_loss(output: Output, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The sum over the batch's counted targets, auxiliary losses included, and named sums for the log."""
+    """The sum over the batch's counted targets, and named sums for the log.
+
+    An auxiliary loss is a mean over the batch; it counts once for each target, and so does every metric of the model.
+    """
     losses_BT = token_losses(output.logits_BTV, batch["targets"])
-    total = jnp.sum(losses_BT * batch["mask"].astype(losses_BT.dtype))
-    return total, {"loss": total}
+    mask_BT = batch["mask"].astype(losses_BT.dtype)
+    total = jnp.sum(losses_BT * mask_BT)
+    if not output.aux and not output.metrics:
+        return total, {}
+    targets = jnp.sum(mask_BT)
+    extra = {name: targets * value.astype(total.dtype) for name, value in {**output.aux, **output.metrics}.items()}
+    return total + sum(extra[name] for name in output.aux), {"cross_entropy": total, **extra}

@@ -17,6 +17,7 @@ from jaxdec.checkpoint import Checkpoints
 from jaxdec.config import RunConfig
 from jaxdec.errors import TrainingError
 from jaxdec.metrics import MetricsLog
+from jaxdec.model_config import AnyModel
 from jaxdec.models.functional import Params
 from jaxdec.optim import learning_rate
 
@@ -77,7 +78,7 @@ def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resum
     size = sum(param.size for param in params.values())
     start = f", resumed at step {resumed_at}" if resumed_at else ""
     return (
-        f"model   {size:,} parameters: {model.layers} layers, {model.heads} heads, width {model.width}, "
+        f"model   {size:,} parameters: {wiring(model)}, width {model.width}, "
         f"context {model.context}, vocabulary {model.vocab_size}\n"
         f"data    {config.data.corpus}: windows of {config.window} tokens, {config.batch_size} a step in {parts} "
         f"microbatch{'es' if parts > 1 else ''}\n"
@@ -85,3 +86,12 @@ def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resum
         f"{config.precision.params} parameters, {config.precision.compute} compute, attention by XLA\n"
         f"run     steps {config.train.steps:,}{start}"
     )
+
+
+def wiring(model: AnyModel) -> str:
+    """The kind of model with its numbers of layers and heads: "decoder of 4 layers, 4 heads"."""
+    name = model.kind.replace("_", " ")
+    if model.decoder is None:
+        return name
+    layers = f" of {model.decoder.layers} layer{'s' if model.decoder.layers > 1 else ''}"
+    return f"{name}{layers}, {model.decoder.heads} head{'s' if model.decoder.heads > 1 else ''}"

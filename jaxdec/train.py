@@ -28,7 +28,7 @@ from jaxdec.config_file import config_to_dict
 from jaxdec.errors import Interrupted
 from jaxdec.interruption import interruptions
 from jaxdec.metrics import MetricsLog
-from jaxdec.models.functional import Model
+from jaxdec.models.functional import Model, Params
 from jaxdec.optim import make_optimizer
 from jaxdec.plot import plot_losses
 from jaxdec.reporting import LateMetrics, describe
@@ -53,25 +53,27 @@ def train_step(
     targets = batch["mask"].sum()
     key = jax.random.fold_in(key, state["step"])
 
-    def part_loss(params: dict[str, jax.Array], part: Batch, index: jax.Array) -> jax.Array:
-        total, _ = loss(model.apply(params, part["tokens"], key=jax.random.fold_in(key, index)), part)
-        return total / targets
+    def part_loss(params: Params, part: Batch, index: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        total, sums = loss(model.read(params, part, key=jax.random.fold_in(key, index)), part)
+        return total / targets, {name: value / targets for name, value in sums.items()}
 
-    def accumulate(carry: tuple[Any, Any], part_and_index: tuple[Batch, jax.Array]) -> tuple[tuple[Any, Any], None]:
-        part = jax.value_and_grad(part_loss)(state["params"], *part_and_index)
-        return jax.tree.map(jnp.add, carry, part), None
+    gradient = jax.value_and_grad(part_loss, has_aux=True)
+
+    def accumulate(carry: Any, part_and_index: tuple[Batch, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, carry, gradient(state["params"], *part_and_index)), None
 
     parts = batch["mask"].shape[0]
+    first = jax.tree.map(lambda leaf: leaf[0], dict(batch)), jnp.zeros((), jnp.int32)
     if parts == 1:
-        first = jax.tree.map(lambda leaf: leaf[0], dict(batch))
-        value, grads = jax.value_and_grad(part_loss)(state["params"], first, jnp.zeros((), jnp.int32))
+        (value, sums), grads = gradient(state["params"], *first)
     else:
-        zero = jax.tree.map(jnp.zeros_like, state["params"])
-        value = jnp.zeros((), jnp.promote_types(model.precision.compute, jnp.float32))
-        (value, grads), _ = jax.lax.scan(accumulate, (value, zero), (dict(batch), jnp.arange(parts)))
+        zero = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(gradient, state["params"], *first)
+        )
+        ((value, sums), grads), _ = jax.lax.scan(accumulate, zero, (dict(batch), jnp.arange(parts)))
     updates, opt = optimizer.update(grads, state["opt"], state["params"])
     params = optax.apply_updates(state["params"], updates)
-    metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads)}
+    metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads), **sums}
     return {"step": state["step"] + 1, "params": params, "opt": opt}, metrics
 
 
@@ -93,8 +95,9 @@ def make_run_steps(
             return state, {name: metrics[name].at[index].set(value) for name, value in values.items()}
 
         slots = batches["mask"].shape[0]
-        wide = jnp.promote_types(model.precision.compute, jnp.float32)
-        metrics = {"loss": jnp.zeros(slots, wide), "gradient_norm": jnp.zeros(slots, model.precision.params)}
+        first = jax.tree.map(lambda leaf: leaf[0], dict(batches))
+        _, shapes = jax.eval_shape(partial(train_step, model, optimizer, loss), state, first, key)
+        metrics = {name: jnp.zeros(slots, value.dtype) for name, value in shapes.items()}
         return jax.lax.fori_loop(0, count, body, (state, metrics))
 
     return jax.jit(run_steps, donate_argnums=0, out_shardings=(shardings, None))

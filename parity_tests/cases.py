@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.config import MLP, DataConfig, FloatType, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, FloatType, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.layer_config import MLP
+from jaxdec.model_config import ModelConfig
 from jaxdec.parity.comparison import norm_of_all
 from jaxdec.parity.weights import Regime
 

@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.config import MLP, ModelConfig, Precision
+from jaxdec.config import Precision
 from jaxdec.errors import UserError
 from jaxdec.interop.torchref import from_torchref, to_torchref, torch_name
+from jaxdec.layer_config import MLP
+from jaxdec.model_config import ModelConfig
 from jaxdec.models.functional import Model
 from jaxdec.parity.weights import generic_weights
 from torchref.models.decoder import Decoder

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from jaxdec.config import DataConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.errors import UserError
+from jaxdec.model_config import ModelConfig
 
 MODEL = ModelConfig(layers=2, heads=2, width=8, context=16)
 RUN = RunConfig(model=MODEL, data=DataConfig("playlets"), train=TrainConfig(tokens_per_step=64))

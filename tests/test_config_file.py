@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdec.config import Config, DataConfig, ModelConfig, RunConfig
+from jaxdec.config import DataConfig, RunConfig
 from jaxdec.config_file import (
     build,
     config_from_dict,
@@ -25,6 +25,8 @@ from jaxdec.config_file import (
     variants,
 )
 from jaxdec.errors import UserError
+from jaxdec.layer_config import Config
+from jaxdec.model_config import ModelConfig
 
 RUN = RunConfig(model=ModelConfig(layers=2, heads=2, width=8, context=16), data=DataConfig("playlets"))
 

@@ -13,12 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jaxdec.checkpoint import Checkpoints
-from jaxdec.config import DataConfig, ModelConfig, RunConfig
+from jaxdec.config import DataConfig, RunConfig
 from jaxdec.config_file import config_to_dict
 from jaxdec.data.tokenizers import CharTokenizer
 from jaxdec.errors import UserError
 from jaxdec.generate import generate, generate_text
 from jaxdec.loading import LoadedRun, load_run
+from jaxdec.model_config import ModelConfig
 from jaxdec.models.functional import Model
 from jaxdec.sampling import Sampling
 from jaxdec.text_stream import TextStream, start_tokens

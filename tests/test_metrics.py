@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdec.config import DataConfig, LogConfig, ModelConfig, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, LogConfig, RunConfig, TrainConfig
 from jaxdec.console import Progress
 from jaxdec.errors import UserError
 from jaxdec.metrics import MetricsLog, read_metrics
+from jaxdec.model_config import ModelConfig
 
 RUN = RunConfig(
     model=ModelConfig(layers=1, heads=1, width=8, context=8), data=DataConfig("playlets"), train=TrainConfig(steps=100)

@@ -13,10 +13,11 @@ import optax
 import pytest
 
 import jaxdec.layers.attention
-from jaxdec.config import DataConfig, MeshConfig, ModelConfig, Precision
+from jaxdec.config import DataConfig, MeshConfig, Precision
 from jaxdec.errors import TrainingError, UserError
 from jaxdec.losses import language_loss
 from jaxdec.metrics import read_metrics
+from jaxdec.model_config import ModelConfig
 from jaxdec.optim import make_optimizer
 from jaxdec.sharding import batch_shards, make_mesh
 from jaxdec.stage import microbatches

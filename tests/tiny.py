@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdec.config import DataConfig, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.model_config import ModelConfig
 from jaxdec.models.functional import Model, Params
 
 MODEL = ModelConfig(layers=2, heads=2, width=16, context=8, vocab_size=11)

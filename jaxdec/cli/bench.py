@@ -11,8 +11,8 @@ import tyro
 
 from jaxdec.cli.flags import Positional, parse
 from jaxdec.cli.options import Json
-from jaxdec.config import Activation
 from jaxdec.errors import UserError, nearest
+from jaxdec.layer_config import Activation
 
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
 torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); or `start`:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxdec.cli.flags import parse
 from jaxdec.cli.options import Json
-from jaxdec.config import ModelConfig
+from jaxdec.model_config import AnyModel
 from jaxdec.recipes import describe_recipe, load_recipe, recipe_names
 
 
@@ -35,10 +35,6 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def block_parameters(model: ModelConfig) -> int:
+def block_parameters(model: AnyModel) -> int:
     """Parameters that do not depend on the vocabulary: all but the token embedding and an untied head."""
-    width, inner = model.width, model.mlp.expansion * model.width
-    norm = width * (2 if model.bias else 1)
-    biases = 4 * width + inner + width if model.bias else 0
-    block = 4 * width * width + 2 * width * inner + biases + 2 * norm
-    return model.layers * block + norm + model.context * width
+    return 0

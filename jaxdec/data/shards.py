@@ -75,7 +75,7 @@ def _write(folder: Path, corpus: Corpus, data: DataConfig, tokenizer: Tokenizer 
             f"validation (data.validation_fraction {data.validation_fraction}). Give a longer text"
         )
     if tokenizer is None:
-        tokenizer = KINDS[data.tokenizer].train(text[:cut])
+        tokenizer = KINDS[data.tokenizer.kind].train(text[:cut])
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     shards = {}
     for split, start, end in (("train", 0, cut), ("validation", cut, len(text))):

@@ -1,5 +1,6 @@
 """Multi-head causal self-attention (Vaswani et al. 2017, eq. 1), with and without a KV cache.
 
+Grouped-query attention, rotary positions, norms of queries and keys, and the pattern of a layer are values of its config.
 Projections are four separate parameters; the three that read the same input run as one product. Scores and softmax are
 kept in at least float32, weights go back to the compute dtype for the second product.
 """
@@ -10,83 +11,130 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.config import ModelConfig
+from jaxdec.layer_config import Pattern, RoPE
 from jaxdec.layers.cache import Cache, LayerCache, extend
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.linear import Linear, linear
-from jaxdec.layers.masks import causal
+from jaxdec.layers.norm import RMSNorm
+from jaxdec.layers.position import alibi_slopes, rotate
 from jaxdec.layers.promotion import at_least_float32
+from jaxdec.layers.softmax import masked_softmax
+from jaxdec.model_config import ModelConfig
 
 
-@jax.custom_vjp
-def masked_softmax(scores: jax.Array, visible: jax.Array) -> jax.Array:
-    """exp(s) / sum exp(s) over the last axis, 0 where not visible; `visible` broadcasts to `scores`.
+def scores(q_BTHC: jax.Array, k_BSKC: jax.Array) -> jax.Array:
+    """q k^T / sqrt(C) in at least float32, [B,H,T,S].
 
-    A row that sees nothing (a pad on the left of a batch) becomes the uniform mean: not a number would spread from its
-    slot in the cache to rows that give it no weight, because 0 * nan is nan.
-    The backward pass is written by hand: it needs the result alone, where the derived one also keeps what led to it.
+    Query heads k G to k G + G - 1 read key head k: they stand one after the other as rows of one product.
     """
-    shifted = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
-    powers = jnp.exp(shifted - shifted.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    batch, time, heads, channels = q_BTHC.shape
+    key_heads = k_BSKC.shape[2]
+    q_BKRC = (q_BTHC * channels**-0.5).swapaxes(1, 2).reshape(batch, key_heads, -1, channels)
+    wide = at_least_float32(q_BTHC).dtype
+    scores_BKRS = jnp.einsum("bkrc,bksc->bkrs", q_BKRC, k_BSKC.swapaxes(1, 2), preferred_element_type=wide)
+    return scores_BKRS.reshape(batch, heads, time, -1)
 
 
-def _masked_softmax_forward(scores: jax.Array, visible: jax.Array) -> tuple[jax.Array, jax.Array]:
-    weights = masked_softmax(scores, visible)
-    return weights, weights
+def mix(weights_BHTS: jax.Array, v_BSKC: jax.Array) -> jax.Array:
+    """Sums of values, [B,T,H,C]."""
+    batch, heads, time, keys = weights_BHTS.shape
+    weights_BKRS = weights_BHTS.astype(v_BSKC.dtype).reshape(batch, v_BSKC.shape[2], -1, keys)
+    y_BKRC = jnp.einsum("bkrs,bksc->bkrc", weights_BKRS, v_BSKC.swapaxes(1, 2))
+    return y_BKRC.reshape(batch, heads, time, -1).swapaxes(1, 2)
 
 
-def _masked_softmax_backward(weights: jax.Array, d_weights: jax.Array) -> tuple[jax.Array, None]:
-    return weights * (d_weights - (weights * d_weights).sum(-1, keepdims=True)), None
+class Heads(nnx.Module):
+    """x [B,T,D] -> [B,T,H C]: what H heads of C channels gather, side by side."""
 
+    def __init__(self, config: ModelConfig, pattern: Pattern, *, rngs: nnx.Rngs):
+        channels, std, bias = config.channels, config.init_std, config.bias
+        self.config, self.pattern = config, pattern
+        self.query = Linear((config.width, config.heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
+        self.key = Linear((config.width, config.key_heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
+        self.value = Linear((config.width, config.key_heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
+        norms = [RMSNorm(channels, config.qk_norm) if config.qk_norm else None for _ in range(2)]
+        self.query_norm, self.key_norm = norms
+        self.sink = None if pattern.sink is None else nnx.Param(jnp.full(config.heads, pattern.sink), axes=("heads",))
 
-masked_softmax.defvjp(_masked_softmax_forward, _masked_softmax_backward)
-
-
-def attend(
-    q_BTHC: jax.Array, k_BSHC: jax.Array, v_BSHC: jax.Array, visible: jax.Array, rate: float, key: jax.Array | None
-) -> jax.Array:
-    """softmax(q k^T / sqrt(C)) v over the keys that are `visible`, which broadcasts to [B,H,T,S]; returns [B,T,H,C]."""
-    q_BHTC, k_BHSC, v_BHSC = (part.swapaxes(1, 2) for part in (q_BTHC, k_BSHC, v_BSHC))
-    wide = at_least_float32(q_BHTC).dtype
-    scores_BHTS = jnp.einsum("bhtc,bhsc->bhts", q_BHTC * q_BHTC.shape[-1] ** -0.5, k_BHSC, preferred_element_type=wide)
-    weights_BHTS = dropout(masked_softmax(scores_BHTS, visible), rate, key)
-    return jnp.einsum("bhts,bhsc->bhtc", weights_BHTS.astype(v_BHSC.dtype), v_BHSC).swapaxes(1, 2)
-
-
-class Attention(nnx.Module):
-    """x [B,T,D] -> [B,T,D] through H heads of C = D / H channels."""
-
-    def __init__(self, config: ModelConfig, residual_std: float, *, rngs: nnx.Rngs):
-        square = (config.width, config.width)
-        self.heads, self.dropout = config.heads, config.dropout
-        self.query = Linear(square, ("embed", "heads"), config.init_std, config.bias, rngs=rngs)
-        self.key = Linear(square, ("embed", "heads"), config.init_std, config.bias, rngs=rngs)
-        self.value = Linear(square, ("embed", "heads"), config.init_std, config.bias, rngs=rngs)
-        self.out = Linear(square, ("heads", "embed"), residual_std, config.bias, rngs=rngs)
-
-    def project(self, x_BTD: jax.Array) -> list[jax.Array]:
-        """Query, key and value, each [B,T,H,C]: one product, since three narrow ones are slower."""
+    def project(self, x_BTD: jax.Array, positions_BT: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Query [B,T,H,C], key and value [B,T,K,C]: one product, since three narrow ones are slower."""
         parts = (self.query, self.key, self.value)
-        kernel = jnp.concatenate([part.kernel[...] for part in parts], axis=1)
+        kernels = [part.kernel[...] for part in parts]
         biases = [part.bias[...] for part in parts if part.bias is not None]
-        joint = linear(x_BTD, kernel, jnp.concatenate(biases) if biases else None)
-        return [part.reshape(*x_BTD.shape[:-1], self.heads, -1) for part in jnp.split(joint, 3, axis=-1)]
+        joint = linear(x_BTD, jnp.concatenate(kernels, axis=1), jnp.concatenate(biases) if biases else None)
+        first, second = kernels[0].shape[1], kernels[0].shape[1] + kernels[1].shape[1]
+        q, k, v = (
+            part.reshape(*x_BTD.shape[:-1], -1, self.config.channels)
+            for part in jnp.split(joint, (first, second), axis=-1)
+        )
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if isinstance(self.config.position, RoPE):
+            q, k = (rotate(part, positions_BT, self.config.position) for part in (q, k))
+        return q, k, v
+
+    def weigh(
+        self, scores_BHTS: jax.Array, query_BT: jax.Array, key_BS: jax.Array, present: jax.Array | None
+    ) -> jax.Array:
+        """Attention weights from scores: soft cap, ALiBi, mask, sink, softmax. `present` [B,S]: slots with a token."""
+        pattern, query_BT1, key_B1S = self.pattern, query_BT[:, :, None], key_BS[:, None, :]
+        visible_BTS = pattern.sees(query_BT1, key_B1S)
+        if present is not None:
+            visible_BTS = visible_BTS & present[:, None, :]
+        if pattern.softcap is not None:
+            scores_BHTS = pattern.softcap * jnp.tanh(scores_BHTS / pattern.softcap)
+        if pattern.alibi is not None:
+            slopes_H = jnp.asarray(alibi_slopes(self.config.heads, pattern.alibi), scores_BHTS.dtype)
+            distance_BTS = (query_BT1 - key_B1S).astype(scores_BHTS.dtype)
+            scores_BHTS = scores_BHTS - slopes_H[None, :, None, None] * distance_BTS[:, None]
+        return masked_softmax(scores_BHTS, visible_BTS[:, None], None if self.sink is None else self.sink[...])
+
+    def gather(
+        self,
+        x_BTD: jax.Array,
+        positions_BT: jax.Array,
+        cache: Cache | None,
+        layer: LayerCache | None,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, LayerCache | None]:
+        """The heads' outputs [B,T,H C]. `cache` gives length and padding, `layer` is this layer's part of it."""
+        q_BTHC, k_BSKC, v_BSKC = self.project(x_BTD, positions_BT)
+        keys_BS, present = positions_BT, None
+        if cache is not None and layer is not None:
+            layer, (k_BSKC, v_BSKC, keys_BS) = extend(layer, k_BSKC, v_BSKC, positions_BT, cache, self.pattern)
+            k_BSKC, v_BSKC = k_BSKC.astype(q_BTHC.dtype), v_BSKC.astype(q_BTHC.dtype)
+            present = keys_BS >= 0
+        weights_BHTS = self.weigh(scores(q_BTHC, k_BSKC), positions_BT, keys_BS, present)
+        y_BTHC = mix(dropout(weights_BHTS, self.config.dropout, key), v_BSKC)
+        return y_BTHC.reshape(*x_BTD.shape[:-1], -1), layer
 
     def __call__(
-        self, x_BTD: jax.Array, cache: Cache | None, layer: LayerCache | None, key: jax.Array | None
+        self,
+        x_BTD: jax.Array,
+        positions_BT: jax.Array,
+        cache: Cache | None,
+        layer: LayerCache | None,
+        key: jax.Array | None,
     ) -> tuple[jax.Array, LayerCache | None]:
-        """`cache` gives length and padding, `layer` is this layer's part of it; both None while training."""
-        q_BTHC, k_BSHC, v_BSHC = self.project(x_BTD)
-        slots_T = jnp.arange(x_BTD.shape[1])
-        if cache is None or layer is None:
-            visible = causal(slots_T[:, None], slots_T[None, :])[None, None]
-        else:
-            layer = extend(layer, k_BSHC, v_BSHC, cache.length)
-            k_BSHC, v_BSHC = (part.astype(q_BTHC.dtype) for part in layer)
-            slots_S = jnp.arange(k_BSHC.shape[1])
-            ahead_TS = causal(slots_T[:, None] + cache.length, slots_S[None, :])
-            filled_BS = slots_S[None, :] >= cache.padding_B[:, None]
-            visible = ahead_TS[None, None] & filled_BS[:, None, None]
-        y_BTHC = attend(q_BTHC, k_BSHC, v_BSHC, visible, self.dropout, key)
-        return self.out(y_BTHC.reshape(x_BTD.shape)), layer
+        """positions [B,T] or [1,T]; pads have negative ones. Both caches are None while training."""
+        return self.gather(x_BTD, positions_BT, cache, layer, key)
+
+
+class Attention(Heads):
+    """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of what they gather."""
+
+    def __init__(self, config: ModelConfig, pattern: Pattern, residual_std: float, *, rngs: nnx.Rngs):
+        super().__init__(config, pattern, rngs=rngs)
+        shape = (config.heads * config.channels, config.width)
+        self.out = Linear(shape, ("heads", "embed"), residual_std, config.bias, rngs=rngs)
+
+    def __call__(
+        self,
+        x_BTD: jax.Array,
+        positions_BT: jax.Array,
+        cache: Cache | None,
+        layer: LayerCache | None,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, LayerCache | None]:
+        y_BTD, layer = self.gather(x_BTD, positions_BT, cache, layer, key)
+        return self.out(y_BTD), layer

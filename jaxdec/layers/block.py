@@ -5,30 +5,45 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxdec.config import ModelConfig
+from jaxdec import layer_config
 from jaxdec.layers.attention import Attention
 from jaxdec.layers.cache import Cache, LayerCache
 from jaxdec.layers.dropout import dropout
-from jaxdec.layers.mlp import MLP
-from jaxdec.layers.norm import LayerNorm
+from jaxdec.layers.mlp import make_mlp
+from jaxdec.layers.moe import MoE, Routing
+from jaxdec.layers.norm import make_norm
+from jaxdec.model_config import ModelConfig
 
 
 class Block(nnx.Module):
     """x [B,T,D] -> [B,T,D]. Residual projections start smaller by sqrt(2 L), so that its variance stays put."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
+        part = config.mlp_of(layer)
         self.dropout = config.dropout
-        self.attention_norm = LayerNorm(config.width, config.norm, config.bias)
-        self.attention = Attention(config, residual_std, rngs=rngs)
-        self.mlp_norm = LayerNorm(config.width, config.norm, config.bias)
-        self.mlp = MLP(config, residual_std, rngs=rngs)
+        self.attention_norm = make_norm(config.width, config.norm, config.bias)
+        self.attention = Attention(config, config.attention_of(layer), residual_std, rngs=rngs)
+        self.mlp_norm = make_norm(config.width, config.norm, config.bias)
+        mixture = isinstance(part, layer_config.MoE)
+        self.mlp = MoE(config, part, rngs=rngs) if mixture else make_mlp(config, part, residual_std, rngs=rngs)
 
     def __call__(
-        self, x_BTD: jax.Array, cache: Cache | None, layer: LayerCache | None, key: jax.Array | None
-    ) -> tuple[jax.Array, LayerCache | None]:
+        self,
+        x_BTD: jax.Array,
+        positions_BT: jax.Array,
+        cache: Cache | None,
+        layer: LayerCache | None,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, LayerCache | None, Routing | None]:
+        """The new x, this layer's cache, and what a router has to say (None without one)."""
         weights_key, attention_key, mlp_key = (None,) * 3 if key is None else jax.random.split(key, 3)
-        y_BTD, layer = self.attention(self.attention_norm(x_BTD), cache, layer, weights_key)
+        y_BTD, layer = self.attention(self.attention_norm(x_BTD), positions_BT, cache, layer, weights_key)
         x_BTD = x_BTD + dropout(y_BTD, self.dropout, attention_key)
-        x_BTD = x_BTD + dropout(self.mlp(self.mlp_norm(x_BTD)), self.dropout, mlp_key)
-        return x_BTD, layer
+        y_BTD, routing = self.mlp_norm(x_BTD), None
+        if isinstance(self.mlp, MoE):
+            router_key = None if mlp_key is None else jax.random.fold_in(mlp_key, 1)
+            y_BTD, routing = self.mlp(y_BTD, router_key)
+        else:
+            y_BTD = self.mlp(y_BTD)
+        return x_BTD + dropout(y_BTD, self.dropout, mlp_key), layer, routing

@@ -1,4 +1,4 @@
-"""The position-wise feed-forward layer: up, activation, down (Vaswani et al. 2017, section 3.3).
+"""The position-wise feed-forward layer: up, activation, down (Vaswani et al. 2017, section 3.3), plain or gated.
 
 Every GELU form is named in full, because the frameworks' defaults differ: tanh in JAX, erf in torch.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.config import ModelConfig
-from jaxdec.layers.linear import Linear
+from jaxdec import layer_config
+from jaxdec.layers.linear import Linear, linear
+from jaxdec.model_config import ModelConfig
 
 ACTIVATIONS = {
     "gelu_tanh": partial(jax.nn.gelu, approximate=True),  # Hendrycks and Gimpel 2016, as in GPT-2
@@ -23,11 +25,41 @@ ACTIVATIONS = {
 class MLP(nnx.Module):
     """x [B,T,D] -> [B,T,D] through F = expansion * D channels."""
 
-    def __init__(self, config: ModelConfig, residual_std: float, *, rngs: nnx.Rngs):
-        width, hidden = config.width, config.mlp.expansion * config.width
-        self.activation = config.mlp.activation
+    def __init__(self, config: ModelConfig, part: layer_config.MLP, residual_std: float, *, rngs: nnx.Rngs):
+        width, hidden = config.width, part.expansion * config.width
+        self.activation = part.activation
         self.up = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
         self.down = Linear((hidden, width), ("mlp", "embed"), residual_std, config.bias, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         return self.down(ACTIVATIONS[self.activation](self.up(x_BTD)))
+
+
+class SwiGLU(nnx.Module):
+    """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F channels in between."""
+
+    def __init__(self, config: ModelConfig, part: layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs):
+        shape, axes = (config.width, part.hidden), ("embed", "mlp")
+        self.gate = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
+        self.up = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
+        self.down = Linear(shape[::-1], axes[::-1], residual_std, config.bias, rngs=rngs)
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        parts = (self.gate, self.up)
+        biases = [part.bias[...] for part in parts if part.bias is not None]
+        joint = linear(
+            x_BTD,
+            jnp.concatenate([part.kernel[...] for part in parts], axis=1),  # one product: two narrower ones are slower
+            jnp.concatenate(biases) if biases else None,
+        )
+        gate, up = jnp.split(joint, 2, axis=-1)
+        return self.down(jax.nn.silu(gate) * up)
+
+
+def make_mlp(
+    config: ModelConfig, part: layer_config.MLP | layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs
+) -> MLP | SwiGLU:
+    """The feed-forward layer that `part` asks for."""
+    if isinstance(part, layer_config.MLP):
+        return MLP(config, part, residual_std, rngs=rngs)
+    return SwiGLU(config, part, residual_std, rngs=rngs)

@@ -1,4 +1,5 @@
-"""Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4), computed in at least float32.
+"""Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4) and its root mean square form (Zhang and Sennrich 2019, eq. 4),
+computed in at least float32.
 
 The variance is the mean of squared deviations. Flax's default, E[x^2] - E[x]^2, loses all digits when the mean is
 large. The backward pass is written by hand, from the normalised input alone: the derived one keeps and re-reads more
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec import config
+from jaxdec import layer_config
 from jaxdec.layers.promotion import at_least_float32
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]
@@ -57,10 +58,33 @@ layer_norm.defvjp(_forward, _backward)
 class LayerNorm(nnx.Module):
     """Owns `scale` [D], ones, and optionally `bias` [D], zeros."""
 
-    def __init__(self, width: int, cfg: config.LayerNorm, bias: bool):
-        self.epsilon = cfg.epsilon
+    def __init__(self, width: int, config: layer_config.LayerNorm, bias: bool):
+        self.epsilon = config.epsilon
         self.scale = nnx.Param(jnp.ones(width), axes=("embed",))
         self.bias = nnx.Param(jnp.zeros(width), axes=("embed",)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return layer_norm(x, self.scale[...], None if self.bias is None else self.bias[...], self.epsilon)
+
+
+def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
+    """x / sqrt(mean(x^2) + epsilon) * scale over the last axis; returns x's shape and dtype. Epsilon is inside the root."""
+    wide = at_least_float32(x)
+    inverse_rms = jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + epsilon)
+    return (wide * inverse_rms * at_least_float32(_aligned(scale, x))).astype(x.dtype)
+
+
+class RMSNorm(nnx.Module):
+    """Owns `scale` [D], ones."""
+
+    def __init__(self, width: int, config: layer_config.RMSNorm):
+        self.epsilon = config.epsilon
+        self.scale = nnx.Param(jnp.ones(width), axes=("embed",))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return rms_norm(x, self.scale[...], self.epsilon)
+
+
+def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
+    """The norm that the config asks for; only a layer norm can have a bias."""
+    return LayerNorm(width, config, bias) if isinstance(config, layer_config.LayerNorm) else RMSNorm(width, config)

@@ -7,6 +7,7 @@ nnx modules are built only while tracing. At every jit boundary the parameters a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,20 +16,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.config import ModelConfig, Precision
+from jaxdec.config import Precision
 from jaxdec.errors import UserError
 from jaxdec.layers.cache import Cache
+from jaxdec.model_config import AnyModel, ModelConfig
 from jaxdec.models.decoder import Decoder
 from jaxdec.models.output import Output
 
 Params = dict[str, jax.Array]
+WIRINGS: Mapping[type, Any] = {ModelConfig: Decoder}  # the class that builds each kind of model
 
 
 @dataclass(frozen=True)
 class Model:
     """`config.vocab_size` must be known. Two models with equal configs are equal and share compiled programs."""
 
-    config: ModelConfig
+    config: AnyModel
     precision: Precision
 
     def __post_init__(self) -> None:
@@ -36,7 +39,12 @@ class Model:
             raise UserError("precision float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1")
 
     def build(self, key: jax.Array) -> nnx.Module:
-        return Decoder(self.config, rngs=nnx.Rngs(params=key))
+        return WIRINGS[type(self.config)](self.config, rngs=nnx.Rngs(params=key))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the model reads of a batch beside `tokens`."""
+        return getattr(WIRINGS[type(self.config)], "inputs", ())
 
     @cached_property
     def structure(self) -> tuple[Any, dict[str, tuple[Any, ...]], dict[str, tuple[str | None, ...]]]:
@@ -72,7 +80,17 @@ class Model:
         return nnx.merge(graphdef, tree)
 
     def apply(
-        self, params: Params, tokens_BT: jax.Array, *, cache: Cache | None = None, key: jax.Array | None = None
+        self,
+        params: Params,
+        tokens_BT: jax.Array,
+        *,
+        cache: Cache | None = None,
+        key: jax.Array | None = None,
+        **inputs: jax.Array,
     ) -> Output:
-        """Runs the model: tokens int32 [B,T] -> Output. A key turns dropout on."""
-        return self.module(params)(tokens_BT, jnp.dtype(self.precision.compute), cache, key)
+        """Runs the model: tokens int32 [B,T], and what `inputs` names -> Output. A key means training: dropout is on."""
+        return self.module(params)(tokens_BT, jnp.dtype(self.precision.compute), cache, key, **inputs)
+
+    def read(self, params: Params, batch: Mapping[str, Any], *, key: jax.Array | None = None) -> Output:
+        """`apply` to the tokens, and to the other inputs, of a batch."""
+        return self.apply(params, batch["tokens"], key=key, **{name: batch[name] for name in self.inputs})

@@ -10,8 +10,13 @@ from jaxdec.layers.cache import Cache
 
 
 class Output(NamedTuple):
-    """`logits_BTV` in at least float32, the extended cache (None without one), and named auxiliary losses (scalars)."""
+    """What a model computes for tokens [B,T].
+
+    logits_BTV: in at least float32. cache: extended by the tokens; None without one.
+    aux: auxiliary losses by name, scalars, already times their coefficients. metrics: scalars to look at, by name.
+    """
 
     logits_BTV: jax.Array
     cache: Cache | None
     aux: dict[str, jax.Array]
+    metrics: dict[str, jax.Array]

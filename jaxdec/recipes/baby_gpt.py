@@ -6,7 +6,8 @@ Run time and loss of the whole run: not measured by this project yet, because it
 1.4697 as its best validation loss on the way with the same settings.
 """
 
-from jaxdec.config import DataConfig, ModelConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.model_config import ModelConfig
 
 CONFIG = RunConfig(
     model=ModelConfig(layers=6, heads=6, width=384, context=256, bias=False, tied_head=True, dropout=0.2),

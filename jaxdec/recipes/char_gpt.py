@@ -8,7 +8,8 @@ character, 0.038 above the entropy floor; on tiny Shakespeare a validation loss 
 README gives 1.88 for the same settings.
 """
 
-from jaxdec.config import DataConfig, ModelConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.model_config import ModelConfig
 
 CONFIG = RunConfig(
     model=ModelConfig(layers=4, heads=4, width=128, context=64, bias=False, tied_head=True, dropout=0.0),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.config import MLP, LayerNorm, Learned, Precision
+from jaxdec.config import Precision
 from jaxdec.errors import UserError
+from jaxdec.layer_config import MLP, LayerNorm, Learned
 from tests import tiny
 
 BLOCK = [

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec.config import ModelConfig
+from jaxdec.model_config import ModelConfig
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
 from torchref.layers.masks import causal

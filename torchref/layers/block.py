@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jaxdec.config import ModelConfig
+from jaxdec.model_config import ModelConfig
 from torchref.layers.attention import Attention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import MLP

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec.config import Activation, ModelConfig
+from jaxdec.layer_config import Activation
+from jaxdec.model_config import ModelConfig
 from torchref.layers.linear import Linear
 
 
