@@ -16,15 +16,26 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxdec import model_config
 from jaxdec.config import Precision
 from jaxdec.errors import UserError
 from jaxdec.layers.cache import Cache
 from jaxdec.model_config import AnyModel, ModelConfig
+from jaxdec.models.bigram import Bigram
 from jaxdec.models.decoder import Decoder
+from jaxdec.models.multi_head import MultiHead
+from jaxdec.models.one_block import OneBlock
 from jaxdec.models.output import Output
+from jaxdec.models.single_head import SingleHead
 
 Params = dict[str, jax.Array]
-WIRINGS: Mapping[type, Any] = {ModelConfig: Decoder}  # the class that builds each kind of model
+WIRINGS: Mapping[type, Any] = {  # the class that builds each kind of model
+    model_config.Bigram: Bigram,
+    model_config.SingleHead: SingleHead,
+    model_config.MultiHead: MultiHead,
+    model_config.OneBlock: OneBlock,
+    ModelConfig: Decoder,
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class Model:
         key: jax.Array | None = None,
         **inputs: jax.Array,
     ) -> Output:
-        """Runs the model: tokens int32 [B,T], and what `inputs` names -> Output. A key means training: dropout is on."""
+        """Runs the model on tokens int32 [B,T], and on what `inputs` names. A key means training: dropout is on."""
         return self.module(params)(tokens_BT, jnp.dtype(self.precision.compute), cache, key, **inputs)
 
     def read(self, params: Params, batch: Mapping[str, Any], *, key: jax.Array | None = None) -> Output:
