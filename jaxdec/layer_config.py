@@ -1,7 +1,7 @@
 """The parts of a model that can be another, as values: positions, norms, attention patterns, feed-forward layers.
 
-Imports neither jax nor torch. `kind` is the name of a variant in files and flags. Where layers differ, a part is a tuple
-of values that repeats over the layers: `mlp=(MLP(), MoE(...))` makes every second feed-forward layer a mixture of
+Imports neither jax nor torch. `kind` is the name of a variant in files and flags. Where layers differ, a part is a
+tuple of values that repeats over the layers: `mlp=(MLP(), MoE(...))` makes every second feed-forward layer a mixture of
 experts.
 """
 

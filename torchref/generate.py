@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
-from torchref.models.decoder import Decoder
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def keep_first(logits_BV: Tensor, kept: Tensor) -> Tensor:
 
 
 def generate(
-    model: Decoder, tokens_BT: Tensor, count: int, sampling: Sampling, gumbel_NBV: Tensor | None = None
+    model: nn.Module, tokens_BT: Tensor, count: int, sampling: Sampling, gumbel_NBV: Tensor | None = None
 ) -> Tensor:
     """`count` new tokens for each row, [B,count]. Rows hold equally many tokens.
 
@@ -68,7 +66,7 @@ def generate(
     with torch.no_grad():
         for n in range(count):
             window_BT = tokens_BT[:, -window_size(tokens_BT.shape[1], model.context) :]
-            logits_BV = model(window_BT)[:, -1]
+            logits_BV = model(window_BT).logits_BTV[:, -1]
             if sampling.temperature > 0:
                 logits_BV = shape_logits(logits_BV, sampling)
                 noise_BV = -torch.log(-torch.log(torch.rand_like(logits_BV))) if gumbel_NBV is None else gumbel_NBV[n]

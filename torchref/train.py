@@ -22,11 +22,12 @@ def accumulate_gradients(model: nn.Module, batch: Batch, microbatches: int) -> T
     falls in; a mean of the parts' means would not.
     """
     device = next(model.parameters()).device
-    tokens, targets, mask = (torch.from_numpy(batch[name]).to(device) for name in ("tokens", "targets", "mask"))
-    count = mask.sum()
+    names = ("targets", "mask", "tokens", *model.inputs)
+    leaves = [torch.from_numpy(batch[name]).to(device) for name in names]
+    count = leaves[1].sum()
     losses = []
-    for part in zip(tokens.chunk(microbatches), targets.chunk(microbatches), mask.chunk(microbatches), strict=True):
-        loss = language_loss(model(part[0]), part[1].long(), part[2]) / count
+    for targets, mask, *inputs in zip(*(leaf.chunk(microbatches) for leaf in leaves), strict=True):
+        loss = language_loss(model(*inputs), targets.long(), mask) / count
         loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()

@@ -1,6 +1,6 @@
 """Multi-head causal self-attention (Vaswani et al. 2017, eq. 1), with and without a KV cache.
 
-Grouped-query attention, rotary positions, norms of queries and keys, and the pattern of a layer are values of its config.
+Grouped queries, rotary positions, norms of queries and keys, and the pattern of a layer are values of its config.
 Projections are four separate parameters; the three that read the same input run as one product. Scores and softmax are
 kept in at least float32, weights go back to the compute dtype for the second product.
 """

@@ -1,8 +1,8 @@
 """The KV cache: keys and values of the tokens already read.
 
 Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its
-slot less its padding. A layer that sees everything keeps a slot for every token. A layer with a sliding window keeps a ring
-of `window` slots, in which each row writes position p to slot p mod window, whatever its padding.
+slot less its padding. A layer that sees everything keeps a slot for every token. A layer with a sliding window keeps a
+ring of `window` slots, in which each row writes position p to slot p mod window, whatever its padding.
 """
 
 from __future__ import annotations

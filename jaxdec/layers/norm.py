@@ -1,5 +1,5 @@
-"""Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4) and its root mean square form (Zhang and Sennrich 2019, eq. 4),
-computed in at least float32.
+"""Layer normalisation (Ba, Kiros and Hinton 2016, eq. 4), and by the root mean square alone (Zhang and Sennrich 2019,
+eq. 4), computed in at least float32.
 
 The variance is the mean of squared deviations. Flax's default, E[x^2] - E[x]^2, loses all digits when the mean is
 large. The backward pass is written by hand, from the normalised input alone: the derived one keeps and re-reads more
@@ -68,7 +68,7 @@ class LayerNorm(nnx.Module):
 
 
 def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
-    """x / sqrt(mean(x^2) + epsilon) * scale over the last axis; returns x's shape and dtype. Epsilon is inside the root."""
+    """x / sqrt(mean(x^2) + epsilon) * scale over the last axis; returns x's shape and dtype."""
     wide = at_least_float32(x)
     inverse_rms = jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + epsilon)
     return (wide * inverse_rms * at_least_float32(_aligned(scale, x))).astype(x.dtype)

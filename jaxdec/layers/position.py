@@ -35,7 +35,7 @@ def rope_frequencies(rope: RoPE, channels: int) -> tuple[np.ndarray, float]:
 
 
 def _llama3(plain: np.ndarray, scaling: Llama3Scaling) -> np.ndarray:
-    """Between the two wavelengths the share of the plain frequency grows linearly with the turns per original context."""
+    """Between the two wavelengths the share of the plain frequency grows with the turns per original context."""
     turns = scaling.original_context * plain / (2 * np.pi)
     share = (turns - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
     share = np.clip(share, 0, 1)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 def masked_softmax(scores_BHTS: jax.Array, visible: jax.Array, sink_H: jax.Array | None = None) -> jax.Array:
     """exp(s) / sum exp(s) over the keys that are `visible`, which broadcasts to the scores; 0 for the others.
 
-    A sink is one more score per head that takes its share of the weight and gives it to no value (Miller 2023; GPT-OSS).
+    A sink is one more score per head that takes its share of the weight and gives it to no value (Miller 2023, and
+    GPT-OSS).
     A row that sees nothing (a pad on the left of a batch) becomes the uniform mean: not a number would spread from its
     slot in the cache to rows that give it no weight, because 0 * nan is nan.
     """
@@ -25,7 +26,7 @@ def masked_softmax(scores_BHTS: jax.Array, visible: jax.Array, sink_H: jax.Array
 
 @jax.custom_vjp
 def _softmax(scores: jax.Array, visible: jax.Array) -> jax.Array:
-    """The backward pass is written by hand: it needs the result alone, where the derived one also keeps what led to it."""
+    """The backward pass is written by hand: it needs the result alone; the derived one also keeps what led to it."""
     shifted = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
     powers = jnp.exp(shifted - shifted.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)

@@ -1,9 +1,9 @@
 """The decoder: embeddings, pre-norm blocks, a final norm, a head (GPT-2, Radford et al. 2019).
 
 Initialisation, in the order in which keys are drawn: 1. token table, normal(init_std); 2. position table, if learned,
-normal(position.init_std); 3. block by block: query, key, value, out, then the feed-forward layer, all normal(init_std) but
-the projections back to the residual stream, whose std is init_std / sqrt(2 L), and mixtures of experts (`layers.moe`);
-4. head, if untied. Norm scales are one, all biases zero.
+normal(position.init_std); 3. block by block: query, key, value, out, then the feed-forward layer, all normal(init_std)
+but the projections back to the residual stream, whose std is init_std / sqrt(2 L), and mixtures of experts
+(`layers.moe`); 4. head, if untied. Norm scales are one, all biases zero.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ def generic_weights(shapes: Mapping[str, Any], seed: int) -> dict[str, np.ndarra
     """float64 arrays for `shapes` (anything with a `.shape`), drawn by the last part of each name.
 
     Kernels [in, out] keep the variance of their input, embeddings are standard normal, scales lie around one and biases
-    around zero with a spread of one half; other leaves count as kernels whose next to last axis is the input.
+    (and all other vectors) around zero with a spread of one half; other leaves count as kernels whose next to last axis
+    is the input.
     """
     rng = np.random.default_rng(seed)
     weights = {}
@@ -29,7 +30,7 @@ def generic_weights(shapes: Mapping[str, Any], seed: int) -> dict[str, np.ndarra
         leaf = name.rpartition(".")[2]
         if leaf == "scale":
             draw = 1 + 0.5 * draw
-        elif leaf == "bias":
+        elif leaf.endswith("bias") or len(shape) == 1:
             draw = 0.5 * draw
         elif leaf != "embedding":
             draw = draw / shape[-2] ** 0.5

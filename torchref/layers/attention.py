@@ -6,45 +6,84 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec.layer_config import Full, Pattern, RoPE
 from jaxdec.model_config import ModelConfig
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
-from torchref.layers.masks import causal
+from torchref.layers.norm import RMSNorm
+from torchref.layers.position import alibi_slopes, rotate
 from torchref.layers.promotion import at_least_float32
 
 
-def attend(q_BHTC: Tensor, k_BHSC: Tensor, v_BHSC: Tensor, visible_TS: Tensor, dropout: Dropout) -> Tensor:
-    """softmax(q k^T / sqrt(C)) v as [B,H,T,C], written out, with dropout on the weights.
+def attend(
+    q_BHTC: Tensor, k_BHSC: Tensor, v_BHSC: Tensor, pattern: Pattern, sink_H: Tensor | None, dropout: Dropout
+) -> Tensor:
+    """softmax(q k^T / sqrt(C)) v as [B,H,T,C], written out: soft cap, ALiBi, mask, sink, dropout on the weights.
 
     Scores and softmax are in at least float32; the weights return to the dtype of the values.
     """
     scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * q_BHTC.shape[-1] ** -0.5
-    weights_BHTS = dropout(torch.softmax(scores_BHTS.masked_fill(~visible_TS, -torch.inf), dim=-1))
-    return weights_BHTS.to(v_BHSC.dtype) @ v_BHSC
+    if pattern.softcap is not None:
+        scores_BHTS = torch.tanh(scores_BHTS / pattern.softcap) * pattern.softcap
+    slots = torch.arange(q_BHTC.shape[2], device=q_BHTC.device)
+    query_T1, key_1S = slots[:, None], slots[None, :]
+    if pattern.alibi is not None:
+        slopes_H = alibi_slopes(q_BHTC.shape[1], pattern.alibi).to(scores_BHTS)
+        scores_BHTS = scores_BHTS + slopes_H[:, None, None] * (key_1S - query_T1)
+    scores_BHTS = scores_BHTS.masked_fill(~pattern.sees(query_T1, key_1S), -torch.inf)
+    if sink_H is not None:  # one more key, whose value is zero
+        column = sink_H.to(scores_BHTS.dtype)[None, :, None, None].expand(*scores_BHTS.shape[:3], 1)
+        weights_BHTS = torch.softmax(torch.cat([scores_BHTS, column], dim=-1), dim=-1)[..., :-1]
+    else:
+        weights_BHTS = torch.softmax(scores_BHTS, dim=-1)
+    return dropout(weights_BHTS).to(v_BHSC.dtype) @ v_BHSC
 
 
-class Attention(nn.Module):
-    """x [B,T,D] -> [B,T,D]; head h owns channels h*C to (h+1)*C of the projections, C = D / H."""
+class Heads(nn.Module):
+    """x [B,T,D] -> [B,T,H C]; head h owns channels h*C to (h+1)*C, and reads key/value head h // (H / K)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, pattern: Pattern) -> None:
         super().__init__()
-        width, bias, init_std = config.width, config.bias, config.init_std
-        self.heads = config.heads
-        self.query = Linear(width, width, bias=bias, init_std=init_std)
-        self.key = Linear(width, width, bias=bias, init_std=init_std)
-        self.value = Linear(width, width, bias=bias, init_std=init_std)
-        self.out = Linear(width, width, bias=bias, init_std=init_std / (2 * config.layers) ** 0.5)
+        width, channels, bias, std = config.width, config.channels, config.bias, config.init_std
+        self.config, self.pattern = config, pattern
+        self.query = Linear(width, config.heads * channels, bias=bias, init_std=std)
+        self.key = Linear(width, config.key_heads * channels, bias=bias, init_std=std)
+        self.value = Linear(width, config.key_heads * channels, bias=bias, init_std=std)
+        self.query_norm = RMSNorm(channels, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
+        self.key_norm = RMSNorm(channels, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
+        self.sink = None if pattern.sink is None else nn.Parameter(torch.full((config.heads,), pattern.sink))
         self.dropout = Dropout(config.dropout)
 
-    def split_heads(self, x_BTD: Tensor) -> Tensor:
-        """[B,T,D] -> [B,H,T,C]."""
-        return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def split_heads(self, x: Tensor) -> Tensor:
+        """[B,T,H C] -> [B,H,T,C]."""
+        return x.unflatten(-1, (-1, self.config.channels)).transpose(1, 2)
+
+    def gather(self, x_BTD: Tensor) -> Tensor:
+        """The heads' outputs side by side, [B,T,H C]."""
+        q_BHTC, k_BKTC, v_BKTC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BHTC, k_BKTC = self.query_norm(q_BHTC), self.key_norm(k_BKTC)
+        if isinstance(self.config.position, RoPE):
+            q_BHTC, k_BKTC = rotate(q_BHTC, self.config.position), rotate(k_BKTC, self.config.position)
+        groups = self.config.heads // self.config.key_heads
+        k_BHTC, v_BHTC = (part.repeat_interleave(groups, dim=1) for part in (k_BKTC, v_BKTC))
+        if self.pattern == Full() and not self.dropout.active:  # the fused kernel would draw a mask of its own
+            y_BHTC = F.scaled_dot_product_attention(q_BHTC, k_BHTC, v_BHTC, is_causal=True)
+        else:
+            y_BHTC = attend(q_BHTC, k_BHTC, v_BHTC, self.pattern, self.sink, self.dropout)
+        return y_BHTC.transpose(1, 2).flatten(-2)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        q_BHTC, k_BHSC, v_BHSC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
-        if self.dropout.active:  # the fused kernel draws its own mask, so dropped weights need the written-out form
-            slots_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
-            y_BHTC = attend(q_BHTC, k_BHSC, v_BHSC, causal(slots_T[:, None], slots_T[None, :]), self.dropout)
-        else:
-            y_BHTC = F.scaled_dot_product_attention(q_BHTC, k_BHSC, v_BHSC, is_causal=True)
-        return self.out(y_BHTC.transpose(1, 2).flatten(-2))
+        return self.gather(x_BTD)
+
+
+class Attention(Heads):
+    """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of what they gather."""
+
+    def __init__(self, config: ModelConfig, pattern: Pattern) -> None:
+        super().__init__(config, pattern)
+        std = config.init_std / (2 * config.layers) ** 0.5
+        self.out = Linear(config.heads * config.channels, config.width, bias=config.bias, init_std=std)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.out(self.gather(x_BTD))

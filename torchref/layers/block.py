@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from jaxdec import layer_config
 from jaxdec.model_config import ModelConfig
 from torchref.layers.attention import Attention
 from torchref.layers.dropout import Dropout
-from torchref.layers.mlp import MLP
-from torchref.layers.norm import LayerNorm
+from torchref.layers.mlp import make_mlp
+from torchref.layers.moe import MoE, Routing
+from torchref.layers.norm import make_norm
 
 
 class Block(nn.Module):
     """x [B,T,D] -> x + attention(norm(x)) -> that + mlp(norm(that)), with dropout on both branches."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = LayerNorm(config.width, epsilon=config.norm.epsilon, bias=config.bias)
-        self.attention = Attention(config)
+        part = config.mlp_of(layer)
+        self.attention_norm = make_norm(config.width, config.norm, config.bias)
+        self.attention = Attention(config, config.attention_of(layer))
         self.attention_dropout = Dropout(config.dropout)
-        self.mlp_norm = LayerNorm(config.width, epsilon=config.norm.epsilon, bias=config.bias)
-        self.mlp = MLP(config)
+        self.mlp_norm = make_norm(config.width, config.norm, config.bias)
+        self.mlp = MoE(config, part) if isinstance(part, layer_config.MoE) else make_mlp(config, part)
         self.mlp_dropout = Dropout(config.dropout)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor) -> tuple[Tensor, Routing | None]:
+        """The new x, and what a router has to say (None without one)."""
         x_BTD = x_BTD + self.attention_dropout(self.attention(self.attention_norm(x_BTD)))
-        return x_BTD + self.mlp_dropout(self.mlp(self.mlp_norm(x_BTD)))
+        y_BTD, routing = self.mlp_norm(x_BTD), None
+        if isinstance(self.mlp, MoE):
+            y_BTD, routing = self.mlp(y_BTD)
+        else:
+            y_BTD = self.mlp(y_BTD)
+        return x_BTD + self.mlp_dropout(y_BTD), routing

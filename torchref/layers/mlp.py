@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec import layer_config
 from jaxdec.layer_config import Activation
 from jaxdec.model_config import ModelConfig
 from torchref.layers.linear import Linear
@@ -28,12 +29,31 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": gelu, "gelu
 class MLP(nn.Module):
     """x [B,T,D] -> [B,T,D] through [B,T,F], F = expansion * D."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, part: layer_config.MLP) -> None:
         super().__init__()
-        width, hidden = config.width, config.mlp.expansion * config.width
+        width, hidden = config.width, part.expansion * config.width
         self.up = Linear(width, hidden, bias=config.bias, init_std=config.init_std)
         self.down = Linear(hidden, width, bias=config.bias, init_std=config.init_std / (2 * config.layers) ** 0.5)
-        self.activation = ACTIVATIONS[config.mlp.activation]
+        self.activation = ACTIVATIONS[part.activation]
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return self.down(self.activation(self.up(x_BTD)))
+
+
+class SwiGLU(nn.Module):
+    """x [B,T,D] -> down(silu(gate(x)) * up(x)) through [B,T,F] (Shazeer 2020, equation 6)."""
+
+    def __init__(self, config: ModelConfig, part: layer_config.SwiGLU) -> None:
+        super().__init__()
+        width, hidden, bias = config.width, part.hidden, config.bias
+        self.gate = Linear(width, hidden, bias=bias, init_std=config.init_std)
+        self.up = Linear(width, hidden, bias=bias, init_std=config.init_std)
+        self.down = Linear(hidden, width, bias=bias, init_std=config.init_std / (2 * config.layers) ** 0.5)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD))
+
+
+def make_mlp(config: ModelConfig, part: layer_config.MLP | layer_config.SwiGLU) -> MLP | SwiGLU:
+    """The feed-forward layer that `part` asks for."""
+    return MLP(config, part) if isinstance(part, layer_config.MLP) else SwiGLU(config, part)

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba et al. 2016, equations 3 and 4)."""
+"""Layer normalisation (Ba et al. 2016, equations 3 and 4), and RMSNorm (Zhang and Sennrich 2019, equation 4)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec import layer_config
 from torchref.layers.promotion import at_least_float32
 
 
@@ -25,3 +26,23 @@ class LayerNorm(nn.Module):
         wide = at_least_float32(x)
         bias = None if self.bias is None else self.bias.to(wide.dtype)
         return F.layer_norm(wide, self.weight.shape, self.weight.to(wide.dtype), bias, self.epsilon).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """x [..., width] -> the same shape and dtype: divided by its root mean square, then scaled."""
+
+    def __init__(self, width: int, *, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = at_least_float32(x)
+        return F.rms_norm(wide, self.weight.shape, self.weight.to(wide.dtype), self.epsilon).to(x.dtype)
+
+
+def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
+    """The norm that the config asks for; only a layer norm can have a bias."""
+    if isinstance(config, layer_config.LayerNorm):
+        return LayerNorm(width, epsilon=config.epsilon, bias=bias)
+    return RMSNorm(width, epsilon=config.epsilon)
