@@ -9,8 +9,22 @@ from typing import Any
 import numpy as np
 
 from jaxdec.config import DataConfig, FloatType, OptimConfig, Precision, RunConfig, TrainConfig
-from jaxdec.layer_config import MLP
-from jaxdec.model_config import ModelConfig
+from jaxdec.layer_config import (
+    MLP,
+    Full,
+    LinearScaling,
+    Llama3Scaling,
+    Local,
+    MoE,
+    NoPosition,
+    RMSNorm,
+    RoPE,
+    Sinusoidal,
+    Strided,
+    SwiGLU,
+    YarnScaling,
+)
+from jaxdec.model_config import AnyModel, ModelConfig
 from jaxdec.parity.comparison import norm_of_all
 from jaxdec.parity.weights import Regime
 
@@ -82,17 +96,24 @@ class Case:
     def with_dropout(self) -> Case:
         return replace(self, config=replace(self.config, model=replace(self.config.model, dropout=0.2)))
 
+    @property
+    def routed(self) -> bool:
+        """Whether a router's losses and capacities are part of the model."""
+        config = self.config.model.decoder
+        return config is not None and any(isinstance(config.mlp_of(layer), MoE) for layer in range(config.layers))
+
     def keep_masks(self) -> list[tuple[str, np.ndarray]]:
         """One mask for each place that drops, in the order of execution, with the twin's name of the place."""
-        model, rng = self.config.model, np.random.default_rng(self.seed)
-        stream = (self.config.batch_size, self.config.window, model.width)
-        weights = (self.config.batch_size, model.heads, self.config.window, self.config.window)
+        config, rng = self.config.model.decoder, np.random.default_rng(self.seed)
+        assert config is not None
+        stream = (self.config.batch_size, self.config.window, config.width)
+        weights = (self.config.batch_size, config.heads, self.config.window, self.config.window)
         places = [("dropout", stream)]
-        for layer in range(model.layers):
+        for layer in range(config.layers):
             block = f"blocks.{layer}."
             places += [(block + "attention.dropout", weights), (block + "attention_dropout", stream)]
             places += [(block + "mlp_dropout", stream)]
-        return [(path, rng.random(shape) >= model.dropout) for path, shape in places]
+        return [(path, rng.random(shape) >= config.dropout) for path, shape in places]
 
     def at(self, compute: FloatType) -> Case:
         """The same case in another precision; bfloat16 computes from float32 parameters."""
@@ -100,7 +121,7 @@ class Case:
         return replace(self, config=replace(self.config, precision=precision))
 
 
-def make_case(name: str, model: ModelConfig, regime: Regime, *, batch_size: int = 4, window: int | None = None) -> Case:
+def make_case(name: str, model: AnyModel, regime: Regime, *, batch_size: int = 4, window: int | None = None) -> Case:
     """A case in float64, with the recipe that all share."""
     tokens = batch_size * (window or model.context)
     config = RunConfig(
@@ -114,7 +135,13 @@ def make_case(name: str, model: ModelConfig, regime: Regime, *, batch_size: int 
 
 
 GPT = ModelConfig(layers=2, heads=4, width=32, context=16, vocab_size=37)
-MODELS: dict[str, ModelConfig] = {
+ROPE = replace(GPT, position=RoPE(theta=100.0), norm=RMSNorm(), bias=False, tied_head=False, mlp=SwiGLU(hidden=48))
+LONG = Llama3Scaling(original_context=8, factor=4.0, low_frequency=1.0, high_frequency=3.0)
+DROPLESS = MoE(
+    experts=4, top_k=2, eval_capacity_factor=None
+)  # what is decoded token by token cannot drop as a batch does
+
+DENSE: dict[str, ModelConfig] = {
     "gpt": GPT,
     "one head, untied, no bias, erf": replace(
         GPT, heads=1, tied_head=False, bias=False, mlp=MLP(expansion=4, activation="gelu")
@@ -123,6 +150,23 @@ MODELS: dict[str, ModelConfig] = {
         GPT, layers=3, heads=2, tied_head=False, mlp=MLP(expansion=2, activation="relu")
     ),
 }
+RUNGS: dict[str, AnyModel] = {
+    "moe-gpt": replace(GPT, mlp=(MLP(expansion=2), DROPLESS)),
+    "modern": replace(ROPE, kv_heads=2, mlp=MoE(experts=2, top_k=1, expert=SwiGLU(24), eval_capacity_factor=None)),
+    "modern, dense": replace(
+        ROPE, kv_heads=1, head_width=6, bias=True, qk_norm=RMSNorm(1e-6), position=RoPE(theta=100.0, scaling=LONG)
+    ),
+    "yarn": replace(ROPE, position=RoPE(theta=1e4, scaling=YarnScaling(original_context=8, factor=2.0))),
+    "linear scaling": replace(ROPE, kv_heads=2, position=RoPE(theta=1e4, scaling=LinearScaling(factor=2.0))),
+    "sinusoidal": replace(GPT, position=Sinusoidal(base=100.0), norm=RMSNorm()),
+    "local": replace(GPT, attention=(Local(window=5), Full())),
+    "local, rotary": replace(ROPE, kv_heads=2, attention=Local(window=3)),
+    "strided": replace(GPT, attention=Strided(stride=3)),
+    "alibi": replace(GPT, position=NoPosition(), attention=(Full(alibi=8.0), Local(window=6, alibi=4.0))),
+    "sinks": replace(ROPE, kv_heads=2, attention=(Local(window=4, sink=0.5), Full(sink=-0.5))),
+    "softcap": replace(ROPE, attention=Full(softcap=2.0), logit_softcap=3.0),
+}
+MODELS: dict[str, AnyModel] = {**DENSE, **RUNGS}
 SHORT = make_case("window below the context", GPT, "generic", window=11)
 CASES = [make_case(name, model, regime) for name, model in MODELS.items() for regime in ("init", "generic")] + [SHORT]
 INIT, GENERIC = CASES[:2]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdec.layer_config import RoPE
 from jaxdec.parity import bars
 from jaxdec.parity.comparison import (
     Comparison,
@@ -33,10 +34,16 @@ Side = ModuleType | SimpleNamespace  # with the functions of `jax_side`, or as m
 Check = Callable[[Case, Side, Side], list[Comparison]]
 
 
-def is_null(name: str) -> bool:
+def is_null(case: Case, name: str) -> bool:
     """Null directions: a key bias adds the same to all scores of a query, which the softmax removes, so its gradient is
-    exactly zero, what is computed is rounding noise, and Adam makes steps of that noise."""
-    return name.endswith(".attention.key.bias")
+    exactly zero, what is computed is rounding noise, and Adam makes steps of that noise. A rotation, a norm of the
+    keys, a soft cap and a sink each give the key bias a meaning."""
+    config = case.config.model.decoder
+    if config is None or not name.endswith(".attention.key.bias"):
+        return False
+    pattern = config.attention_of(int(name.split(".")[1]))
+    changed = isinstance(config.position, RoPE) or config.qk_norm is not None
+    return not changed and pattern.softcap is None and pattern.sink is None
 
 
 def initial_law(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
@@ -47,6 +54,9 @@ def initial_law(case: Case, candidate: Side, reference: Side) -> list[Comparison
             found += relative("init", {name: ours[name]}, {name: value}, bars.SEMANTIC)
             continue
         n, a, b = value.size, ours[name], value
+        if not value.any():
+            found += relative("init", {name: ours[name]}, {name: value}, bars.SEMANTIC)
+            continue
         errors = {
             "mean": (a.mean() - b.mean()) / (b.std() * (2 / n) ** 0.5),
             "deviation": np.log(a.std() / b.std()) * n**0.5,
@@ -69,19 +79,22 @@ def gradients(case: Case, candidate: Side, reference: Side, parts: int = 1) -> l
         candidate.loss_and_gradients(case, parts),
         reference.loss_and_gradients(case, parts),
     )
-    return compare_gradients("gradients", (loss, ours), (true_loss, theirs))
+    return compare_gradients(case, "gradients", (loss, ours), (true_loss, theirs))
 
 
-def compare_gradients(stage: str, ours: tuple[float, Arrays], theirs: tuple[float, Arrays]) -> list[Comparison]:
+def compare_gradients(
+    case: Case, stage: str, ours: tuple[float, Arrays], theirs: tuple[float, Arrays]
+) -> list[Comparison]:
     (loss, grads), (true_loss, true_grads) = ours, theirs
-    null = [name for name in true_grads if is_null(name)]
+    null = [name for name in true_grads if is_null(case, name)]
     sizes = [
         Comparison(stage, f"{name} (null)", norm(side[name]) / norm_of_all(true_grads), bars.NULL_GRADIENT.limit)
         for name in null
         for side in (grads, true_grads)
     ]
     losses = relative("loss", {"loss": loss}, {"loss": true_loss}, bars.SEMANTIC)
-    return losses + relative(stage, without_null(grads), without_null(true_grads), bars.SEMANTIC) + sizes
+    ours, theirs = without_null(case, grads), without_null(case, true_grads)
+    return losses + relative(stage, ours, theirs, bars.SEMANTIC) + sizes
 
 
 def schedule(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
@@ -102,31 +115,33 @@ def trajectory(case: Case, candidate: Side, reference: Side) -> list[Comparison]
     steps = {f"loss of step {step}": loss for step, loss in enumerate(true_losses)}
     found = relative("trajectory", dict(zip(steps, losses, strict=True)), steps, bars.SEMANTIC)
     for mark, reached in true_updates.items():
-        ours = {f"{name} after {mark}": value for name, value in without_null(updates[mark]).items()}
-        theirs = {f"{name} after {mark}": value for name, value in without_null(reached).items()}
+        ours = {f"{name} after {mark}": value for name, value in without_null(case, updates[mark]).items()}
+        theirs = {f"{name} after {mark}": value for name, value in without_null(case, reached).items()}
         found += relative("trajectory", ours, theirs, bars.SEMANTIC)
         found += [
             Comparison("trajectory", f"{name} (null)", norm(side[name]) / norm_of_all(reached), bars.NULL_UPDATE.limit)
             for name in reached
-            if is_null(name)
+            if is_null(case, name)
             for side in (updates[mark], reached)
         ]
     return found
 
 
 def accumulation(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
-    """A batch in k parts of unequal numbers of targets: both sides agree with each other, and with the whole batch."""
+    """A batch in k parts of unequal numbers of targets: both sides agree with each other, and with the whole batch.
+
+    A router's losses and capacities are statistics of a part, so that there the parts differ from the whole."""
     parts = case.config.batch_size
     ours, theirs = candidate.loss_and_gradients(case, parts), reference.loss_and_gradients(case, parts)
-    found = compare_gradients("accumulation", ours, candidate.loss_and_gradients(case, 1))
-    found += compare_gradients("accumulation", ours, theirs)
+    found = [] if case.routed else compare_gradients(case, "accumulation", ours, candidate.loss_and_gradients(case, 1))
+    found += compare_gradients(case, "accumulation", ours, theirs)
     return [replace(comparison, stage="accumulation") for comparison in found]
 
 
 def dropout(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
     """Loss and gradients with the same masks put into both sides."""
     ours, theirs = candidate.dropped_loss_and_gradients(case), reference.dropped_loss_and_gradients(case)
-    return [replace(comparison, stage="dropout") for comparison in compare_gradients("dropout", ours, theirs)]
+    return [replace(comparison, stage="dropout") for comparison in compare_gradients(case, "dropout", ours, theirs)]
 
 
 def greedy(case: Case, candidate: Side, reference: Side) -> list[Comparison]:
@@ -185,7 +200,7 @@ def rounding(case: Case, candidate: Side, other: Side, oracle: Side, bar: bars.B
     taps, ours, theirs = ({name: side[name] for name in names} for side in (true, ours, theirs))
     found = rounding_ratio("taps", ours, theirs, taps, {name: norm(taps[name]) for name in names}, roundoff, bar)
     grads, ours, theirs = (
-        without_null(side.loss_and_gradients(at, 1)[1])
+        without_null(case, side.loss_and_gradients(at, 1)[1])
         for side, at in ((oracle, exact), (candidate, case), (other, case))
     )
     found += rounding_ratio("gradients", ours, theirs, grads, gradient_scales(grads), roundoff, bar)
@@ -200,12 +215,12 @@ def drift(case: Case, candidate: Side, other: Side, oracle: Side, loss_bar: bars
     steps = {f"loss of step {step}": loss for step, loss in enumerate(true_losses)}
     found = relative("trajectory", dict(zip(steps, losses, strict=True)), steps, loss_bar)
     for mark in (mark for mark in true_updates if mark >= 10):
-        ours, true = without_null(updates[mark]), without_null(true_updates[mark])
+        ours, true = without_null(case, updates[mark]), without_null(case, true_updates[mark])
         stage = f"update {mark}"
         if case.regime == "init":
             found.append(relative_to_all(stage, ours, true, update_bar))
         else:
-            theirs = without_null(other.trajectory(case)[1][mark])
+            theirs = without_null(case, other.trajectory(case)[1][mark])
             found.append(relative_to_all(stage, ours, true, bars.FLOAT32_RATIO, in_errors_of=theirs))
     require(found)
 
@@ -216,5 +231,5 @@ def shared_taps(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
     return {name: ours[name] for name in names}, {name: theirs[name] for name in names}
 
 
-def without_null(tensors: Arrays) -> Arrays:
-    return {name: value for name, value in tensors.items() if not is_null(name)}
+def without_null(case: Case, tensors: Arrays) -> Arrays:
+    return {name: value for name, value in tensors.items() if not is_null(case, name)}

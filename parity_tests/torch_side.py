@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from jaxdec.interop.torchref import from_torchref, to_torchref
 from jaxdec.parity.taps import torch_taps
 from parity_tests import jax_side
 from parity_tests.cases import MARKS, STEPS, Case
 from torchref import generate, optim, train
-from torchref.models.decoder import Decoder
+from torchref.models.wirings import make_model
 
 Arrays = dict[str, np.ndarray]
 
 
-def build(case: Case) -> Decoder:
+def build(case: Case) -> nn.Module:
     """The twin with the case's weights."""
     model = initial_model(case).to(getattr(torch, case.config.precision.params))
     state = to_torchref(jax_side.weights(case), expected=model.state_dict())
@@ -26,9 +27,9 @@ def build(case: Case) -> Decoder:
     return model
 
 
-def initial_model(case: Case) -> Decoder:
+def initial_model(case: Case) -> nn.Module:
     torch.manual_seed(case.seed)
-    return Decoder(case.config.model, compute_dtype=getattr(torch, case.config.precision.compute))
+    return make_model(case.config.model, compute_dtype=getattr(torch, case.config.precision.compute))
 
 
 def initial(case: Case) -> Arrays:
@@ -38,7 +39,7 @@ def initial(case: Case) -> Arrays:
 def forward(case: Case) -> Arrays:
     model = build(case).eval()
     with torch.no_grad(), torch_taps(model) as record:
-        logits = model(torch.from_numpy(case.batches(1)[0]["tokens"]))
+        logits = model(torch.from_numpy(case.batches(1)[0]["tokens"])).logits_BTV
     return {name: value.to(torch.float64).numpy() for name, value in {**record, "logits": logits}.items()}
 
 
@@ -47,7 +48,7 @@ def loss_and_gradients(case: Case, parts: int = 1) -> tuple[float, Arrays]:
     return run_gradients(model, case, parts)
 
 
-def run_gradients(model: Decoder, case: Case, parts: int) -> tuple[float, Arrays]:
+def run_gradients(model: nn.Module, case: Case, parts: int) -> tuple[float, Arrays]:
     loss = train.accumulate_gradients(model, case.batches(1)[0], parts)
     grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
     return loss.item(), to_jax_names(case, grads)
@@ -101,7 +102,7 @@ def _shapes(model: Any) -> dict[str, Any]:
     return model.shapes()
 
 
-def difference(case: Case, model: Decoder, start: Arrays) -> Arrays:
+def difference(case: Case, model: nn.Module, start: Arrays) -> Arrays:
     end = to_jax_names(case, model.state_dict())
     return {name: end[name] - start[name] for name in start}
 

@@ -60,7 +60,8 @@ def rotate(x_BTHC: jax.Array, positions_BT: jax.Array, rope: RoPE) -> jax.Array:
     """Turns channel c with channel c + C/2 by the angle of the position (Su et al. 2021, eq. 34); keeps x's dtype."""
     frequencies, factor = rope_frequencies(rope, x_BTHC.shape[-1])
     wide_BTHC = at_least_float32(x_BTHC)
-    angles = positions_BT[..., None, None].astype(wide_BTHC.dtype) * jnp.asarray(frequencies, wide_BTHC.dtype)
+    frequencies = jnp.asarray(frequencies, wide_BTHC.dtype)[None, None, None, :]
+    angles = positions_BT[..., None, None].astype(wide_BTHC.dtype) * frequencies
     cos, sin = factor * jnp.cos(angles), factor * jnp.sin(angles)  # [B,T,1,C/2]
     first, second = jnp.split(wide_BTHC, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BTHC.dtype)
