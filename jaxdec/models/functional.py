@@ -23,6 +23,7 @@ from jaxdec.layers.cache import Cache
 from jaxdec.model_config import AnyModel, ModelConfig
 from jaxdec.models.bigram import Bigram
 from jaxdec.models.decoder import Decoder
+from jaxdec.models.encoder_decoder import EncoderDecoder
 from jaxdec.models.multi_head import MultiHead
 from jaxdec.models.one_block import OneBlock
 from jaxdec.models.output import Output
@@ -35,6 +36,7 @@ WIRINGS: Mapping[type, Any] = {  # the class that builds each kind of model
     model_config.MultiHead: MultiHead,
     model_config.OneBlock: OneBlock,
     ModelConfig: Decoder,
+    model_config.EncoderDecoder: EncoderDecoder,
 }
 
 
