@@ -23,6 +23,7 @@ RULES: Mapping[str, str | tuple[str, ...] | None] = {
     "vocab": None,
     "heads": None,
     "mlp": None,
+    "experts": None,
 }
 
 

@@ -1,0 +1,67 @@
+"""Feed-forward layers side by side: one stacked array for each kind of weight, one batched product for all experts."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxdec import layer_config
+from jaxdec.layers.mlp import ACTIVATIONS
+
+CUT = 2.0  # truncated normals end here, in standard deviations before the cut
+CUT_STD = 0.87962566103423978  # the standard deviation of a standard normal that is cut there
+
+
+def truncated_normal(key: jax.Array, shape: tuple[int, ...], variance: float) -> jax.Array:
+    """Normal numbers, drawn again beyond two standard deviations and widened so that `variance` holds after the cut, as
+    TensorFlow's and Flax's variance scaling do it (Fedus et al. 2021, section 2.4, give variance s / n)."""
+    return variance**0.5 / CUT_STD * jax.random.truncated_normal(key, -CUT, CUT, shape)
+
+
+class Experts(nnx.Module):
+    """x [G,C,D] -> [G,C,D]: group g through expert g, or through expert `expert_G[g]`.
+
+    Owns `up` [E,D,F], `down` [E,F,D], for SwiGLU `gate` [E,D,F], and with biases `up_bias` [E,F] and so on.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        experts: int,
+        part: layer_config.MLP | layer_config.SwiGLU,
+        bias: bool,
+        init_scale: float,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        gated = isinstance(part, layer_config.SwiGLU)
+        hidden = part.hidden if gated else part.expansion * width
+        self.activation = None if gated else part.activation
+
+        def kernel(inputs: int, outputs: int, *axes: str) -> nnx.Param:
+            draw = truncated_normal(rngs.params(), (experts, inputs, outputs), init_scale / inputs)
+            return nnx.Param(draw, axes=("experts", *axes))
+
+        def zeros(outputs: int, axis: str) -> nnx.Param | None:
+            return nnx.Param(jnp.zeros((experts, outputs)), axes=("experts", axis)) if bias else None
+
+        self.gate = kernel(width, hidden, "embed", "mlp") if gated else None
+        self.gate_bias = zeros(hidden, "mlp") if gated else None
+        self.up, self.up_bias = kernel(width, hidden, "embed", "mlp"), zeros(hidden, "mlp")
+        self.down, self.down_bias = kernel(hidden, width, "mlp", "embed"), zeros(width, "embed")
+
+    def __call__(self, x_GCD: jax.Array, expert_G: jax.Array | None) -> jax.Array:
+        def linear(x: jax.Array, kernel: nnx.Param, bias: nnx.Param | None) -> jax.Array:
+            weights = [None if part is None else part[...].astype(x.dtype) for part in (kernel, bias)]
+            if expert_G is not None:
+                weights = [None if part is None else part[expert_G] for part in weights]
+            y = jnp.matmul(x, weights[0])
+            return y if weights[1] is None else y + weights[1][:, None, :]
+
+        up = linear(x_GCD, self.up, self.up_bias)
+        if self.activation is None:
+            hidden = jax.nn.silu(linear(x_GCD, self.gate, self.gate_bias)) * up
+        else:
+            hidden = ACTIVATIONS[self.activation](up)
+        return linear(hidden, self.down, self.down_bias)
