@@ -8,10 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from jaxdec import model_config
 from jaxdec.model_config import AnyModel, ModelConfig
+from torchref.models.bigram import Bigram
 from torchref.models.decoder import Decoder
+from torchref.models.multi_head import MultiHead
+from torchref.models.one_block import OneBlock
+from torchref.models.single_head import SingleHead
 
-WIRINGS: Mapping[type, Any] = {ModelConfig: Decoder}
+WIRINGS: Mapping[type, Any] = {
+    model_config.Bigram: Bigram,
+    model_config.SingleHead: SingleHead,
+    model_config.MultiHead: MultiHead,
+    model_config.OneBlock: OneBlock,
+    ModelConfig: Decoder,
+}
 
 
 def make_model(config: AnyModel, *, compute_dtype: torch.dtype) -> nn.Module:

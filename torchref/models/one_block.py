@@ -1,0 +1,51 @@
+"""Transformer blocks between embeddings and output head, with no norm before the head."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jaxdec.errors import UserError
+from jaxdec.model_config import OneBlock as OneBlockConfig
+from torchref.layers.block import Block
+from torchref.layers.dropout import Dropout
+from torchref.layers.embed import Embed
+from torchref.layers.linear import Linear
+from torchref.layers.promotion import at_least_float32
+from torchref.models.output import Output
+
+
+class OneBlock(nn.Module):
+    """tokens [B,T] int -> Output.
+
+    Every matrix is drawn from normal(0, init_std), those that write to the residual stream from
+    normal(0, init_std / sqrt(2 * layers)); biases are zero, norm scales one. Raises UserError when the vocabulary size
+    is not known yet or a sequence is longer than the context.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: OneBlockConfig, *, compute_dtype: torch.dtype) -> None:
+        super().__init__()
+        if config.vocab_size is None:
+            raise UserError("model.vocab_size is not set: take it from the tokenizer before building the model")
+        self.context = config.context
+        width, std = config.width, config.init_std
+        self.token_embed = Embed(config.vocab_size, width, init_std=std, compute_dtype=compute_dtype)
+        self.position_embed = Embed(config.context, width, init_std=std, compute_dtype=compute_dtype)
+        self.dropout = Dropout(config.dropout)
+        self.blocks = nn.ModuleList([Block(config.decoder, layer) for layer in range(config.layers)])
+        self.head = Linear(width, config.vocab_size, bias=False, init_std=std)
+
+    def forward(self, tokens_BT: Tensor) -> Output:
+        if (length := tokens_BT.shape[1]) > self.context:
+            raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
+        slots_1T = torch.arange(length, device=tokens_BT.device)[None, :]
+        x_BTD = self.dropout(self.token_embed(tokens_BT) + self.position_embed(slots_1T))
+        for block in self.blocks:
+            x_BTD, _ = block(x_BTD)
+        weight_VD = self.head.weight.to(x_BTD.dtype)
+        return Output(F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD)), {}, {})
