@@ -2,8 +2,8 @@
 
 The walk follows the dataclasses of `config.py`, so that an error can name the dotted key and its nearest neighbour;
 leaf values go through pydantic, which also reads `1e-3` (a string to YAML 1.1). Where a field may hold one of several
-variants, its mapping carries `kind: <variant>`, and without it means the first of them. A field that may hold a tuple of
-variants takes a list of such mappings.
+variants, its mapping carries `kind: <variant>`, and without it means the first of them; the kind alone,
+`position: rope`, is short for a mapping of nothing else. A field that may hold a tuple of variants takes a list.
 """
 
 from __future__ import annotations
@@ -106,6 +106,33 @@ def kind_of(variant: type) -> str:
     return getattr(variant, "kind", variant.__name__.lower())
 
 
+def class_of(hint: Any, plain: Mapping[str, Any]) -> type:
+    """The class of a value that is given as plain data, of those that a field of this type may hold."""
+    by_kind = {kind_of(cls): cls for cls in variants(hint)}
+    return by_kind[plain.get("kind", next(iter(by_kind)))]
+
+
+def takes_tuple(hint: Any) -> bool:
+    """Whether a field may hold several values that take turns."""
+    return any(_item(member) for member in _members(hint))
+
+
+def is_optional(hint: Any) -> bool:
+    """Whether a field may be None."""
+    return type(None) in _members(hint)
+
+
+def defaults_of(cls: type) -> dict[str, Any]:
+    """The plain data of the fields of a config class that have a default."""
+    values = {}
+    for field in dataclasses.fields(cls):
+        if field.default_factory is not dataclasses.MISSING:
+            values[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            values[field.name] = field.default
+    return {name: _plain(value, field_types(cls)[name]) for name, value in values.items()}
+
+
 def describe(hint: Any) -> str:
     """What a leaf accepts, in words that end "give ...".
 
@@ -130,7 +157,7 @@ def read_leaf(hint: Any, value: Any, name: str) -> Any:
     """`value` as the type of a leaf field. Raises UserError calling it `name`."""
     from pydantic import ValidationError
 
-    if value is None and type(None) in _members(hint):
+    if value is None and is_optional(hint):
         return None
     wrong_bool = isinstance(value, bool) and bool not in _members(hint)  # pydantic would read true as 1
     try:
@@ -171,14 +198,16 @@ def _item(hint: Any) -> Any:
 def build(hint: Any, value: Any, where: str) -> Any:
     """`value`, plain data, as what the type hint of the field `where` asks for; "" is the whole config."""
     classes = variants(hint)
-    if classes and isinstance(value, list | tuple) and any(_item(member) for member in _members(hint)):
+    if classes and isinstance(value, list | tuple) and takes_tuple(hint):
         return tuple(build(Union[classes], item, f"{where}.{index}") for index, item in enumerate(value))  # noqa: UP007
-    if not classes or (value is None and type(None) in _members(hint)):
+    if not classes or (value is None and is_optional(hint)):
         return read_leaf(hint, value, where)
+    if isinstance(value, str) and len(classes) > 1:
+        value = {"kind": value}
     if not isinstance(value, Mapping):
         raise UserError(f"{where or 'the config'} must be a mapping of settings, not {value!r}")
-    cls = classes[0]
-    if len(classes) > 1:
+    cls, *_ = classes
+    if len(classes) > 1 or (where and "kind" in value and hasattr(cls, "kind")):
         cls, value = _pick_variant(classes, value, where)
     hints = field_types(cls)
     prefix = f"{where}." if where else ""

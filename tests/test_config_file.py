@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxdec.config import DataConfig, RunConfig
 from jaxdec.config_file import (
@@ -19,43 +15,18 @@ from jaxdec.config_file import (
     config_from_dict,
     config_to_dict,
     differences,
-    field_types,
     load_config,
     save_config,
-    variants,
 )
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Config
-from jaxdec.model_config import ModelConfig
+from jaxdec.layer_config import MLP, Config, Full, Local, MoE, RMSNorm, RoPE
+from jaxdec.model_config import Bigram, ModelConfig
+from tests.configs import any_config
 
 RUN = RunConfig(model=ModelConfig(layers=2, heads=2, width=8, context=16), data=DataConfig("playlets"))
 
 
-def leaves(cls: type) -> st.SearchStrategy[Any]:
-    """Any instance of a config class whose own checks accept it."""
-
-    def values(hint: Any) -> st.SearchStrategy[Any]:
-        if variants(hint):
-            return leaves(variants(hint)[0])
-        if typing.get_origin(hint) is Literal:
-            return st.sampled_from(typing.get_args(hint))
-        if typing.get_origin(hint) is types.UnionType:
-            return st.one_of([values(member) for member in typing.get_args(hint)])
-        return {
-            int: st.integers(1, 10**6),
-            float: st.floats(1e-12, 0.99),
-            bool: st.booleans(),
-            str: st.text(st.characters(codec="utf-8")),
-            type(None): st.none(),
-        }[hint]
-
-    def built(kwargs: dict[str, Any]) -> Any:
-        return cls(**kwargs | ({"width": kwargs["heads"] * 8} if cls is ModelConfig else {}))
-
-    return st.fixed_dictionaries({name: values(hint) for name, hint in field_types(cls).items()}).map(built)
-
-
-@given(run=leaves(RunConfig))
+@given(run=any_config(RunConfig))
 def test_written_and_read_back_is_equal(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("run") / "config.yaml"
     save_config(run, path)
@@ -152,10 +123,47 @@ def test_a_field_of_several_variants_says_which() -> None:
     values = config_to_dict(Holder(Large(depth=4)))
     assert values == {"part": {"kind": "large", "size": 2, "depth": 4}}
     assert build(Holder, values, "") == Holder(Large(depth=4))
+    assert build(Holder, {"part": {"size": 5}}, "") == Holder(Small(5)), "without a kind it is the first"
+    assert build(Holder, {"part": "large"}, "") == Holder(Large())
     for wrong, said in (
         ({"kind": "huge"}, "part.kind is 'huge'"),
-        ({"size": 1}, "part.kind is missing"),
+        ("huge", "part.kind is 'huge'"),
+        ({"depth": 1}, "unknown key part.depth"),
         ({"kind": "small", "depth": 1}, "unknown key part.depth"),
     ):
         with pytest.raises(UserError, match=said):
             build(Holder, {"part": wrong}, "")
+
+
+def test_parts_are_named_by_their_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        """
+        model:
+          layers: 2
+          heads: 2
+          width: 8
+          context: 16
+          position: {kind: rope, theta: 1e5}
+          qk_norm: {kind: rms_norm}
+          attention: [{kind: local, window: 4}, full]
+          mlp: [mlp, {kind: moe, experts: 4}]
+        data: {corpus: playlets}
+        """
+    )
+    parts = {
+        "position": RoPE(1e5),
+        "qk_norm": RMSNorm(),
+        "attention": (Local(window=4), Full()),
+        "mlp": (MLP(), MoE(4)),
+    }
+    assert load_config(path) == dataclasses.replace(RUN, model=dataclasses.replace(RUN.model, **parts))
+    path.write_text("{model: bigram, data: {corpus: playlets}}")
+    assert load_config(path).model == Bigram()
+
+
+def test_an_item_of_a_list_is_named_by_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("{model: {layers: 2, heads: 2, width: 8, context: 16, mlp: [mlp, moe]}, data: {corpus: playlets}}")
+    with pytest.raises(UserError, match=r"model\.mlp\.1\.experts is missing: give a whole number"):
+        load_config(path)

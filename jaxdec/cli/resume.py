@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from jaxdec.cli.flags import Section, known_flags, pairs, parse
+from jaxdec.cli.flags import Section, own_flags, pairs, parse
 from jaxdec.cli.options import Json, Run
 from jaxdec.config import MeshConfig, RunConfig
+from jaxdec.config_file import field_types
 from jaxdec.errors import UserError
 from jaxdec.metrics import require_sinks
 from jaxdec.run_directory import require_run
@@ -27,10 +28,10 @@ class Arguments:
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Parses, trains on, prints the summary and returns it."""
-    flags = dict(known_flags(Arguments))
-    typed = list(pairs(argv, flags))
+    typed = list(pairs(argv, own_flags(Arguments)))
     for flag, _ in typed:
-        if flag in dict(known_flags(RunConfig)) and flag not in flags:
+        section = (flag or "").removeprefix("--").partition(".")[0]
+        if section in field_types(RunConfig) and section not in field_types(Arguments):
             raise UserError(
                 f"a resumed run keeps its settings, {flag} included: start another with "
                 f"jaxdec train --config RUN/config.yaml {flag} ..."
@@ -45,6 +46,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.stages.pretrain import resume
+    from jaxdec.stages.registry import stage_of
 
-    return show_summary(resume(arguments.run, dataclasses.replace(config, mesh=arguments.mesh)), arguments.run)
+    config = dataclasses.replace(config, mesh=arguments.mesh)
+    return show_summary(stage_of(config).resume(arguments.run, config), arguments.run)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import Flattened, Positional, Section, known_flags, pairs, parse
+from jaxdec.cli.flags import Flattened, Positional, Section, own_flags, pairs, parse
 from jaxdec.cli.options import FromFile, Json
 from jaxdec.config import RunConfig
 from jaxdec.config_file import load_config
@@ -20,7 +20,12 @@ from jaxdec.run_directory import require_new
 
 ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when
 none is given). Example:
-jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare"""
+jaxdec train char-gpt --data.corpus tinyshakespeare --train.steps 2000 --out runs/shakespeare
+
+Where a part has kinds, `--model.position.kind rope`, or `--model.position rope` for short, picks another with its own
+defaults and flags: `jaxdec train RECIPE --model.position rope --help` shows them. Layers may differ:
+`--model.mlp.1.kind moe --model.mlp.1.experts 8` makes every second feed-forward layer a mixture of experts, and
+`--model.attention local,full` lets the two take turns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +61,15 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.stages.pretrain import pretrain
+    from jaxdec.stages.registry import stage_of
 
-    return show_summary(pretrain(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
+    train = stage_of(arguments.run).train
+    return show_summary(train(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
 
 
 def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
     """The arguments, checked, and the run directory to write. Writes nothing."""
-    typed = list(pairs(argv, dict(known_flags(Arguments))))
+    typed = list(pairs(argv, own_flags(Arguments)))
     helping = any(flag in ("-h", "--help") for flag, _ in typed)
     recipe = next((word for flag, word in typed if flag is None), None)
     config = next((value for flag, value in typed if flag == "--config" and value), None)

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
 
 from jaxdec.cli import flags, train
-from jaxdec.config import RunConfig
+from jaxdec.cli.config_flags import flags_in_use
+from jaxdec.config import BPE, GPT2, HuggingFace, RunConfig
 from jaxdec.config_file import config_to_dict, differences, save_config
+from jaxdec.layer_config import (
+    MLP,
+    Full,
+    LinearScaling,
+    Local,
+    MoE,
+    NoPosition,
+    RMSNorm,
+    RoPE,
+    Sinusoidal,
+    Strided,
+    SwiGLU,
+    YarnScaling,
+)
+from jaxdec.model_config import Bigram, EncoderDecoder, ModelConfig
 from jaxdec.recipes import load_recipe
+from tests.configs import any_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    run: Annotated[RunConfig, flags.Flattened, *flags.Section]
 
 
 def read(*words: str) -> RunConfig:
@@ -21,20 +47,38 @@ def _empty_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
 
 
-def test_every_config_field_is_a_flag() -> None:
-    def leaves(values: dict, prefix: str = "--") -> list[str]:
-        return [
-            name
-            for key, value in values.items()
-            for name in (
-                leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}".replace("_", "-")]
-            )
-        ]
+def leaves(plain: Any, flag: str = "-") -> dict[str, Any]:
+    """flag -> value for every leaf of a config's plain data."""
+    if isinstance(plain, list):
+        plain = {str(index): item for index, item in enumerate(plain)}
+    if not isinstance(plain, dict):
+        return {flag: plain}
+    dot = "-" if flag == "-" else "."
+    return {key: leaf for name, item in plain.items() for key, leaf in leaves(item, f"{flag}{dot}{name}").items()}
 
-    known = dict(flags.known_flags(train.Arguments))
-    assert set(leaves(config_to_dict(load_recipe("char-gpt")))) | {"--config", "--out", "--from-file", "--json"} == set(
-        known
-    )
+
+@given(run=any_config(RunConfig))
+def test_every_config_is_within_reach_of_flags(run: RunConfig) -> None:
+    """Whatever the kinds, from any recipe: all leaves of a config typed out, in any order, are that config."""
+    settings = flags.Settings(Base(load_recipe("char-gpt")))
+    typed = [(flag, str(value)) for flag, value in leaves(config_to_dict(run)).items()]
+    for order in (typed, typed[::-1]):
+        assert settings.override(order, lambda flag: AssertionError(flag)) == {"run": run}
+
+
+def test_the_help_shows_each_setting_in_use_and_the_kinds_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--model.mlp.1.kind moe --model.mlp.1.experts 8 --model.position rope --model.position.scaling linear"
+    words += " --model.position.scaling.factor 3 --data.tokenizer bpe --data.tokenizer.vocab-size 999"
+    run = read("char-gpt", *words.split())
+    with pytest.raises(SystemExit):
+        read("char-gpt", *words.split(), "--help")
+    page = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    for flag in flags_in_use(RunConfig, config_to_dict(run), "--"):
+        assert f" {flag} " in page
+    assert "--model.position.kind {learned,sinusoidal,rope,none} (default: rope)" in page
+    assert "--model.position.scaling.factor FLOAT (default: 3.0)" in page
+    assert "--model.mlp.1.experts INT (default: 8)" in page
+    assert "--data.tokenizer.vocab-size INT the 256 bytes and <|endoftext|> among them (default: 999)" in page
 
 
 def test_flags_override_the_recipe_and_nothing_else() -> None:
@@ -69,6 +113,82 @@ def test_the_run_is_named_after_its_recipe() -> None:
     assert train.read(["char-gpt", "--out", "elsewhere"])[1] == Path("elsewhere")
 
 
+def model(**changes: Any) -> ModelConfig:
+    return dataclasses.replace(load_recipe("char-gpt").model, **changes)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--model.position.kind rope", model(position=RoPE())),
+        ("--model.position rope", model(position=RoPE())),
+        ("--model.position none", model(position=NoPosition())),
+        ("--model.position.theta 1e5 --model.position.kind rope", model(position=RoPE(theta=1e5))),
+        (
+            "--model.position rope --model.position.scaling.kind yarn --model.position.scaling.original-context 64",
+            model(position=RoPE(scaling=YarnScaling(original_context=64))),
+        ),
+        (
+            "--model.position rope --model.position.scaling linear --model.position.scaling.factor 4",
+            model(position=RoPE(scaling=LinearScaling(4.0))),
+        ),
+        ("--model.position sinusoidal --model.position.base 500", model(position=Sinusoidal(500.0))),
+        ("--model.norm rms-norm", model(norm=RMSNorm())),
+        ("--model.qk-norm.epsilon 1e-6", model(qk_norm=RMSNorm(1e-6))),
+        ("--model.qk-norm rms_norm", model(qk_norm=RMSNorm())),
+        ("--model.mlp.kind swiglu --model.mlp.hidden 96", model(mlp=SwiGLU(96))),
+        ("--model.mlp.kind moe --model.mlp.experts 8", model(mlp=MoE(8))),
+        ("--model.mlp.1.kind moe --model.mlp.1.experts 8", model(mlp=(MLP(), MoE(8)))),
+        ("--model.mlp.3.kind moe --model.mlp.3.experts 8", model(mlp=(MLP(), MLP(), MLP(), MoE(8)))),
+        (
+            "--model.mlp.1.kind moe --model.mlp.1.experts 4 --model.mlp.1.expert swiglu --model.mlp.1.expert.hidden 32",
+            model(mlp=(MLP(), MoE(4, expert=SwiGLU(32)))),
+        ),
+        (
+            "--model.mlp.expansion 2 --model.mlp.1.kind moe --model.mlp.1.experts 4 --model.mlp.1.shared mlp",
+            model(mlp=(MLP(2), MoE(4, shared=MLP()))),
+        ),
+        (
+            "--model.attention.0.kind local --model.attention.0.window 8 --model.attention.1.kind full",
+            model(attention=(Local(window=8), Full())),
+        ),
+        ("--model.attention local,full --model.attention.0.window 8", model(attention=(Local(window=8), Full()))),
+        ("--model.attention.0.kind strided --model.attention.0.stride 4", model(attention=Strided(stride=4))),
+        ("--model.attention.alibi 8 --model.attention.softcap 30", model(attention=Full(alibi=8.0, softcap=30.0))),
+        ("--model.kind bigram --data.sweep-stride None", Bigram()),
+        ("--model bigram --model.width 16 --data.sweep-stride None", Bigram(width=16)),
+        (
+            "--model encoder-decoder --model.layers 2 --model.heads 2 --model.width 16 --model.context 64",
+            EncoderDecoder(layers=2, heads=2, width=16, context=64),
+        ),
+    ],
+)
+def test_kinds_and_layers_are_flags(words: str, expected: Any) -> None:
+    assert read("char-gpt", *words.split()).model == expected
+
+
+def test_a_run_whose_layers_differ_is_changed_value_by_value(tmp_path: Path) -> None:
+    save_config(read("char-gpt", "--model.mlp.1.kind", "moe", "--model.mlp.1.experts", "8"), tmp_path / "config.yaml")
+
+    def again(*words: str) -> Any:
+        return read("--config", "config.yaml", "--out", "again", *words).model.mlp
+
+    assert again("--model.mlp.1.top-k", "1") == (MLP(), MoE(8, top_k=1))
+    assert again("--model.mlp.0.expansion", "2") == (MLP(2), MoE(8))
+    assert again("--model.mlp.2.expansion", "2") == (MLP(), MoE(8), MLP(2))
+    assert again("--model.mlp", "mlp") == MLP()
+    assert again("--model.mlp.1.kind", "moe") == (MLP(), MoE(8)), "the kind it has already changes nothing"
+
+
+def test_tokenizers_are_kinds_too() -> None:
+    assert read("char-gpt", "--data.tokenizer.kind", "bpe", "--data.tokenizer.vocab-size", "300").data.tokenizer == BPE(
+        300
+    )
+    assert read("char-gpt", "--data.tokenizer", "gpt2").data.tokenizer == GPT2()
+    words = ("--data.tokenizer", "huggingface", "--data.tokenizer.path", "None")
+    assert read("char-gpt", *words).data.tokenizer == HuggingFace("None"), "a text may be 'None'"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -91,6 +211,57 @@ def test_the_run_is_named_after_its_recipe() -> None:
         ("--precision.compute bf16", "--precision.compute is 'bf16' (did you mean 'bfloat16'?)"),
         ("--model.mlp.activation swish", "--model.mlp.activation is 'swish' (known: gelu, gelu_tanh, relu)"),
         ("extra", "unexpected argument 'extra'"),
+        ("--optim 3", "--optim has several settings: give one of them, as --optim.learning-rate"),
+        ("--train.steps.more 3", "unknown flag --train.steps.more (did you mean '--train.steps'?)"),
+        ("--model.position.kind ropes", "--model.position.kind is 'ropes' (did you mean 'rope'?)"),
+        ("--model.position ropes", "--model.position is 'ropes' (did you mean 'rope'?)"),
+        ("--model.position None", "--model.position is 'None' (did you mean 'none'?)"),
+        ("--model.position.kind", "--model.position.kind needs a value: give learned or sinusoidal or rope or none"),
+        ("--model.position.kind.x 3", "unknown flag --model.position.kind.x (did you mean '--model.position.kind'?)"),
+        (
+            "--model.position.theta 1e4",
+            "--model.position.theta belongs to position kind rope; this run has learned: add --model.position.kind",
+        ),
+        (
+            "--model.position.scaling.kind yarn",
+            "--model.position.scaling.kind belongs to position kind rope; this run has learned: add --model.position",
+        ),
+        (
+            "--model.position rope --model.position.scaling.factor 4",
+            "--model.position.scaling.factor: this run has no such part: add --model.position.scaling.kind linear or",
+        ),
+        (
+            "--model.position rope --model.position.scaling None --model.position.scaling.factor 4",
+            "--model.position.scaling.factor: this run has no such part",
+        ),
+        ("--model.position.thet 1", "unknown flag --model.position.thet (did you mean '--model.position.theta'?)"),
+        ("--model.mlp.kind moe", "model.mlp.experts is missing: give a whole number"),
+        ("--model.mlp.1.kind moe", "model.mlp.1.experts is missing: give a whole number"),
+        (
+            "--model.mlp.1.experts 8",
+            "--model.mlp.1.experts belongs to mlp kind moe; this run has mlp: add --model.mlp.1.kind moe",
+        ),
+        ("--model.attention local,fulll", "--model.attention is 'fulll' (did you mean 'full'?)"),
+        (
+            "--model.attention local,full --model.attention.window 4",
+            "--model.attention has 2 values in this run: say which is meant, as --model.attention.0.window",
+        ),
+        ("--model.attention.123456789.kind local", "--model.attention.123456789: values are counted from 0"),
+        ("--model.attention.9.kind local", "model.attention has 10 values for 4 layers"),
+        ("--model.norm.0.kind rms_norm", "unknown flag --model.norm.0.kind"),
+        (
+            "--model.kind one_block --model.layers 2 --model.position rope",
+            "--model.position belongs to model kind decoder",
+        ),
+        ("--model.kv-heads 3", "model.kv_heads 3 does not divide model.heads 4"),
+        ("--model.position rope --model.head-width 3", "rotary positions turn channels in pairs"),
+        ("--model.attention local --model.attention.window 0", "model.attention.window is 0"),
+        (
+            "--model.mlp moe --model.mlp.experts 2 --model.mlp.top-k 3",
+            "model.mlp.top_k 3 is more than the 2 experts there are",
+        ),
+        ("--data.tokenizer bpe --data.tokenizer.vocab-size 99", "data.tokenizer.vocab_size is 99: give at least 257"),
+        ("--data.tokenizer.kind huggingface", "data.tokenizer.path is missing: give text"),
         ("--model.heads 3", "model.heads 3 does not divide model.width 128"),
         ("--data.window 65", "data.window 65 is longer than model.context 64"),
         (
@@ -109,14 +280,14 @@ def test_a_slip_gets_one_line(words: str, said: str, refused, tmp_path: Path) ->
 
 def test_what_tyro_refuses_is_one_line_too(monkeypatch: pytest.MonkeyPatch, refused) -> None:
     monkeypatch.setattr(flags, "check", lambda *_: None)
-    assert "train.steps" in refused("train", "char-gpt", "--train.steps", "many")
+    assert "top-k" in refused("generate", "nowhere", "--top-k", "many")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("trian", "unknown command 'trian' (did you mean 'train'?)"),
-        ("train", "give a recipe (baby-gpt, char-gpt) or --config FILE"),
+        ("train", "give a recipe (baby-gpt, "),
         ("train char-gtp", "unknown recipe 'char-gtp' (did you mean 'char-gpt'?)"),
         ("train --config nowhere.yaml --out x", "no config file at nowhere.yaml"),
         ("resume", "give the run directory"),

@@ -1,0 +1,66 @@
+"""Any instance of a config class, whatever the kinds of its parts, that the classes' own checks accept."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+
+from jaxdec.config import BPE
+from jaxdec.config_file import field_types, takes_tuple, variants
+from jaxdec.layer_config import Llama3Scaling, MoE, YarnScaling
+from jaxdec.model_config import EncoderDecoder, ModelConfig, MultiHead, OneBlock
+
+LEAVES = {
+    int: st.integers(1, 10**6),
+    float: st.floats(1e-12, 0.99),
+    bool: st.booleans(),
+    str: st.text(st.characters(codec="utf-8")),
+    type(None): st.none(),
+}
+
+
+def any_config(cls: type) -> st.SearchStrategy[Any]:
+    """Instances of a class, each of its parts of any kind."""
+    fields = {name: _values(cls, name, hint) for name, hint in field_types(cls).items()}
+    return st.fixed_dictionaries(fields).map(lambda values: cls(**_possible(cls, values)))
+
+
+def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
+    if name in ("factor", "theta", "base"):
+        return st.floats(1.5, 1e6)
+    if variants(hint):
+        one = st.one_of([any_config(variant) for variant in variants(hint)])
+        choices = [one]
+        if type(None) in typing.get_args(hint):
+            choices.append(st.none())
+        if takes_tuple(hint):
+            choices.append(st.lists(one, min_size=2, max_size=3).map(tuple))
+        return st.one_of(choices)
+    if typing.get_origin(hint) is Literal:
+        return st.sampled_from(typing.get_args(hint))
+    if typing.get_origin(hint) is types.UnionType:
+        return st.one_of([_values(cls, name, member) for member in typing.get_args(hint)])
+    return LEAVES[hint]
+
+
+def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with those changed that must fit together."""
+    if cls in (ModelConfig, MultiHead, OneBlock, EncoderDecoder):
+        values |= {"width": values["heads"] * 8}
+    if cls is ModelConfig:
+        values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
+        values |= {"head_width": values["head_width"] and 2 * values["head_width"]}
+        if values["logit_softcap"] == 0:
+            values["logit_softcap"] = 1.0
+    if cls is MoE:
+        values["experts"] += values["top_k"]
+    if cls is Llama3Scaling:
+        values["high_frequency"] += values["low_frequency"]
+    if cls is YarnScaling:
+        values["beta_fast"] += values["beta_slow"]
+    if cls is BPE:
+        values["vocab_size"] += 257
+    return values
