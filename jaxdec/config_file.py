@@ -206,7 +206,7 @@ def build(hint: Any, value: Any, where: str) -> Any:
         value = {"kind": value}
     if not isinstance(value, Mapping):
         raise UserError(f"{where or 'the config'} must be a mapping of settings, not {value!r}")
-    cls, *_ = classes
+    cls = next(iter(classes))
     if len(classes) > 1 or (where and "kind" in value and hasattr(cls, "kind")):
         cls, value = _pick_variant(classes, value, where)
     hints = field_types(cls)
