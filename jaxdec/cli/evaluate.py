@@ -12,7 +12,8 @@ from jaxdec.errors import UserError
 from jaxdec.run_directory import require_run
 
 ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches
-beside it. Where the corpus's entropy is known, its floor and the excess over it are given too, in nats per token."""
+beside it. Where the corpus's entropy is known, its floor and the excess over it are given too, in nats per token. Of an
+encoder-decoder: the loss, token accuracy, and exact matches and BLEU of greedy translations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,11 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("evaluate", Arguments(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec evaluate RUN")
-    require_run(arguments.run)
+    config = require_run(arguments.run)
     from jaxdec.cli.startup import start_jax
 
     start_jax()
     from jaxdec.cli.summary import show_values
-    from jaxdec.evaluate import evaluate_run
+    from jaxdec.stages.registry import stage_of
 
-    return show_values(evaluate_run(arguments.run, arguments.step))
+    return show_values(stage_of(config).evaluate(arguments.run, arguments.step))

@@ -11,6 +11,7 @@ import tyro
 from jaxdec.cli.flags import parse
 from jaxdec.cli.options import Json, Run, Step
 from jaxdec.errors import UserError
+from jaxdec.model_config import EncoderDecoder
 from jaxdec.run_directory import require_run
 
 ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the
@@ -56,7 +57,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("generate", Arguments(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec generate RUN --prompt TEXT")
-    require_run(arguments.run)
+    config = require_run(arguments.run)
+    if isinstance(config.model, EncoderDecoder):
+        raise UserError(f"{arguments.run} is an encoder-decoder: jaxdec translate {arguments.run} --text TEXT")
     from jaxdec.cli.startup import start_jax
 
     start_jax()

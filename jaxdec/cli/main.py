@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": "go on with a run that was interrupted, bit for bit",
     "evaluate": "score a run's model on the whole validation split",
     "generate": "write text with a run's model",
+    "translate": "translate texts with an encoder-decoder's run",
     "prepare": "read and cut a corpus into token shards",
     "bench": "measure training speed against PyTorch",
     "list": "show the recipes and corpora",

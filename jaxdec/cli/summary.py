@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxdec.model_config import EncoderDecoder
+from jaxdec.run_directory import require_run
+
 SAMPLE_TOKENS = 400
+SAMPLE_TRANSLATIONS = 5
 LABELS = {
     "training_loss": "training loss, nanoGPT's protocol",
     "validation_loss": "validation loss, nanoGPT's protocol",
@@ -14,16 +18,30 @@ LABELS = {
     "sweep_standard_error": "its standard error",
     "floor": "entropy floor",
     "excess": "excess over the floor",
+    "token_accuracy": "token accuracy after the true tokens",
+    "exact_match": "greedy translations that match exactly",
+    "bleu": "BLEU of greedy translations",
+    "dropped_pairs": "pairs too long for the window",
 }
 
 
 def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     """Prints a sample of the trained model and where it stands; returns the summary with the sample."""
+    translates = isinstance(require_run(run_dir).model, EncoderDecoder)
+    print("\nsample")
+    sample = _translated_sample(run_dir) if translates else _generated_sample(run_dir)
+    print("\nresult (nats per token)")
+    show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
+    more = f"jaxdec translate {run_dir} --text TEXT" if translates else f"jaxdec generate {run_dir} --prompt TEXT"
+    print(f"\nwritten to {run_dir}; more text: {more}")
+    return {**summary, "sample": sample}
+
+
+def _generated_sample(run_dir: Path) -> str:
     from jaxdec.cli.typewriter import Typewriter
     from jaxdec.generate import generate_text
     from jaxdec.sampling import Sampling
 
-    print("\nsample")
     typewriter = Typewriter([""])
     (sample,) = generate_text(
         run_dir,
@@ -34,10 +52,28 @@ def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
         on_text=typewriter.add,
     )
     typewriter.close()
-    print("\nresult (nats per token)")
-    show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
-    print(f"\nwritten to {run_dir}; more text: jaxdec generate {run_dir} --prompt TEXT")
-    return {**summary, "sample": sample}
+    return sample
+
+
+def _translated_sample(run_dir: Path) -> list[dict[str, str]]:
+    """Greedy translations of some validation sources."""
+    from jaxdec.data.pairs import validation_sources
+    from jaxdec.evaluate_pairs import GREEDY
+    from jaxdec.loading import load_run
+    from jaxdec.translation import translate_text
+
+    run = load_run(run_dir)
+    sources = validation_sources(run.config.data, run.tokenizer, run.config.window, SAMPLE_TRANSLATIONS)
+    found = [translation for translation, _ in translate_text(run, sources, GREEDY)]
+    show_translations(sources, found)
+    return [{"text": text, "translation": translation} for text, translation in zip(sources, found, strict=True)]
+
+
+def show_translations(texts: Sequence[str], translations: Sequence[str]) -> None:
+    """Prints one line a text, the translations aligned."""
+    width = max(map(len, texts))
+    for text, translation in zip(texts, translations, strict=True):
+        print(f"  {text:<{width}}  ->  {translation}")
 
 
 def show_values(values: Mapping[str, Any], indent: str = "  ") -> dict[str, Any]:

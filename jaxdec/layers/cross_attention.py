@@ -22,12 +22,13 @@ class CrossAttention(nnx.Module):
     """x [B,T,D] and a memory of S places -> [B,T,D]."""
 
     def __init__(self, config: ModelConfig, residual_std: float, *, rngs: nnx.Rngs):
-        shape, axes = (config.width, config.heads * config.channels), ("embed", "heads")
+        inner = config.heads * config.channels
+        shape, axes = (config.width, inner), ("embed", "heads")
         self.channels, self.dropout = config.channels, config.dropout
         self.query = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
         self.key = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
         self.value = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
-        self.out = Linear(shape[::-1], axes[::-1], residual_std, config.bias, rngs=rngs)
+        self.out = Linear((inner, config.width), ("heads", "embed"), residual_std, config.bias, rngs=rngs)
 
     def split_heads(self, x: jax.Array) -> jax.Array:
         """[B,T,H C] -> [B,T,H,C]."""

@@ -12,7 +12,7 @@ from jaxdec.layers.cross_attention import CrossAttention
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.norm import make_norm
-from jaxdec.layers.residual import branch_input, residual_sum
+from jaxdec.layers.residual import Place, branch_input, residual_sum
 from jaxdec.model_config import EncoderDecoder
 
 
@@ -21,7 +21,8 @@ class DecoderBlock(nnx.Module):
 
     def __init__(self, config: EncoderDecoder, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
-        self.place, self.dropout = config.norm_place, config.dropout
+        self.place: Place = config.norm_place
+        self.dropout = config.dropout
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = Attention(config.decoder, config.decoder.attention_of(layer), residual_std, rngs=rngs)
         self.cross_attention_norm = make_norm(config.width, config.norm, config.bias)

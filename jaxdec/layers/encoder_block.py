@@ -10,7 +10,7 @@ from jaxdec.layers.cross_attention import CrossAttention
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.norm import make_norm
-from jaxdec.layers.residual import branch_input, residual_sum
+from jaxdec.layers.residual import Place, branch_input, residual_sum
 from jaxdec.model_config import EncoderDecoder
 
 
@@ -19,7 +19,8 @@ class EncoderBlock(nnx.Module):
 
     def __init__(self, config: EncoderDecoder, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
-        self.place, self.dropout = config.norm_place, config.dropout
+        self.place: Place = config.norm_place
+        self.dropout = config.dropout
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = CrossAttention(config.decoder, residual_std, rngs=rngs)
         self.mlp_norm = make_norm(config.width, config.norm, config.bias)

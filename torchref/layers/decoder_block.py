@@ -11,7 +11,7 @@ from torchref.layers.cross_attention import CrossAttention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.norm import make_norm
-from torchref.layers.residual import branch_input, residual_sum
+from torchref.layers.residual import Place, branch_input, residual_sum
 
 
 class DecoderBlock(nn.Module):
@@ -19,7 +19,7 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, config: EncoderDecoder, layer: int) -> None:
         super().__init__()
-        self.place = config.norm_place
+        self.place: Place = config.norm_place
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = Attention(config.decoder, config.decoder.attention_of(layer))
         self.attention_dropout = Dropout(config.dropout)

@@ -10,7 +10,7 @@ from torchref.layers.cross_attention import CrossAttention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.norm import make_norm
-from torchref.layers.residual import branch_input, residual_sum
+from torchref.layers.residual import Place, branch_input, residual_sum
 
 
 class EncoderBlock(nn.Module):
@@ -18,7 +18,7 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, config: EncoderDecoder) -> None:
         super().__init__()
-        self.place = config.norm_place
+        self.place: Place = config.norm_place
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = CrossAttention(config.decoder)
         self.attention_dropout = Dropout(config.dropout)

@@ -1,0 +1,68 @@
+"""`jaxdec translate RUN --text ...`: the targets that an encoder-decoder writes for sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from jaxdec.cli.flags import parse
+from jaxdec.cli.options import Json, Run, Step
+from jaxdec.errors import UserError
+from jaxdec.model_config import EncoderDecoder
+from jaxdec.run_directory import require_run
+
+ABOUT = (
+    """Translate texts with a run's encoder-decoder, by beam search. The defaults are those of Vaswani et al. 2017."""
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    run: Run = None
+    text: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(metavar="TEXT", help="what to translate; give it several times for several texts"),
+    ] = ()
+    beam: Annotated[int, tyro.conf.arg(help="hypotheses that are kept; 1 is greedy")] = 4
+    length_penalty: Annotated[
+        float, tyro.conf.arg(help="exponent of the length normalisation; 0 compares plain probabilities")
+    ] = 0.6
+    step: Step = None
+    json: Json = False
+
+
+def run(argv: Sequence[str]) -> dict[str, Any]:
+    """Translates, prints the targets and returns them."""
+    arguments = parse("translate", Arguments(), argv, about=ABOUT)
+    if arguments.run is None:
+        raise UserError("give the run directory: jaxdec translate RUN --text TEXT")
+    config = require_run(arguments.run)
+    if not isinstance(config.model, EncoderDecoder):
+        raise UserError(f"{arguments.run} is no encoder-decoder: jaxdec generate {arguments.run} --prompt TEXT")
+    if not arguments.text:
+        raise UserError(f"give what to translate: jaxdec translate {arguments.run} --text TEXT")
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.beam import Beam
+    from jaxdec.cli.summary import show_translations
+    from jaxdec.loading import load_run
+    from jaxdec.translation import translate_text
+
+    beam = Beam(arguments.beam, arguments.length_penalty)
+    loaded = load_run(arguments.run, arguments.step)
+    found = translate_text(loaded, arguments.text, beam)
+    show_translations(arguments.text, [translation for translation, _ in found])
+    return {
+        "step": loaded.step,
+        "beam": beam.width,
+        "length_penalty": beam.length_penalty,
+        "texts": [
+            {"text": text, "translation": translation, "log_probability": log_p}
+            for text, (translation, log_p) in zip(arguments.text, found, strict=True)
+        ],
+    }
