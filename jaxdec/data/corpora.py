@@ -58,6 +58,16 @@ REAL = {
             "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
         ),
     ),
+    "the_verdict": RealCorpus(
+        name="the_verdict",
+        about="Edith Wharton, The Verdict (1908), a short story, 20 kB (downloaded once; from rasbt/LLMs-from-scratch)",
+        file="the-verdict.txt",
+        size=20_479,
+        sha256="b41e41a68f0398a3154ae69e2e4c0e2694e17fe0d66730536837f1b01935b31f",
+        mirrors=(
+            "https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/main/ch02/01_main-chapter-code/the-verdict.txt",
+        ),
+    ),
 }
 
 CORPORA = {

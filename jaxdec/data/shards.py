@@ -6,6 +6,7 @@ place and moved there whole; of two processes that do so at once, one wins and b
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -20,7 +21,16 @@ from jaxdec.config import DataConfig
 from jaxdec.data.corpora import Corpus, load_corpus
 from jaxdec.data.files import new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
-from jaxdec.data.tokenizers import KINDS, Tokenizer, UnseenCharacter, place_of, tokenizer_from_dict
+from jaxdec.data.tokenizers import (
+    CharTokenizer,
+    Tokenizer,
+    TokenizerSettings,
+    UnseenCharacter,
+    fixed_tokenizer,
+    place_of,
+    tokenizer_from_dict,
+    train_tokenizer,
+)
 from jaxdec.errors import UserError
 
 SIDECAR = "shards.json"
@@ -31,7 +41,11 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Token ids, uint16 or uint32 [tokens], mapped from disk. `hash`: equal hashes, equal ids in both splits."""
+    """Token ids, uint16 or uint32 [tokens], mapped from disk. `hash`: equal hashes, equal ids in both splits.
+
+    `conditional_entropy` is the corpus's (nats a character), so it bounds the loss only where tokens are characters:
+    None for all other tokenizers.
+    """
 
     train: np.memmap
     validation: np.memmap
@@ -44,12 +58,13 @@ class Dataset:
 def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None) -> Dataset:
     """The shards of `data`, made where they are missing.
 
-    Without `tokenizer` one is trained on the training split; a run that is resumed or evaluated gives its own.
-    Raises UserError for a wrong corpus, a character the tokenizer lacks, a damaged shard and a cache folder that
-    cannot be written.
+    Without `tokenizer` that of `data.tokenizer` is read, or trained on the training split; a run that is resumed or
+    evaluated gives its own. Raises UserError for a wrong corpus, a tokenizer that cannot be had, a character that it
+    lacks, a damaged shard and a cache folder that cannot be written.
     """
     corpus = load_corpus(data.corpus, from_file)
-    folder = _folder(corpus, f"{data.tokenizer} of the training split", data.validation_fraction)
+    tokenizer = tokenizer or fixed_tokenizer(data.tokenizer)
+    folder = _folder(corpus, f"{_key(data.tokenizer)} of the training split", data.validation_fraction)
     found = _open(folder, corpus, data) if folder.is_dir() else None
     if tokenizer is not None and (found is None or found.tokenizer.hash != tokenizer.hash):
         folder = _folder(corpus, tokenizer.hash, data.validation_fraction)
@@ -58,6 +73,12 @@ def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Token
         _write(folder, corpus, data, tokenizer)
         found = _open(folder, corpus, data)
     return found
+
+
+def _key(settings: TokenizerSettings) -> str:
+    """The kind, and what else determines a tokenizer that is trained: {"vocab_size": 10000}."""
+    values = dataclasses.asdict(settings)
+    return f"{settings.kind} {json.dumps(values, sort_keys=True)}" if values else settings.kind
 
 
 def _folder(corpus: Corpus, tokenizer: str, validation_fraction: float) -> Path:
@@ -75,11 +96,13 @@ def _write(folder: Path, corpus: Corpus, data: DataConfig, tokenizer: Tokenizer 
             f"validation (data.validation_fraction {data.validation_fraction}). Give a longer text"
         )
     if tokenizer is None:
-        tokenizer = KINDS[data.tokenizer.kind].train(text[:cut])
+        tokenizer = train_tokenizer(data.tokenizer, text[:cut])
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
     shards = {}
     for split, start, end in (("train", 0, cut), ("validation", cut, len(text))):
         shards[split] = _encode(tokenizer, corpus, split, start, end).astype(dtype)
+        if not len(shards[split]):
+            raise UserError(f"the {split} split of the corpus {corpus.name} has no token: give a text with words in it")
     with new_folder(folder, "the cache folder") as temporary:
         about: dict[str, Any] = {
             "format": FORMAT,
@@ -124,7 +147,8 @@ def _open(folder: Path, corpus: Corpus, data: DataConfig) -> Dataset:
         raise UserError(f"{reason}. Delete the folder {folder} and run `jaxdec prepare`: it is made again") from None
     fraction = data.validation_fraction
     identity = sha256(json.dumps([FORMAT, corpus.hash, tokenizer.hash, fraction]).encode())
-    return Dataset(train, validation, tokenizer, corpus.name, corpus.conditional_entropy, identity)
+    entropy = corpus.conditional_entropy if tokenizer.kind == CharTokenizer.kind else None
+    return Dataset(train, validation, tokenizer, corpus.name, entropy, identity)
 
 
 def _shard(path: Path, about: dict[str, Any]) -> np.memmap:

@@ -1,122 +1,65 @@
-"""Text to token ids and back. A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it.
+"""Text to token ids and back: the kinds of tokenizers, how each is made, and how it is read from a run.
 
-A new kind is a class with the methods of `Tokenizer` and a line in `KINDS`.
+A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it. A new kind is a class with the methods
+of `Tokenizer`, a line in `KINDS`, one in `train_tokenizer`, and its settings in `config.py`. See docs/tokenizers.md.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any
 
-import numpy as np
-
-from jaxdec.data.files import new_folder, read_bytes, sha256
+from jaxdec.config import BPE, GPT2, Characters, HuggingFace, Words
+from jaxdec.data.files import decode, read_bytes
+from jaxdec.data.tokenizer_base import END_OF_TEXT, FILE, Tokenizer, UnseenCharacter, place_of
+from jaxdec.data.tokenizer_bpe import BPETokenizer
+from jaxdec.data.tokenizer_char import CharTokenizer
+from jaxdec.data.tokenizer_gpt2 import GPT2Tokenizer
+from jaxdec.data.tokenizer_huggingface import HuggingFaceTokenizer
+from jaxdec.data.tokenizer_words import WordTokenizer
 from jaxdec.errors import UserError, nearest
 
-FILE = "tokenizer.json"
+__all__ = [
+    "END_OF_TEXT", "FILE", "KINDS", "BPETokenizer", "CharTokenizer", "GPT2Tokenizer", "HuggingFaceTokenizer",
+    "Tokenizer", "TokenizerSettings", "UnseenCharacter", "WordTokenizer", "fixed_tokenizer", "load_tokenizer",
+    "place_of", "tokenizer_from_dict", "train_tokenizer",
+]  # fmt: skip
+
+TokenizerSettings = Characters | Words | GPT2 | BPE | HuggingFace  # values of `data.tokenizer`
+
+KINDS: dict[str, Any] = {
+    made.kind: made for made in (CharTokenizer, WordTokenizer, GPT2Tokenizer, BPETokenizer, HuggingFaceTokenizer)
+}
 
 
-@runtime_checkable
-class Tokenizer(Protocol):
-    """Ids are int32 from 0 to vocab_size - 1. `hash` is the sha256 (hex) of the map: equal hashes, equal ids."""
+def train_tokenizer(settings: TokenizerSettings, text: str) -> Tokenizer:
+    """The tokenizer that a run asks for, with the vocabulary of `text` (the training split) where its kind has none.
 
-    kind: ClassVar[str]
-
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def hash(self) -> str: ...
-    def encode(self, text: str) -> np.ndarray: ...
-    def decode(self, ids: Any) -> str: ...
-    def to_dict(self) -> dict[str, Any]: ...
-    def save(self, folder: Path) -> None: ...
-
-
-class UnseenCharacter(UserError):
-    """A character of the text at `offset` that the tokenizer's training text never had."""
-
-    def __init__(self, text: str, offset: int) -> None:
-        self.offset = offset
-        super().__init__(
-            f"the character {text[offset]!r} ({place_of(text, offset)}) is not in the tokenizer's vocabulary, that of "
-            f"its training text: remove or replace it, or train on a text that has it"
-        )
-
-
-def place_of(text: str, offset: int) -> str:
-    """Where a user finds the character: "offset 5, line 2, column 3", the line and column counted from 1."""
-    column = offset - text.rfind("\n", 0, offset)
-    return f"offset {offset}, line {text.count(chr(10), 0, offset) + 1}, column {column}"
-
-
-class CharTokenizer:
-    """One token per character (Unicode code point). Ids follow the order of the code points.
-
-    >>> tokenizer = CharTokenizer.train("abba")
-    >>> tokenizer.encode("ba").tolist(), tokenizer.decode([0, 0, 1])
-    ([1, 0], 'aab')
+    Raises UserError where a file that it needs is missing, damaged or out of reach, and for text that is not Unicode.
     """
-
-    kind: ClassVar[str] = "char"
-
-    def __init__(self, characters: str) -> None:
-        if not characters:
-            raise UserError("a character tokenizer needs at least one character: train it on a text that is not empty")
-        if list(characters) != sorted(set(characters)):
-            raise UserError("the characters of a tokenizer must be different and sorted: its map was changed by hand")
-        self.characters = characters
-        self._points = _code_points(characters)
-
-    @classmethod
-    def train(cls, text: str) -> Self:
-        """The characters of the training split: of no other text, or validation would leak into the vocabulary."""
-        return cls("".join(sorted(set(text))))
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.characters)
-
-    @property
-    def hash(self) -> str:
-        return sha256(f"{self.kind}\n{self.characters}".encode())
-
-    def encode(self, text: str) -> np.ndarray:
-        """int32 [len(text)]. UserError for the first character that training never saw, with its place."""
-        points = _code_points(text)
-        ids = np.searchsorted(self._points, points)
-        known = self._points[np.minimum(ids, len(self._points) - 1)] == points
-        if not known.all():
-            raise UnseenCharacter(text, int(np.argmin(known)))
-        return ids.astype(np.int32)
-
-    def decode(self, ids: Any) -> str:
-        """The text of any sequence of ids. UserError for an id outside the vocabulary."""
-        array = np.asarray(ids, dtype=np.int64).reshape(-1)
-        if array.size and not (array.min() >= 0 and array.max() < self.vocab_size):
-            wrong = array[(array < 0) | (array >= self.vocab_size)][0]
-            raise UserError(
-                f"the token id {wrong} is outside the vocabulary of {self.vocab_size}: use this model's tokenizer"
-            )
-        return "".join(self.characters[i] for i in array.tolist())
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with the hash that `tokenizer_from_dict` checks."""
-        return {"kind": self.kind, "characters": self.characters, "hash": self.hash}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        characters = values["characters"]
-        if not isinstance(characters, str):
-            raise TypeError("characters")
-        return cls(characters)
-
-    def save(self, folder: Path) -> None:
-        """Makes `folder` with tokenizer.json in it; a folder that is there already must hold the same tokenizer."""
-        save_tokenizer(self, folder)
+    match settings:
+        case Characters():
+            return CharTokenizer.train(text)
+        case Words():
+            return WordTokenizer.train(text)
+        case BPE(vocab_size=vocab_size):
+            return BPETokenizer.train(text, vocab_size)
+        case _:
+            tokenizer = fixed_tokenizer(settings)
+            assert tokenizer is not None
+            return tokenizer
 
 
-KINDS: dict[str, type[CharTokenizer]] = {CharTokenizer.kind: CharTokenizer}
+def fixed_tokenizer(settings: TokenizerSettings) -> Tokenizer | None:
+    """The tokenizer that needs no text; None where `settings` ask for training."""
+    match settings:
+        case GPT2():
+            return GPT2Tokenizer()
+        case HuggingFace(path=path):
+            return HuggingFaceTokenizer.from_file(path)
+        case _:
+            return None
 
 
 def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -> Tokenizer:
@@ -126,9 +69,9 @@ def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -
         raise UserError(f"the tokenizer in {place} is of the unknown kind {kind!r}{nearest(str(kind), KINDS)}")
     try:
         tokenizer = KINDS[kind].from_dict(values)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise UserError(
-            f"the tokenizer in {place} is damaged: its map is missing. Take it from another checkpoint"
+            f"the tokenizer in {place} is damaged: its map is missing or broken. Take it from another checkpoint"
         ) from None
     if tokenizer.hash != values.get("hash"):
         raise UserError(
@@ -137,28 +80,18 @@ def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    if folder.exists():
-        if load_tokenizer(folder).hash != tokenizer.hash:
-            raise UserError(f"{folder} holds another tokenizer: choose another folder, or delete this one")
-        return
-    with new_folder(folder, "the tokenizer's folder") as temporary:
-        (temporary / FILE).write_text(json.dumps(tokenizer.to_dict(), indent=1) + "\n", encoding="utf-8")
-
-
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Reads what `save` wrote and checks its hash."""
     path = folder / FILE
     content = read_bytes(path, "the tokenizer")
     try:
         values = json.loads(content)
-    except ValueError:  # of the JSON or of the UTF-8
+    except (ValueError, RecursionError):  # of the JSON or of the UTF-8
         raise UserError(
             f"the tokenizer {path} is damaged: it is no JSON. Take it from a checkpoint of the run"
         ) from None
-    return tokenizer_from_dict(values, str(path))
-
-
-def _code_points(text: str) -> np.ndarray:
-    """uint32 [len(text)]. `surrogatepass`: a lone surrogate from a broken terminal is an unseen character."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    kind = KINDS.get(values["kind"]) if isinstance(values, dict) and isinstance(values.get("kind"), str) else None
+    if kind is not None and kind.own_file is not None:
+        key, name = kind.own_file
+        values[key] = decode(read_bytes(folder / name, "the tokenizer's file"), folder / name, "the tokenizer's file")
+    return tokenizer_from_dict(values, str(folder if kind is not None and kind.own_file else path))
