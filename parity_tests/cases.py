@@ -9,24 +9,11 @@ from typing import Any
 import numpy as np
 
 from jaxdec.config import DataConfig, FloatType, OptimConfig, Precision, RunConfig, TrainConfig
-from jaxdec.layer_config import (
-    MLP,
-    Full,
-    LinearScaling,
-    Llama3Scaling,
-    Local,
-    MoE,
-    NoPosition,
-    RMSNorm,
-    RoPE,
-    Sinusoidal,
-    Strided,
-    SwiGLU,
-    YarnScaling,
-)
-from jaxdec.model_config import AnyModel, ModelConfig
+from jaxdec.layer_config import MoE
+from jaxdec.model_config import AnyModel
 from jaxdec.parity.comparison import norm_of_all
 from jaxdec.parity.weights import Regime
+from tests.variants import GPT, MODELS
 
 Batch = dict[str, np.ndarray]
 
@@ -134,39 +121,11 @@ def make_case(name: str, model: AnyModel, regime: Regime, *, batch_size: int = 4
     return Case(name, config.check(), regime)
 
 
-GPT = ModelConfig(layers=2, heads=4, width=32, context=16, vocab_size=37)
-ROPE = replace(GPT, position=RoPE(theta=100.0), norm=RMSNorm(), bias=False, tied_head=False, mlp=SwiGLU(hidden=48))
-LONG = Llama3Scaling(original_context=8, factor=4.0, low_frequency=1.0, high_frequency=3.0)
-DROPLESS = MoE(
-    experts=4, top_k=2, eval_capacity_factor=None
-)  # what is decoded token by token cannot drop as a batch does
-
-DENSE: dict[str, ModelConfig] = {
-    "gpt": GPT,
-    "one head, untied, no bias, erf": replace(
-        GPT, heads=1, tied_head=False, bias=False, mlp=MLP(expansion=4, activation="gelu")
-    ),
-    "three layers, untied, relu": replace(
-        GPT, layers=3, heads=2, tied_head=False, mlp=MLP(expansion=2, activation="relu")
-    ),
-}
-RUNGS: dict[str, AnyModel] = {
-    "moe-gpt": replace(GPT, mlp=(MLP(expansion=2), DROPLESS)),
-    "modern": replace(ROPE, kv_heads=2, mlp=MoE(experts=2, top_k=1, expert=SwiGLU(24), eval_capacity_factor=None)),
-    "modern, dense": replace(
-        ROPE, kv_heads=1, head_width=6, bias=True, qk_norm=RMSNorm(1e-6), position=RoPE(theta=100.0, scaling=LONG)
-    ),
-    "yarn": replace(ROPE, position=RoPE(theta=1e4, scaling=YarnScaling(original_context=8, factor=2.0))),
-    "linear scaling": replace(ROPE, kv_heads=2, position=RoPE(theta=1e4, scaling=LinearScaling(factor=2.0))),
-    "sinusoidal": replace(GPT, position=Sinusoidal(base=100.0), norm=RMSNorm()),
-    "local": replace(GPT, attention=(Local(window=5), Full())),
-    "local, rotary": replace(ROPE, kv_heads=2, attention=Local(window=3)),
-    "strided": replace(GPT, attention=Strided(stride=3)),
-    "alibi": replace(GPT, position=NoPosition(), attention=(Full(alibi=8.0), Local(window=6, alibi=4.0))),
-    "sinks": replace(ROPE, kv_heads=2, attention=(Local(window=4, sink=0.5), Full(sink=-0.5))),
-    "softcap": replace(ROPE, attention=Full(softcap=2.0), logit_softcap=3.0),
-}
-MODELS: dict[str, AnyModel] = {**DENSE, **RUNGS}
 SHORT = make_case("window below the context", GPT, "generic", window=11)
 CASES = [make_case(name, model, regime) for name, model in MODELS.items() for regime in ("init", "generic")] + [SHORT]
 INIT, GENERIC = CASES[:2]
+
+
+def case_of(name: str, regime: Regime = "generic") -> Case:
+    """The case of a model and a regime."""
+    return next(case for case in CASES if (case.name, case.regime) == (name, regime))

@@ -12,7 +12,7 @@ from parity_tests.checks import SEMANTIC_STAGES
 ONCE = {  # stages that one regime, or one case, can show
     "init": [case for case in CASES if case.regime == "init"],
     "accumulation": [case for case in CASES if case.regime == "generic"],
-    "dropout": [case for case in CASES if case.regime == "generic"],
+    "dropout": [case for case in CASES if case.regime == "generic" and hasattr(case.config.model, "dropout")],
     "schedule": [GENERIC],
     "greedy": [case for case in CASES if case.regime == "generic"],
     "sampling": [GENERIC],

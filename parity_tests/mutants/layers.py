@@ -116,7 +116,8 @@ def final_norm_left_out() -> Patch:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
-    return patch.object(decoder, "LayerNorm", Identity)
+    identity = lambda width, config, bias: Identity(width, epsilon=config.epsilon, bias=bias)
+    return patch.object(decoder, "make_norm", identity)
 
 
 # Attention, feed-forward, block
@@ -154,8 +155,8 @@ def _attention(attend: Callable[..., torch.Tensor]) -> Patch:
 
 @mutant("taps", "blocks.0.attention.out")
 def heads_interleaved() -> Patch:
-    split = lambda self, x: x.unflatten(-1, (-1, self.heads)).permute(0, 3, 1, 2)
-    return patch.object(attention.Attention, "split_heads", split)
+    split = lambda self, x: x.unflatten(-1, (self.config.channels, -1)).transpose(-1, -2)
+    return patch.object(attention.Heads, "split_heads", split)
 
 
 @mutant("taps", "blocks.0.attention.out")
@@ -176,5 +177,5 @@ def gelu_with_erf() -> Patch:
 
 @mutant("taps", "blocks.0.mlp_norm")
 def attention_and_mlp_in_parallel() -> Patch:
-    forward = lambda self, x: x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x))
+    forward = lambda self, x: (x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x)), None)
     return patch.object(block.Block, "forward", forward)

@@ -70,7 +70,7 @@ def dropout_not_scaled_up() -> Patch:
 def dropout_before_the_residual_sum_left_out() -> Patch:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp_dropout(self.mlp(self.mlp_norm(x)))
+        return x + self.mlp_dropout(self.mlp(self.mlp_norm(x))), None
 
     return patch.object(block.Block, "forward", forward)
 
@@ -78,5 +78,5 @@ def dropout_before_the_residual_sum_left_out() -> Patch:
 @mutant("dropout", "loss")
 def attention_weights_not_dropped() -> Patch:
     original = attention.attend
-    whole = lambda q, k, v, visible, drop: original(q, k, v, visible, dropout.Dropout(0.0))
+    whole = lambda q, k, v, pattern, sink, drop: original(q, k, v, pattern, sink, dropout.Dropout(0.0))
     return patch.object(attention, "attend", whole)

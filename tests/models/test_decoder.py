@@ -1,4 +1,4 @@
-"""The decoder: names, shapes, initialisation, causality, dropout, and that every config field has an effect."""
+"""The decoder: names, shapes, initialisation, dropout, precision."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jaxdec.config import Precision
 from jaxdec.errors import UserError
-from jaxdec.layer_config import MLP, LayerNorm, Learned
+from jaxdec.layer_config import Learned
 from tests import tiny
 
 BLOCK = [
@@ -64,63 +62,11 @@ def test_initialisation_is_gpt2s():
     assert not np.array_equal(params["blocks.0.attention.query.kernel"], params["blocks.0.attention.key.kernel"])
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 7), st.booleans(), st.booleans())
-def test_no_output_depends_on_a_later_input(position: int, bias: bool, tied: bool):
-    model = tiny.model(bias=bias, tied_head=tied)
-    params = tiny.generic_params(model)
-    module = model.module(params)
-    table = np.asarray(params["token_embed.embedding"])
-    x_BTD = jnp.asarray(np.random.default_rng(position).normal(size=(1, 8, 16)), jnp.float32)
-
-    def hidden(x_BTD: jax.Array) -> jax.Array:
-        for block in module.blocks:
-            x_BTD, _ = block(x_BTD, None, None, None)
-        return jnp.sum(module.final_norm(x_BTD)[0, position] * table[3])
-
-    gradient_TD = np.asarray(jax.grad(hidden)(x_BTD)[0])
-    assert np.all(gradient_TD[position + 1 :] == 0.0)
-    assert np.all(np.abs(gradient_TD[: position + 1]).sum(-1) > 0.0)
-
-
 def test_logits_of_a_prefix_do_not_change_when_the_text_goes_on():
     model = tiny.model()
     params, ids = tiny.generic_params(model), tiny.tokens(3, 8)
     whole = model.apply(params, ids).logits_BTV
     np.testing.assert_allclose(whole[:, :5], model.apply(params, ids[:, :5]).logits_BTV, rtol=1e-5, atol=1e-5)
-
-
-CHANGES = {
-    "layers": 3,
-    "heads": 4,
-    "width": 32,
-    "context": 9,
-    "vocab_size": 12,
-    "position": Learned(init_std=0.5),
-    "norm": LayerNorm(epsilon=0.1),
-    "mlp": MLP(expansion=2),
-    "bias": False,
-    "tied_head": False,
-    "dropout": 0.5,
-    "init_std": 0.5,
-}
-
-
-@pytest.mark.parametrize("field", [*CHANGES, "mlp.activation"])
-def test_every_field_changes_the_output_or_a_shape(field: str):
-    changed = {"mlp": MLP(activation="relu")} if field == "mlp.activation" else {field: CHANGES[field]}
-    ids = tiny.tokens(2, 8)
-    base, other = tiny.model(), tiny.model(**changed)
-    if base.shapes() != other.shapes():
-        return
-    key = jax.random.key(3)
-    a = base.apply(base.init(key), ids, key=key).logits_BTV
-    b = other.apply(other.init(key), ids, key=key).logits_BTV
-    assert not np.allclose(a, b, atol=1e-6)
-
-
-def test_every_field_of_the_config_is_covered_above():
-    assert set(CHANGES) == set(tiny.MODEL.__dataclass_fields__)
 
 
 def test_dropout_needs_a_key_and_follows_it():

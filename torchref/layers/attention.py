@@ -55,14 +55,15 @@ class Heads(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """[B,T,H C] -> [B,H,T,C]."""
-        return x.unflatten(-1, (-1, self.config.channels)).transpose(1, 2)
+        """[B,T,H C] -> [B,T,H,C]."""
+        return x.unflatten(-1, (-1, self.config.channels))
 
     def gather(self, x_BTD: Tensor) -> Tensor:
         """The heads' outputs side by side, [B,T,H C]."""
-        q_BHTC, k_BKTC, v_BKTC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
+        q_BTHC, k_BTKC, v_BTKC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
         if self.query_norm is not None and self.key_norm is not None:
-            q_BHTC, k_BKTC = self.query_norm(q_BHTC), self.key_norm(k_BKTC)
+            q_BTHC, k_BTKC = self.query_norm(q_BTHC), self.key_norm(k_BTKC)
+        q_BHTC, k_BKTC, v_BKTC = (part.transpose(1, 2) for part in (q_BTHC, k_BTKC, v_BTKC))
         if isinstance(self.config.position, RoPE):
             q_BHTC, k_BKTC = rotate(q_BHTC, self.config.position), rotate(k_BKTC, self.config.position)
         groups = self.config.heads // self.config.key_heads

@@ -1,0 +1,279 @@
+"""Seeded bugs in rotary positions, grouped queries, attention patterns and gated layers."""
+# ruff: noqa: E731 - a mutant is one changed expression, which a lambda shows best
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+
+from jaxdec.layer_config import Local, Strided
+from parity_tests.cases import case_of
+from parity_tests.mutants.registry import Patch, mutant
+from torchref.layers import attention, mlp, norm, position
+from torchref.layers.promotion import at_least_float32
+from torchref.models import decoder
+
+MODERN, DENSE, YARN = case_of("linear scaling"), case_of("modern, dense"), case_of("yarn")
+LOCAL, STRIDED, ALIBI = case_of("local"), case_of("strided"), case_of("alibi")
+SINKS, SOFTCAP, SINES = case_of("sinks"), case_of("softcap"), case_of("sinusoidal")
+FIRST = "blocks.0.attention.out"
+
+# Rotary positions
+
+
+def _rotated(turn: Callable[..., torch.Tensor]) -> Patch:
+    def rotate(x: torch.Tensor, rope: Any) -> torch.Tensor:
+        frequencies, factor = position.rope_frequencies(rope, x.shape[-1])
+        slots = torch.arange(x.shape[2], dtype=torch.float64)
+        return turn(x, slots, frequencies, factor)
+
+    return patch.object(attention, "rotate", rotate)
+
+
+def _half_split(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
+
+
+@mutant("taps", FIRST, MODERN)
+def rotary_pairs_interleaved() -> Patch:
+    def turn(x: torch.Tensor, slots: torch.Tensor, frequencies: torch.Tensor, factor: float) -> torch.Tensor:
+        angles, a, b = slots[:, None] * frequencies, x[..., 0::2], x[..., 1::2]
+        turned = torch.stack([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
+        return turned.flatten(-2)
+
+    return _rotated(turn)
+
+
+@mutant("taps", FIRST, MODERN)
+def rotary_angle_negative_for_one_half() -> Patch:
+    def turn(x: torch.Tensor, slots: torch.Tensor, frequencies: torch.Tensor, factor: float) -> torch.Tensor:
+        angles = slots[:, None] * frequencies
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() - a * angles.sin()], -1)
+
+    return _rotated(turn)
+
+
+@mutant("taps", FIRST, MODERN)
+def rotary_theta_ten_times_larger() -> Patch:
+    original = position.rope_frequencies
+    larger = lambda rope, channels: original(replace(rope, theta=10 * rope.theta), channels)
+    return patch.object(position, "rope_frequencies", larger)
+
+
+@mutant("taps", FIRST, MODERN)
+def rotary_frequencies_over_half_the_channels() -> Patch:
+    original = position.rope_frequencies
+    return patch.object(position, "rope_frequencies", lambda rope, channels: (original(rope, channels)[0] ** 2, 1.0))
+
+
+@mutant("taps", FIRST, MODERN)
+def rotary_scaling_left_out() -> Patch:
+    original = position.rope_frequencies
+    plain = lambda rope, channels: original(replace(rope, scaling=None), channels)
+    return patch.object(position, "rope_frequencies", plain)
+
+
+@mutant("taps", FIRST, MODERN)
+def queries_turned_one_position_ahead() -> Patch:
+    """A common offset of queries and keys is invisible; an offset between them is not."""
+    calls = iter(range(10**6))
+
+    def turn(x: torch.Tensor, slots: torch.Tensor, frequencies: torch.Tensor, factor: float) -> torch.Tensor:
+        ahead = 1 - next(calls) % 2
+        return _half_split(x, (slots + ahead)[:, None] * frequencies)
+
+    return _rotated(turn)
+
+
+@mutant("taps", FIRST, MODERN)
+def values_turned_too() -> Patch:
+    original = attention.F.scaled_dot_product_attention
+    rope = MODERN.config.model.decoder.position  # type: ignore[union-attr]
+    kernel = lambda q, k, v, is_causal: original(q, k, position.rotate(v, rope), is_causal=True)  # type: ignore[arg-type]
+    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
+
+
+@mutant("taps", FIRST, DENSE)
+def llama3_ramp_reversed() -> Patch:
+    original = position.llama3_frequencies
+    turned = lambda plain, scaling: plain + plain / scaling.factor - original(plain, scaling)
+    return patch.object(position, "llama3_frequencies", turned)
+
+
+@mutant("taps", FIRST, YARN)
+def yarn_without_its_temperature() -> Patch:
+    original = position.rope_frequencies
+    return patch.object(position, "rope_frequencies", lambda rope, channels: (original(rope, channels)[0], 1.0))
+
+
+@mutant("taps", FIRST, YARN)
+def yarn_ramp_not_rounded() -> Patch:
+    return patch.object(
+        position, "math", SimpleNamespace(floor=lambda x: x, ceil=lambda x: x, log=math.log, pi=math.pi)
+    )
+
+
+@mutant("taps", "blocks.0.attention_norm", SINES)
+def sines_and_cosines_in_halves() -> Patch:
+    original = position.sinusoids
+    halves = lambda *inputs: torch.cat([original(*inputs)[:, 0::2], original(*inputs)[:, 1::2]], -1)
+    return patch.object(decoder, "sinusoids", halves)
+
+
+# Grouped queries, norms of queries and keys
+
+
+@mutant("taps", FIRST, MODERN)
+def key_heads_tiled_instead_of_repeated() -> Patch:
+    def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, is_causal: bool) -> torch.Tensor:
+        k, v = (part[:, ::2].repeat(1, 2, 1, 1) for part in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
+
+
+@mutant("taps", "blocks.0.attention_norm", DENSE)
+def rms_epsilon_outside_the_root() -> Patch:
+    forward = lambda self, x: x / (x.square().mean(-1, keepdim=True).sqrt() + self.epsilon) * self.weight
+    return patch.object(norm.RMSNorm, "forward", forward)
+
+
+@mutant("taps", "blocks.0.attention_norm", MODERN)
+def rms_scale_from_zero() -> Patch:
+    """Gemma's form, in which a scale of zero means one."""
+    original = norm.RMSNorm.forward
+    return patch.object(norm.RMSNorm, "forward", lambda self, x: original(self, x) * (1 + self.weight) / self.weight)
+
+
+@mutant("taps", "blocks.0.attention.query_norm", DENSE)
+def rotated_before_the_norm_of_queries_and_keys() -> Patch:
+    """The lengths are the same, and the scale comes after the turn."""
+    scales: list[torch.Tensor] = []
+    plain = norm.RMSNorm.forward
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        if x.ndim < 4:
+            return plain(self, x)
+        scales.append(self.weight)
+        return plain(self, x) / self.weight
+
+    original = position.rotate
+    rotate = lambda x, rope: original(x, rope) * scales.pop(0)
+
+    class Both:
+        def __enter__(self) -> None:
+            self.patches = (patch.object(norm.RMSNorm, "forward", forward), patch.object(attention, "rotate", rotate))
+            for each in self.patches:
+                each.start()
+
+        def __exit__(self, *_: object) -> None:
+            for each in self.patches:
+                each.stop()
+
+    return Both()  # type: ignore[return-value]
+
+
+# Attention patterns
+
+
+def _sees(pattern: type, rule: Callable[..., Any]) -> Patch:
+    """Changes the rule of the twin alone: JAX's result has been computed, and is kept, before."""
+    original = attention.attend
+
+    def attend(q: Any, k: Any, v: Any, value: Any, sink: Any, dropout: Any) -> torch.Tensor:
+        changed = replace(value)
+        if isinstance(value, pattern):
+            object.__setattr__(changed, "sees", lambda query, key: rule(value, query, key))
+        return original(q, k, v, changed, sink, dropout)
+
+    return patch.object(attention, "attend", attend)
+
+
+@mutant("taps", FIRST, LOCAL)
+def window_one_too_wide() -> Patch:
+    return _sees(Local, lambda value, query, key: (key <= query) & (query - key <= value.window))
+
+
+@mutant("taps", FIRST, LOCAL)
+def window_on_both_sides() -> Patch:
+    return _sees(Local, lambda value, query, key: abs(query - key) < value.window)
+
+
+@mutant("taps", FIRST, STRIDED)
+def strides_counted_from_the_start() -> Patch:
+    rule = lambda value, query, key: (key <= query) & ((query - key < value.stride) | (key % value.stride == 0))
+    return _sees(Strided, rule)
+
+
+@mutant("taps", FIRST, ALIBI)
+def alibi_slopes_from_head_zero() -> Patch:
+    shifted = lambda heads, largest: 2.0 ** (-largest * torch.arange(heads, dtype=torch.float64) / heads)
+    return patch.object(attention, "alibi_slopes", shifted)
+
+
+@mutant("taps", FIRST, ALIBI)
+def alibi_rewards_distance() -> Patch:
+    original = position.alibi_slopes
+    return patch.object(attention, "alibi_slopes", lambda heads, largest: -original(heads, largest))
+
+
+def _attend(change: Callable[..., torch.Tensor]) -> Patch:
+    original = attention.attend
+    return patch.object(attention, "attend", lambda *inputs: change(original, *inputs))
+
+
+@mutant("taps", FIRST, SINKS)
+def sink_left_out() -> Patch:
+    return _attend(lambda original, q, k, v, pattern, sink, drop: original(q, k, v, pattern, None, drop))
+
+
+@mutant("taps", FIRST, SINKS)
+def one_sink_for_all_heads() -> Patch:
+    return _attend(
+        lambda original, q, k, v, pattern, sink, drop: original(q, k, v, pattern, sink.mean().expand_as(sink), drop)
+    )
+
+
+@mutant("taps", FIRST, SOFTCAP)
+def softcap_left_out() -> Patch:
+    return _attend(
+        lambda original, q, k, v, pattern, sink, drop: original(q, k, v, replace(pattern, softcap=None), sink, drop)
+    )
+
+
+@mutant("taps", FIRST, SOFTCAP)
+def softcap_before_the_scale() -> Patch:
+    def change(original: Any, q: Any, k: Any, v: Any, pattern: Any, sink: Any, drop: Any) -> torch.Tensor:
+        scores = at_least_float32(q) @ k.transpose(-2, -1)
+        scores = pattern.softcap * torch.tanh(scores / pattern.softcap) * q.shape[-1] ** -0.5
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        return torch.softmax(scores.masked_fill(hidden, -torch.inf), -1) @ v
+
+    return _attend(change)
+
+
+@mutant("logits", "logits", SOFTCAP)
+def logit_softcap_left_out() -> Patch:
+    return patch.object(decoder, "torch", SimpleNamespace(tanh=lambda x: x, arange=torch.arange))
+
+
+# Gated layers
+
+
+@mutant("taps", "blocks.0.mlp.down", MODERN)
+def gate_and_up_swapped() -> Patch:
+    return patch.object(mlp.SwiGLU, "forward", lambda self, x: self.down(F.silu(self.up(x)) * self.gate(x)))
+
+
+@mutant("taps", "blocks.0.mlp.down", MODERN)
+def gated_by_gelu() -> Patch:
+    return patch.object(mlp.SwiGLU, "forward", lambda self, x: self.down(F.gelu(self.gate(x)) * self.up(x)))
