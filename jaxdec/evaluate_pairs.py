@@ -91,18 +91,18 @@ def translations(model: Model, dataset: PairDataset) -> Evaluator:
     """Greedy translations of the first TRANSLATED validation sources: yields `exact_match`, the share that equals one
     of the source's targets, and, where a source may have several, `bleu` against all of them."""
     tokenizer, pairs = dataset.tokenizer, dataset.validation
-    references = dict(list(pairs.references.items())[:TRANSLATED])
-    first = {source: row for row, (source, _) in reversed(list(enumerate(pairs.texts)))}
-    sources = [pairs.sources[row, : pairs.source_counts[row] - 1] for row in map(first.get, references)]
+    rows = list(pairs.rows.values())[:TRANSLATED]
+    sources = [pairs.source(first) for first, *_ in rows]
 
     def evaluate(params: Params) -> Iterator[tuple[str, float]]:
         found = translate(model, params, sources, GREEDY, boundary=dataset.boundary, vocab_size=tokenizer.vocab_size)
-        texts = [tokenizer.decode(target.tokens) for target in found]
-        yield (
-            "exact_match",
-            sum(text in right for text, right in zip(texts, references.values(), strict=True)) / len(texts),
-        )
+        hits = [
+            any(np.array_equal(target.tokens, pairs.target(row)) for row in right)
+            for target, right in zip(found, rows, strict=True)
+        ]
+        yield "exact_match", sum(hits) / len(hits)
         if not dataset.determined:
-            yield "bleu", bleu(texts, list(references.values()))
+            references = [[pairs.texts[row][1] for row in right] for right in rows]
+            yield "bleu", bleu([tokenizer.decode(target.tokens) for target in found], references)
 
     return evaluate

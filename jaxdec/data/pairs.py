@@ -19,7 +19,7 @@ from jaxdec.config import DataConfig
 from jaxdec.data.batches import Batch, epoch_order
 from jaxdec.data.files import sha256
 from jaxdec.data.pair_corpora import Pair, PairCorpus, load_pairs
-from jaxdec.data.tokenizers import KINDS, Tokenizer, UnseenCharacter
+from jaxdec.data.tokenizers import Tokenizer, UnseenCharacter, train_tokenizer
 from jaxdec.errors import UserError
 
 FORMAT = 1  # part of the hash: of how texts become batches
@@ -39,12 +39,20 @@ class Pairs:
         return len(self.texts)
 
     @property
-    def references(self) -> dict[str, list[str]]:
-        """All targets of each source, in the order of the pairs."""
-        found: dict[str, list[str]] = {}
-        for source, target in self.texts:
-            found.setdefault(source, []).append(target)
+    def rows(self) -> dict[str, list[int]]:
+        """The rows of each source, which may have several targets; in their order."""
+        found: dict[str, list[int]] = {}
+        for row, (source, _) in enumerate(self.texts):
+            found.setdefault(source, []).append(row)
         return found
+
+    def source(self, row: int) -> np.ndarray:
+        """The ids of a source, without the end."""
+        return self.sources[row, : self.source_counts[row] - 1]
+
+    def target(self, row: int) -> np.ndarray:
+        """The ids of a target, without the end."""
+        return self.targets[row, : self.target_counts[row] - 1]
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def prepare_pairs(
     corpus = load_pairs(data.corpus, from_file)
     train, validation = split(corpus, data.validation_fraction)
     if tokenizer is None:
-        tokenizer = train_tokenizer(data, "\n".join(text for pair in train for text in pair))
+        tokenizer = train_tokenizer(data.tokenizer, "\n".join(text for pair in train for text in pair))
     boundary = boundary_of(tokenizer)
     kept = {
         name: encode(tokenizer, texts, boundary, window, corpus.name)
@@ -91,11 +99,6 @@ def prepare_pairs(
     )
 
 
-def train_tokenizer(data: DataConfig, text: str) -> Tokenizer:
-    """The tokenizer that `data` asks for, with a newline among the characters it knows."""
-    return KINDS[data.tokenizer.kind].train(text)
-
-
 def split(corpus: PairCorpus, validation_fraction: float) -> tuple[list[Pair], list[Pair]]:
     """Training and validation pairs. A hash of the source alone decides, so that no source is in both, whatever the
     order of the corpus; each split is in the order of the hashes, so that its first pairs are a sample of all."""
@@ -112,8 +115,8 @@ def split(corpus: PairCorpus, validation_fraction: float) -> tuple[list[Pair], l
 
 def boundary_of(tokenizer: Tokenizer) -> int:
     """The token that begins and ends texts. Raises UserError for a tokenizer that has none."""
-    if (end_of_text := getattr(tokenizer, "end_of_text", None)) is not None:
-        return end_of_text
+    if tokenizer.end_of_text is not None:
+        return tokenizer.end_of_text
     try:
         (newline,) = tokenizer.encode("\n").tolist()
     except (UserError, ValueError):
