@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,22 +16,27 @@ UNFINISHED = "\ufffd"  # what a tokenizer makes of the first bytes of a characte
 
 
 def start_tokens(tokenizer: Tokenizer) -> np.ndarray:
-    """What an empty prompt is continued from: an empty line if the tokenizer has newlines, else token 0."""
+    """What an empty prompt is continued from: the first of <|endoftext|>, an empty line and token 0 that there is."""
+    if tokenizer.end_of_text is not None:
+        return np.array([tokenizer.end_of_text], np.int32)
     try:
-        return tokenizer.encode("\n\n")
+        tokens = tokenizer.encode("\n\n")
     except UserError:
-        return np.zeros(1, np.int32)
+        tokens = np.zeros(0, np.int32)
+    return tokens if len(tokens) else np.zeros(1, np.int32)
 
 
 class TextStream:
     """Gives out a row's text piece by piece, and ends it before the first `stop` string.
 
-    What may be the beginning of `stop`, or of a character, is held back until it is decided.
+    What may be the beginning of `stop`, or of a character, is held back until it is decided. `before` are the tokens of
+    the text that is continued: whether a space belongs between the two is the tokenizer's to say.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: str | None):
+    def __init__(self, tokenizer: Tokenizer, stop: str | None, before: np.ndarray | Sequence[int] = ()):
         self.tokenizer, self.stop = tokenizer, stop
-        self.ids: list[int] = []
+        self.ids = [int(token) for token in before]
+        self.skipped = len(tokenizer.decode(np.array(self.ids, np.int32))) if self.ids else 0  # characters of `before`
         self.text = ""  # all of it, with what is held back
         self.given = 0  # characters given out
         self.ended = False  # whether `stop` has come
@@ -40,7 +46,7 @@ class TextStream:
         if self.ended or not len(tokens):
             return ""
         self.ids.extend(int(token) for token in tokens)
-        self.text = self.tokenizer.decode(np.array(self.ids, np.int32))
+        self.text = self.tokenizer.decode(np.array(self.ids, np.int32))[self.skipped :]
         place = -1 if self.stop is None else self.text.find(self.stop)
         if place >= 0:
             self.text, self.ended = self.text[:place], True
