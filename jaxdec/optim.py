@@ -31,8 +31,8 @@ def learning_rate(config: OptimConfig, decay_steps: int, step: ArrayLike) -> jax
 
 
 def is_decayed(params: Mapping[str, Any]) -> dict[str, bool]:
-    """Matrices are decayed, vectors (norm scales, biases) are not."""
-    return {name: param.ndim >= 2 for name, param in params.items()}
+    """Matrices are decayed, vectors (norm scales, biases, the stacked biases of experts) are not."""
+    return {name: param.ndim >= 2 and not name.endswith("bias") for name, param in params.items()}
 
 
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:

@@ -24,11 +24,16 @@ def learning_rate(config: OptimConfig, decay_steps: int, step: int) -> float:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Matrices, embeddings included, are decayed; vectors (norm scales and biases) are not."""
-    parameters = list(model.parameters())
+    """Matrices, embeddings included, are decayed; vectors (norm scales and biases, those of stacked experts included)
+    are not."""
+
+    def is_decayed(name: str, parameter: Tensor) -> bool:
+        return parameter.ndim >= 2 and not name.endswith("bias")
+
+    named = list(model.named_parameters())
     return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for name, p in named if is_decayed(name, p)], "weight_decay": weight_decay},
+        {"params": [p for name, p in named if not is_decayed(name, p)], "weight_decay": 0.0},
     ]
 
 

@@ -52,16 +52,16 @@ class Experts(nnx.Module):
         self.down, self.down_bias = kernel(hidden, width, "mlp", "embed"), zeros(width, "embed")
 
     def __call__(self, x_GCD: jax.Array, expert_G: jax.Array | None) -> jax.Array:
-        def linear(x: jax.Array, kernel: nnx.Param, bias: nnx.Param | None) -> jax.Array:
-            weights = [None if part is None else part[...].astype(x.dtype) for part in (kernel, bias)]
-            if expert_G is not None:
-                weights = [None if part is None else part[expert_G] for part in weights]
-            y = jnp.matmul(x, weights[0])
-            return y if weights[1] is None else y + weights[1][:, None, :]
+        def weight(part: nnx.Param) -> jax.Array:
+            return part[...] if expert_G is None else part[...][expert_G]
 
-        up = linear(x_GCD, self.up, self.up_bias)
-        if self.activation is None:
-            hidden = jax.nn.silu(linear(x_GCD, self.gate, self.gate_bias)) * up
-        else:
-            hidden = ACTIVATIONS[self.activation](up)
+        def linear(x: jax.Array, kernel: nnx.Param, bias: nnx.Param | None) -> jax.Array:
+            y = jnp.matmul(x, weight(kernel).astype(x.dtype))
+            return y if bias is None else y + weight(bias).astype(x.dtype)[:, None, :]
+
+        hidden = linear(x_GCD, self.up, self.up_bias)
+        if self.activation is not None:
+            hidden = ACTIVATIONS[self.activation](hidden)
+        elif self.gate is not None:
+            hidden = jax.nn.silu(linear(x_GCD, self.gate, self.gate_bias)) * hidden
         return linear(hidden, self.down, self.down_bias)

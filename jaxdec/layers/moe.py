@@ -79,8 +79,8 @@ class MoE(nnx.Module):
 
 
 def report(part: layer_config.MoE, scores_NE: jax.Array, count_E: jax.Array, places: router.Places) -> Routing:
-    """The auxiliary losses whose coefficients are not zero; `dropped_fraction`, the share of assignments without a slot;
-    `router_entropy`; and `load.e`, expert e's assignments before drops over an even share (1 when even)."""
+    """The auxiliary losses whose coefficients are not zero, and the metrics: `dropped_fraction`, the share of
+    assignments without a slot; `router_entropy`; `load.e`, expert e's assignments before drops over an even share."""
     aux = {}
     if part.balance_loss > 0:
         aux["balance_loss"] = part.balance_loss * router.balance_loss(scores_NE, count_E)
