@@ -40,5 +40,5 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
     wanted = getattr(arguments.data.tokenizer, "vocab_size", None)
     if wanted is not None and result["vocab_size"] < wanted:
-        print(f"{'note':<18} the training split has pairs for no more than these, of the {wanted:,} that were asked for")
+        print(f"{'note':<18} the training split gives no more tokens than these, of {wanted:,} asked for")
     return result
