@@ -1,4 +1,4 @@
-"""`jaxdec list`: the recipes and corpora there are."""
+"""`jaxdec list`: the ladder of models, the recipes, corpora and tokenizers there are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import Any
 
 from jaxdec.cli.flags import parse
 from jaxdec.cli.options import Json
-from jaxdec.model_config import AnyModel
+from jaxdec.config import DataConfig
+from jaxdec.config_file import field_types, kind_of, variants
+from jaxdec.flops import parameters, training_flops
+from jaxdec.models.ladder import LADDER
 from jaxdec.recipes import describe_recipe, load_recipe, recipe_names
+
+CHARACTERS = 65  # the vocabulary of tiny Shakespeare, for models that leave theirs to the tokenizer
+MODERN = 10_000  # and the byte pairs that the source of `modern` trains
+WIDTH = 108
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,22 +26,76 @@ class Arguments:
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Prints the tables and returns them."""
-    parse("list", Arguments(), argv, about="Show the recipes and corpora.")
+    parse("list", Arguments(), argv, about="Show the ladder of models, and the recipes, corpora and tokenizers.")
+    return {"ladder": show_ladder(), "recipes": show_recipes(), "corpora": show_corpora(), "tokenizers": show_kinds()}
+
+
+def show_ladder() -> list[dict[str, Any]]:
+    """Prints a line per rung and returns what it holds."""
+    rungs = [
+        {
+            "rung": rung.name,
+            "adds": rung.adds,
+            "parameters": parameters(rung.config, vocabulary(rung.name)),
+            "flops_per_token": training_flops(rung.config, vocabulary(rung.name), rung.config.context),
+        }
+        for rung in LADDER
+    ]
+    print(f"ladder: every model of the curriculum{'parameters':>49}{'FLOPs a token':>16}")
+    for rung in rungs:
+        figures = f"{in_short(rung['parameters'], 'KMBT'):>10}{in_short(rung['flops_per_token'], 'KMGT'):>16}"
+        print(f"  {rung['rung']:<18}{rung['adds']:<56}{figures}")
+    print(
+        f"  Parameters with a vocabulary of {CHARACTERS} characters where the tokenizer decides ({MODERN:,} byte pairs in\n"
+        "  modern); FLOPs of training, by the rule in jaxdec/flops.py."
+    )
+    return rungs
+
+
+def show_recipes() -> dict[str, str]:
+    about = {name: describe_recipe(name) for name in recipe_names()}
+    print("\nrecipes: jaxdec train RECIPE")
+    show(about)
+    return about
+
+
+def show_corpora() -> dict[str, str]:
     from jaxdec.data.corpora import CORPORA
 
-    recipes = {name: (block_parameters(load_recipe(name).model), describe_recipe(name)) for name in recipe_names()}
-    print("recipes (parameters besides those of the vocabulary)")
-    for name, (count, about) in recipes.items():
-        print(f"  {name:<18}{count / 1e6:>8.2f}M  {about}")
-    print("\ncorpora (or the path of any UTF-8 text file)")
-    for name, about in CORPORA.items():
-        print(f"  {name:<18}{about}")
-    return {
-        "recipes": {name: {"parameters": count, "about": about} for name, (count, about) in recipes.items()},
-        "corpora": dict(CORPORA),
-    }
+    print("\ncorpora: --data.corpus NAME, or the path of any UTF-8 text file")
+    show(CORPORA)
+    return dict(CORPORA)
 
 
-def block_parameters(model: AnyModel) -> int:
-    """Parameters that do not depend on the vocabulary: all but the token embedding and an untied head."""
-    return 0
+def show_kinds() -> dict[str, str]:
+    kinds = variants(field_types(DataConfig)["tokenizer"])
+    about = {kind_of(kind): " ".join((kind.__doc__ or "").split()).rstrip(".") for kind in kinds}
+    print("\ntokenizers: --data.tokenizer KIND")
+    show(about)
+    return about
+
+
+def show(about: dict[str, str]) -> None:
+    """A line per name; what does not fit goes on below."""
+    import textwrap
+
+    for name, text in about.items():
+        lines = textwrap.wrap(text, WIDTH - 20)
+        print("\n".join([f"  {name:<18}{lines[0]}", *(f"{'':<20}{line}" for line in lines[1:])]))
+
+
+def vocabulary(rung: str) -> int:
+    """The tokens of a rung whose config leaves them to the tokenizer."""
+    return MODERN if rung == "modern" else CHARACTERS
+
+
+def in_short(number: float, units: str) -> str:
+    """Three digits, and the letter of the power of a thousand.
+
+    >>> in_short(124_439_808, "KMBT")
+    '124M'
+    """
+    power = 0
+    while number >= 999.5 and power < len(units):
+        number, power = number / 1000, power + 1
+    return f"{number:.3g}{units[power - 1] if power else ''}"

@@ -42,30 +42,6 @@ def test_train_writes_the_run_directory_and_ends_with_the_figures(run: Any, corp
     assert summary["sample"] in told
 
 
-def test_list_knows_recipes_and_corpora(run: Any) -> None:
-    result, told = run("list")
-    assert {"char-gpt", "baby-gpt"} <= set(result["recipes"])
-    assert {"playlets", "markov", "tinyshakespeare"} <= set(result["corpora"])
-    assert all(name in told for name in (*result["recipes"], *result["corpora"]))
-
-
-def test_the_listed_size_is_the_models(run: Any) -> None:
-    import jax
-
-    from jaxdec.config import Precision
-    from jaxdec.models.functional import Model
-
-    for name, entry in run("list")[0]["recipes"].items():
-        from dataclasses import replace
-
-        from jaxdec.recipes import load_recipe
-
-        model = replace(load_recipe(name).model, vocab_size=1)
-        shapes = Model(model, Precision()).shapes()
-        total = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-        assert entry["parameters"] == total - model.width * (1 if model.tied_head else 2)
-
-
 def test_prepare_says_what_it_wrote_and_where(run: Any, corpus: Path) -> None:
     result, told = run("prepare", "--data.corpus", corpus)
     text = corpus.read_text()
