@@ -89,9 +89,7 @@ def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resum
 
 
 def wiring(model: AnyModel) -> str:
-    """The kind of model with its numbers of layers and heads: "decoder of 4 layers, 4 heads"."""
-    name = model.kind.replace("_", " ")
-    if model.decoder is None:
-        return name
-    layers = f" of {model.decoder.layers} layer{'s' if model.decoder.layers > 1 else ''}"
-    return f"{name}{layers}, {model.decoder.heads} head{'s' if model.decoder.heads > 1 else ''}"
+    """The kind of model with the numbers of layers and heads that it leaves open: "decoder of 4 layers, 4 heads"."""
+    counts = [(name, getattr(model, name)) for name in ("layers", "heads") if hasattr(model, name)]
+    parts = [f"{count} {name if count > 1 else name[:-1]}" for name, count in counts]
+    return model.kind.replace("_", " ") + (" of " if parts else "") + ", ".join(parts)
