@@ -15,23 +15,23 @@ from jaxdec.data.tokenizer_pieces import PATTERN, training_pieces
 
 
 class BPETokenizer(ByteTokenizer):
-    """`ranks`: the tokens as bytes, by id, without <|endoftext|>. `pattern`: how a text is split before merging.
+    """`ranks`: the tokens as bytes, by id, without <|endoftext|>.
 
-    ValueError where the ranks lack a byte or hold a token twice, and for a pattern that is none.
+    ValueError where a single byte is missing, and for a token that is there twice or empty.
     """
 
     kind: ClassVar[str] = "bpe"
     own_file: ClassVar[tuple[str, str]] = ("ranks", "bpe.tiktoken")
 
-    def __init__(self, ranks: list[bytes], pattern: str) -> None:
+    def __init__(self, ranks: list[bytes]) -> None:
         import tiktoken
 
         by_token = {token: rank for rank, token in enumerate(ranks)}
         if len(by_token) != len(ranks) or any(bytes([byte]) not in by_token for byte in range(256)) or b"" in by_token:
             raise ValueError("ranks")
-        self.ranks, self.pattern = ranks, pattern
+        self.ranks = ranks
         self.encoding = tiktoken.Encoding(
-            "bpe", pat_str=pattern, mergeable_ranks=by_token, special_tokens={END_OF_TEXT: len(ranks)}
+            "bpe", pat_str=PATTERN, mergeable_ranks=by_token, special_tokens={END_OF_TEXT: len(ranks)}
         )
 
     @classmethod
@@ -50,18 +50,17 @@ class BPETokenizer(ByteTokenizer):
         learner.train_from_iterator(training_pieces(text), trainer=trainer)
         letters = _byte_of_letter()
         vocabulary = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-        return cls([bytes(letters[letter] for letter in token) for token, _ in vocabulary], PATTERN)
+        return cls([bytes(letters[letter] for letter in token) for token, _ in vocabulary])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        pattern, lines = values["pattern"], values["ranks"]
-        if not isinstance(pattern, str) or not isinstance(lines, str):
-            raise TypeError("ranks")
-        return cls(_parse(lines), pattern)
+        if values["pattern"] != PATTERN or not isinstance(values["ranks"], str):
+            raise ValueError("pattern or ranks")
+        return cls(_parse(values["ranks"]))
 
     def _map(self) -> dict[str, Any]:
         lines = "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(self.ranks))
-        return {"pattern": self.pattern, "special_tokens": {END_OF_TEXT: len(self.ranks)}, "ranks": lines}
+        return {"pattern": PATTERN, "special_tokens": {END_OF_TEXT: len(self.ranks)}, "ranks": lines}
 
 
 def _parse(lines: str) -> list[bytes]:

@@ -25,7 +25,7 @@ class CharTokenizer(BaseTokenizer):
         if not characters:
             raise UserError("a character tokenizer needs at least one character: train it on a text that is not empty")
         if list(characters) != sorted(set(characters)):
-            raise UserError("the characters of a tokenizer must be different and sorted: its map was changed by hand")
+            raise ValueError("the characters of a tokenizer must be different and sorted")
         self.characters = characters
         self._points = _code_points(characters)
 
@@ -37,7 +37,7 @@ class CharTokenizer(BaseTokenizer):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         characters = values["characters"]
-        if not isinstance(characters, str):
+        if not isinstance(characters, str) or not characters:
             raise TypeError("characters")
         return cls(characters)
 

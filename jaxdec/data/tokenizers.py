@@ -73,7 +73,7 @@ def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -
         raise UserError(
             f"the tokenizer in {place} is damaged: its map is missing or broken. Take it from another checkpoint"
         ) from None
-    if tokenizer.hash != values.get("hash"):
+    if tokenizer.to_dict() != values:  # with the hash, which covers the rest
         raise UserError(
             f"the tokenizer in {place} does not fit its hash: it was changed. Take it from another checkpoint"
         )
