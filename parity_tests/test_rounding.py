@@ -18,8 +18,9 @@ from jaxdec.config import FloatType
 from jaxdec.parity import bars
 from jaxdec.parity.comparison import Difference
 from parity_tests import checks, jax_side, torch_side
-from parity_tests.cases import CASES, GENERIC, INIT, Case
+from parity_tests.cases import CASES, GENERIC, INIT, Case, case_of
 from parity_tests.mutants import Patch
+from tests.variants import RUNGS
 from torchref.layers import attention, linear, norm
 from torchref.models import decoder
 
@@ -40,10 +41,13 @@ def test_activations_and_gradients(compute: FloatType, case: Case) -> None:
     checks.rounding(case.at(compute), jax_side, torch_once, torch_once, RATIOS[compute])
 
 
-@pytest.mark.parametrize("case", [INIT, GENERIC], ids=str)
+@pytest.mark.parametrize("case", [INIT, GENERIC, *(case_of(name, "init") for name in RUNGS)], ids=str)
 @pytest.mark.parametrize("compute", DRIFTS)
 def test_training(compute: FloatType, case: Case) -> None:
-    checks.drift(case.at(compute), jax_side, torch_once, torch_once, *DRIFTS[compute])
+    loss, update = DRIFTS[compute]
+    if case.routed and compute == "bfloat16":
+        update = bars.BFLOAT16_UPDATE_ROUTED
+    checks.drift(case.at(compute), jax_side, torch_once, torch_once, loss, update)
 
 
 def require_wide_logits(side: checks.Side) -> None:

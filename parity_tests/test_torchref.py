@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from jaxdec.errors import UserError
+from jaxdec.layer_config import Full
 from parity_tests import jax_side, torch_side
-from parity_tests.cases import GENERIC, GPT, SHORT
+from parity_tests.cases import GENERIC, SHORT
+from tests.variants import GPT
 from torchref import generate
 from torchref.layers.attention import attend
 from torchref.layers.dropout import Dropout
-from torchref.layers.masks import causal
 from torchref.models.decoder import Decoder
 from torchref.optim import make_optimizer, parameter_groups
 from torchref.train import train_step
@@ -24,8 +25,7 @@ def test_the_fused_attention_kernel_is_the_written_out_one() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v, cotangent = (torch.randn(2, 3, 9, 4, dtype=torch.float64, generator=generator) for _ in range(4))
     inputs = [part.requires_grad_() for part in (q, k, v)]
-    slots = torch.arange(9)
-    written = attend(q, k, v, causal(slots[:, None], slots[None, :]), Dropout(0.0))
+    written = attend(q, k, v, Full(), None, Dropout(0.0))
     fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     gradients = [torch.autograd.grad(out, inputs, cotangent) for out in (written, fused)]
     for a, b in zip([written, *gradients[0]], [fused, *gradients[1]], strict=True):
@@ -37,7 +37,7 @@ def test_no_position_reads_what_follows_it() -> None:
     tokens = torch.from_numpy(GENERIC.batches(1)[0]["tokens"]).long()
     embedded: list[torch.Tensor] = []
     model.token_embed.register_forward_hook(lambda *call: embedded.append(call[-1]))
-    (gradient_BTD,) = torch.autograd.grad(model(tokens)[:, 5].sum(), embedded)
+    (gradient_BTD,) = torch.autograd.grad(model(tokens).logits_BTV[:, 5].sum(), embedded)
     gradient_T = gradient_BTD.abs().sum((0, 2))
     assert (gradient_T[:6] > 0).all()
     assert (gradient_T[6:] == 0).all()
@@ -99,7 +99,7 @@ def test_draws_follow_the_probabilities() -> None:
     model = torch_side.build(GENERIC).float()
     prompt = torch.from_numpy(GENERIC.prompts()[1])[None].repeat(4000, 1)
     with torch.no_grad():
-        expected = model(prompt[:1])[0, -1].softmax(-1)
+        expected = model(prompt[:1]).logits_BTV[0, -1].softmax(-1)
     drawn = generate.generate(model, prompt, 1, generate.Sampling())[:, 0]
     share = torch.bincount(drawn, minlength=37) / len(drawn)
     assert (share - expected).abs().max() < 5 * (0.25 / len(drawn)) ** 0.5

@@ -1,7 +1,7 @@
 """The curriculum: every model of the ladder as a value, each the one before it with something changed.
 
-Read from the top, a rung is `replace(an earlier rung, what changed)` wherever the wiring stays the same. Sizes are those
-of the sources: nanoGPT's for char-gpt and baby-gpt, OpenAI's for the four of GPT-2.
+Read from the top, a rung is `replace(an earlier rung, what changed)` wherever the wiring stays the same. Sizes are
+those of the sources: nanoGPT's for char-gpt and baby-gpt, OpenAI's for the four of GPT-2.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ GPT2_MEDIUM = replace(GPT2, layers=24, heads=16, width=1024)
 GPT2_LARGE = replace(GPT2, layers=36, heads=20, width=1280)
 GPT2_XL = replace(GPT2, layers=48, heads=25, width=1600)
 MOE_GPT = replace(CHAR_GPT, mlp=(MLP(), MoE(experts=8, top_k=2)))
-# Of two experts the router picks one: both would leave it nothing to decide.
+# Of two experts the router picks one: both would leave it nothing to decide. Its probability weighs the output, or it
+# would not learn from the loss.
 MODERN = ModelConfig(
     layers=5,
     heads=6,
@@ -42,7 +43,7 @@ MODERN = ModelConfig(
     context=256,
     position=RoPE(),
     norm=RMSNorm(),
-    mlp=MoE(experts=2, top_k=1, expert=SwiGLU(hidden=1536)),
+    mlp=MoE(experts=2, top_k=1, expert=SwiGLU(hidden=1536), gates="all"),
     bias=False,
     dropout=0.1,
 )

@@ -47,6 +47,9 @@ BFLOAT16_LOSS = Bar(
     2e-3, "bfloat16, relative to the float64 loss at each step: u is 4e-3, and the mean over targets averages it"
 )
 BFLOAT16_UPDATE = Bar(3e-2, "bfloat16, relative to the whole float64 update from step 10 on, for a dense model")
+BFLOAT16_UPDATE_ROUTED = Bar(
+    0.15, "the same for a mixture of experts: a token near a tie of two experts goes to the other one"
+)
 INIT = Bar(
     6.0,
     "mean, standard deviation and kurtosis of initial weights, jax against torch, in standard errors: draws differ, so "

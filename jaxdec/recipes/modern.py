@@ -1,0 +1,25 @@
+"""A modern decoder: rotary positions, RMSNorm, grouped queries, two SwiGLU experts, byte pairs of its own corpus.
+
+    jaxdec train modern
+
+5 layers, width 384, 6 query and 2 key/value heads, 2 experts of 1536 channels behind a linear router, vocabulary
+10,000, context 256, dropout 0.1. MEASURE-ME
+"""
+
+from jaxdec.config import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import MODERN
+
+CONFIG = RunConfig(
+    model=MODERN,
+    data=DataConfig(corpus="tinyshakespeare", tokenizer=BPE(vocab_size=10_000), sweep_stride=128),
+    optim=OptimConfig(
+        learning_rate=1e-3,
+        min_learning_rate=1e-4,
+        warmup_steps=50,
+        beta1=0.9,
+        beta2=0.95,
+        weight_decay=0.1,
+        clip_norm=1.0,
+    ),
+    train=TrainConfig(steps=500, tokens_per_step=8 * 256, eval_every=100, eval_batches=20),
+)
