@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jaxdec.checkpoint import Checkpoints
 from jaxdec.config import DataConfig, RunConfig
 from jaxdec.config_file import config_to_dict
-from jaxdec.data.tokenizers import CharTokenizer
+from jaxdec.data.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from jaxdec.errors import UserError
 from jaxdec.generate import generate, generate_text
 from jaxdec.loading import LoadedRun, load_run
@@ -26,6 +26,8 @@ from jaxdec.text_stream import TextStream, start_tokens
 
 TOKENIZER = CharTokenizer("\nabcdef")
 FREE = Sampling()
+WORDS = WordTokenizer.train('I had (tea)--"')
+BYTES = BPETokenizer.train("ab ab ba €€", 265)
 
 
 class ByteTokenizer:
@@ -88,9 +90,61 @@ def test_text_is_given_out_as_soon_as_it_is_settled() -> None:
     assert stream.text == "defabd"
 
 
+@given(text=st.text("ab €𝄞🧿", max_size=30), cuts=st.lists(st.integers(1, 3), min_size=1))
+@example("a🧿", [1])
+def test_no_piece_holds_half_a_character(text: str, cuts: list[int]) -> None:
+    stream, shown, ids = TextStream(BYTES, None, before=BYTES.encode("b ")), "", BYTES.encode(text)
+    assert len(ids) >= len(text.encode()) / 4  # characters of several tokens
+    for place in range(0, len(ids), cuts[0]):
+        piece = stream.add(ids[place : place + cuts[0]])
+        assert "\ufffd" not in piece
+        shown += piece
+    assert shown == stream.text == text
+    assert stream.finish() == ""
+
+
+def test_a_continuation_is_spaced_as_its_prompt_asks() -> None:
+    for prompt, expected in (
+        ("I had", " tea--I had"),
+        ("", "tea--I had"),
+        ("I had (", "tea--I had"),
+        ('"', "tea--I had"),
+    ):
+        stream = TextStream(WORDS, None, before=WORDS.encode(prompt))
+        pieces = [stream.add(WORDS.encode(word)) for word in ("tea", "--", "I", "had")]
+        assert "".join(pieces) == stream.text == expected
+        assert all(pieces)
+
+
 def test_start_tokens() -> None:
     assert start_tokens(CharTokenizer("\t\nab")).tolist() == [1, 1]
     assert start_tokens(CharTokenizer("ab")).tolist() == [0]
+    for tokenizer in (WORDS, BYTES):
+        assert start_tokens(tokenizer).tolist() == [tokenizer.end_of_text]
+
+
+class Blank(CharTokenizer):
+    """As some files of others do, it makes nothing of newlines."""
+
+    def encode(self, text: str, allow_special: bool = False) -> np.ndarray:
+        return super().encode(text.strip(), allow_special)
+
+
+@pytest.mark.parametrize("tokenizer", [WORDS, BYTES, Blank("ab")], ids=["words", "bpe", "none for newlines"])
+@pytest.mark.parametrize("prompt", ["", "\n "])
+def test_empty_prompts_of_every_tokenizer(loaded: LoadedRun, tokenizer: Tokenizer, prompt: str) -> None:
+    model = Model(replace(loaded.model.config, vocab_size=tokenizer.vocab_size), loaded.config.precision)
+    run = replace(loaded, model=model, params=model.init(jax.random.key(0)), tokenizer=tokenizer)
+    (text,) = generate_text(run, [prompt], max_tokens=12, sampling=FREE, seed=4)
+    assert text
+
+
+def test_a_stop_string_of_unknown_words_is_not_the_unknown_word(loaded: LoadedRun) -> None:
+    model = Model(replace(loaded.model.config, vocab_size=WORDS.vocab_size), loaded.config.precision)
+    run = replace(loaded, model=model, params=model.init(jax.random.key(0)), tokenizer=WORDS)
+    texts = [generate_text(run, ["tea"], max_tokens=40, sampling=FREE, seed=4, stop=stop) for stop in (None, "coffee")]
+    assert texts[0] == texts[1]
+    assert "<|unk|>" in texts[0][0]
 
 
 def test_text_is_the_decoded_tokens(loaded: LoadedRun) -> None:

@@ -40,7 +40,7 @@ def test_generated_corpora_are_what_they_say():
             continue
         corpus = load_corpus(name)
         assert corpus.name == name
-        assert 1_000_000 <= len(corpus.text) <= 2_000_000
+        assert 300_000 <= len(corpus.text) <= 2_000_000
         assert corpus.text.isascii()
         assert corpus.conditional_entropy is not None
         assert corpus.conditional_entropy(64) > 0
@@ -170,10 +170,14 @@ def test_where_nothing_is_reached_all_three_ways_are_named(tmp_path: Path):
     assert "\n" not in message
 
 
-def test_real_tiny_shakespeare():
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("tinyshakespeare", "First Citizen:\nBefore we proceed"), ("the_verdict", "I HAD always thought Jack Gisburn")],
+)
+def test_real_texts(name: str, start: str):
     folder = os.environ.get("JAXDEC_DATA_DIR")
-    if folder is None or not (Path(folder) / "tinyshakespeare" / "input.txt").exists():
-        pytest.skip("tinyshakespeare/input.txt is not in $JAXDEC_DATA_DIR")
-    text = load_corpus("tinyshakespeare").text
-    assert len(text) == REAL["tinyshakespeare"].size
-    assert text.startswith("First Citizen:\nBefore we proceed")
+    if folder is None or not (Path(folder) / name / REAL[name].file).exists():
+        pytest.skip(f"{name}/{REAL[name].file} is not in $JAXDEC_DATA_DIR")
+    text = load_corpus(name).text
+    assert len(text.encode()) == REAL[name].size
+    assert text.startswith(start)

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdec.config import DataConfig
+from jaxdec.config import BPE, Characters, DataConfig, HuggingFace, Words
 from jaxdec.data import shards
 from jaxdec.data.shards import Dataset, prepare
-from jaxdec.data.tokenizers import CharTokenizer
+from jaxdec.data.tokenizers import CharTokenizer, train_tokenizer
 from jaxdec.errors import UserError
+from tests.data.vocabularies import byte_level_file
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 40
 
@@ -107,6 +108,48 @@ def test_whatever_determines_the_shards_is_in_their_hash(corpus: str, tmp_path: 
         )
     ]
     assert len({dataset.hash for dataset in datasets}) == len({folder_of(dataset) for dataset in datasets}) == 4
+
+
+def test_the_settings_of_a_tokenizer_are_in_the_hash(corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "given.json"
+    path.write_text(byte_level_file(TEXT, 270), encoding="utf-8")
+    kinds = (Characters(), Words(), BPE(260), BPE(261), HuggingFace(str(path)))
+    datasets = [prepare(DataConfig(corpus, tokenizer)) for tokenizer in kinds]
+    assert len({dataset.hash for dataset in datasets}) == len({folder_of(dataset) for dataset in datasets}) == 5
+    assert [dataset.tokenizer.kind for dataset in datasets] == [tokenizer.kind for tokenizer in kinds]
+    assert [dataset.tokenizer.vocab_size for dataset in datasets[2:]] == [260, 261, 270]
+    written = count_writes(monkeypatch)
+    assert [prepare(DataConfig(corpus, kind)).hash for kind in kinds] == [dataset.hash for dataset in datasets]
+    assert not written
+    path.write_text(byte_level_file(TEXT, 265), encoding="utf-8")  # the content counts, not the path
+    assert prepare(DataConfig(corpus, kinds[-1])).tokenizer.vocab_size == 265
+    path.unlink()
+    kept = prepare(DataConfig(corpus, kinds[-1]), tokenizer=datasets[-1].tokenizer)
+    assert kept.hash == datasets[-1].hash
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("tokenizer", [BPE(300), Words()])
+def test_a_tokenizer_learns_from_the_training_split_alone(tmp_path: Path, tokenizer: BPE | Words):
+    path = tmp_path / "two halves.txt"
+    path.write_text("ab ab " * 50 + "xy xy " * 50)
+    dataset = prepare(DataConfig(str(path), tokenizer, validation_fraction=0.5))
+    assert dataset.tokenizer.hash == train_tokenizer(tokenizer, "ab ab " * 50).hash
+    assert dataset.tokenizer.hash != train_tokenizer(tokenizer, path.read_text()).hash
+
+
+def test_entropy_a_character_bounds_only_characters():
+    assert prepare(DataConfig("markov")).conditional_entropy is not None
+    for tokenizer in (BPE(300), Words()):
+        assert prepare(DataConfig("markov", tokenizer)).conditional_entropy is None
+
+
+def test_a_split_without_a_token_is_named(tmp_path: Path, cache: Path):
+    path = tmp_path / "blank.txt"
+    path.write_text("words " * 9 + " " * 200)
+    with pytest.raises(UserError, match=r"the validation split of the corpus .*blank\.txt has no token"):
+        prepare(DataConfig(str(path), Words(), validation_fraction=0.5))
+    assert not cache.exists()
 
 
 def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path):
