@@ -118,13 +118,16 @@ def test_norms_can_be_root_mean_squares():
     assert not any("norm.bias" in name for name in Model(replace(CONFIG, norm=RMSNorm()), rungs.DOUBLE).shapes())
 
 
-def test_dropout_needs_a_key_and_reaches_the_embeddings():
+def test_dropout_needs_a_key_and_reaches_embeddings_and_block():
     model, params = rungs.double(replace(CONFIG, dropout=0.5))
-    ids = tiny.tokens(2, 8)
+    ids, key = tiny.tokens(2, 8), jax.random.key(0)
     still = rungs.logits(Model(CONFIG, rungs.DOUBLE), params, ids)
     np.testing.assert_array_equal(rungs.logits(model, params, ids), still)
-    assert not np.allclose(rungs.logits(model, params, ids, jax.random.key(0)), still)
-    for name in ("attention.out.kernel", "attention.out.bias", "mlp.down.kernel", "mlp.down.bias"):
-        params[f"blocks.0.{name}"] = jnp.zeros_like(params[f"blocks.0.{name}"])
-    dropped = rungs.logits(model, params, ids, jax.random.key(0))
-    assert not np.allclose(dropped, rungs.logits(model, params, ids))
+    branches = {
+        f"blocks.0.{name}"
+        for name in ("attention.out.kernel", "attention.out.bias", "mlp.down.kernel", "mlp.down.bias")
+    }
+    tables = {"token_embed.embedding", "position_embed.embedding"}
+    for silent in (branches, tables):
+        rest = params | {name: jnp.zeros_like(params[name]) for name in silent}
+        assert not np.allclose(rungs.logits(model, rest, ids, key), rungs.logits(model, rest, ids))
