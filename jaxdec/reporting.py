@@ -16,6 +16,8 @@ from jax.sharding import Mesh
 from jaxdec.checkpoint import Checkpoints
 from jaxdec.config import RunConfig
 from jaxdec.errors import TrainingError
+from jaxdec.layer_config import MoE
+from jaxdec.layers.router import capacity_warning
 from jaxdec.metrics import MetricsLog
 from jaxdec.model_config import AnyModel
 from jaxdec.models.functional import Params
@@ -84,8 +86,17 @@ def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resum
         f"microbatch{'es' if parts > 1 else ''}\n"
         f"device  {devices[0].device_kind} x {mesh.size} (mesh {axes}); "
         f"{config.precision.params} parameters, {config.precision.compute} compute, attention by XLA\n"
-        f"run     steps {config.train.steps:,}{start}"
+        f"run     steps {config.train.steps:,}{start}" + capacity_warnings(config, parts)
     )
+
+
+def capacity_warnings(config: RunConfig, parts: int) -> str:
+    """A line for each mixture of experts that must drop many assignments of a microbatch; empty when there is none."""
+    model = config.model.decoder
+    values = () if model is None else model.mlp if isinstance(model.mlp, tuple) else (model.mlp,)
+    tokens = config.batch_size // parts * config.window
+    said = dict.fromkeys(capacity_warning(value, tokens) for value in values if isinstance(value, MoE))
+    return "".join(f"\nwarning {line}" for line in said if line is not None)
 
 
 def wiring(model: AnyModel) -> str:

@@ -1,4 +1,5 @@
-"""`jaxdec bench train|start`: speed of a training step beside its PyTorch twin's, and the wait for the first step."""
+"""`jaxdec bench train|start|moe`: speed of a training step beside its PyTorch twin's, the wait for the first step, and
+what a mixture of experts costs."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from jaxdec.errors import UserError, nearest
 from jaxdec.layer_config import Activation
 
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
-torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); or `start`:
-seconds from the command to its first training step, with a cold and a warm compile cache."""
-BENCHES = ("train", "start")
+torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); `start`:
+seconds from the command to its first training step, with a cold and a warm compile cache; or `moe`: a training step
+of mixtures of 8 and of 64 experts beside a dense model of equal active FLOPs."""
+BENCHES = ("train", "start", "moe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Arguments:
     what: Annotated[
         str | None,
         Positional,
-        tyro.conf.arg(metavar="WHAT", help="what to measure: train or start", help_behavior_hint=""),
+        tyro.conf.arg(metavar="WHAT", help="what to measure: train, start or moe", help_behavior_hint=""),
     ] = None
     size: Annotated[
         Literal["small", "medium", "both"],
@@ -43,11 +45,13 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("bench", Arguments(), argv, about=ABOUT)
     if arguments.what not in BENCHES:
         given = nearest(arguments.what, BENCHES) if arguments.what else ""
-        raise UserError(f"say what to measure: jaxdec bench train, or start{given}")
+        raise UserError(f"say what to measure: jaxdec bench train, start or moe{given}")
     if arguments.rounds < 1:
         raise UserError(f"--rounds is {arguments.rounds}: give a whole number from 1")
     if arguments.what == "start":
         return measure_start(arguments.rounds)
+    if arguments.what == "moe":
+        return measure_moe(arguments.rounds)
     if importlib.util.find_spec("torch") is None:
         raise UserError("bench train needs PyTorch, which is not installed: pip install 'jaxdec[torch]'")
     from jaxdec.cli.startup import start_jax
@@ -74,6 +78,29 @@ def measure_start(rounds: int) -> dict[str, Any]:
         f"  warm compile cache   {figures['warm_seconds']:6.2f}  "
         f"(median of {rounds}, at most {figures['warm_seconds_max']:.2f})"
     )
+    return figures
+
+
+def measure_moe(rounds: int) -> dict[str, Any]:
+    """Measures and prints what mixtures of experts cost."""
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.bench_moe import PAIRS, SIDES, bench_moe
+
+    figures = bench_moe(rounds=rounds)
+    print(f"ms a step of {figures['tokens_per_step']:,} tokens, medians of {rounds} rounds")
+    print(f"  {'':<12}{'parameters':>12}{'forward + backward':>20}{'with AdamW':>12}")
+    for side in SIDES:
+        parameters, gradient, step = (figures[f"{side}_{what}"] for what in ("parameters", "gradient_ms", "step_ms"))
+        print(f"  {side.replace('_', ' '):<12}{parameters:>12,}{gradient:>20.1f}{step:>12.1f}")
+    for one, other in PAIRS:
+        name = f"{one}_over_{other}"
+        step, least, most, gradient = (
+            figures[f"{name}_{what}"] for what in ("step", "step_min", "step_max", "gradient")
+        )
+        sides = f"{one} costs {step:.2f} times {other}".replace("_", " ")
+        print(f"  {sides} ({least:.2f} to {most:.2f}); forward + backward {gradient:.2f} times", flush=True)
     return figures
 
 

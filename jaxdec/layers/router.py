@@ -48,6 +48,22 @@ def capacity(part: layer_config.MoE, tokens: int, *, training: bool) -> int | No
     return min(max(share - share % 2, part.min_capacity), tokens)
 
 
+def capacity_warning(part: layer_config.MoE, tokens: int) -> str | None:
+    """One line when the slots for a group of `tokens` are so few that a tenth of all assignments or more must be
+    dropped, however even the router is; None otherwise."""
+    said = []
+    for training, name in ((True, "capacity_factor"), (False, "eval_capacity_factor")):
+        slots, assignments = capacity(part, tokens, training=training), part.top_k * tokens
+        lost = 0.0 if slots is None else 1 - part.experts * slots / assignments
+        if slots is not None and lost >= 0.1:
+            said.append(
+                f"{part.experts} experts x {slots} slots take {part.experts * slots:,} of {assignments:,} assignments "
+                f"{'in training' if training else 'at evaluation'}: at least {lost:.0%} are dropped; raise "
+                f"model.mlp.{name} or model.mlp.min_capacity, or set {name} to None"
+            )
+    return "; ".join(said) or None
+
+
 def positions(chosen_NK: jax.Array, experts: int) -> tuple[jax.Array, jax.Array]:
     """How many assignments to its expert come before each one, [K,N], and how many each expert gets, [E], both int32.
 

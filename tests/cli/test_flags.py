@@ -299,7 +299,7 @@ def test_what_tyro_refuses_is_one_line_too(monkeypatch: pytest.MonkeyPatch, refu
         ("generate nowhere --prompt a", "nowhere is not a run directory"),
         ("prepare --data.corpos x", "unknown flag --data.corpos (did you mean '--data.corpus'?)"),
         ("bench", "say what to measure: jaxdec bench train"),
-        ("bench trian", "say what to measure: jaxdec bench train, or start (did you mean 'train'?)"),
+        ("bench trian", "say what to measure: jaxdec bench train, start or moe (did you mean 'train'?)"),
         ("bench train --size huge", "--size is 'huge' (known: both, medium, small)"),
         ("bench train --rounds 0", "--rounds is 0: give a whole number from 1"),
         ("list extra", "unexpected argument 'extra'"),

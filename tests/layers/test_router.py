@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.layer_config import MoE
+from jaxdec.layer_config import MLP, MoE
 from jaxdec.layers import router
+from jaxdec.reporting import capacity_warnings
+from tests import tiny
 
 # Few shapes, because each compiles: tokens, experts, choices, slots
 SHAPES = st.sampled_from(
@@ -122,6 +125,23 @@ def test_gates_are_a_softmax_over_the_chosen_or_over_all():
 def test_capacity(part: MoE, tokens: int, training: int | None, evaluation: int | None):
     assert router.capacity(part, tokens, training=True) == training
     assert router.capacity(part, tokens, training=False) == evaluation
+
+
+def test_a_capacity_that_drops_many_is_said_with_the_figure():
+    few = MoE(experts=8, top_k=2, capacity_factor=0.01, min_capacity=1, eval_capacity_factor=None)
+    said = router.capacity_warning(few, 768)
+    assert said is not None and "8 experts x 1 slots take 8 of 1,536 assignments in training: at least 99%" in said
+    assert "model.mlp.capacity_factor" in said and "evaluation" not in said
+    half = router.capacity_warning(MoE(experts=8, top_k=2, eval_capacity_factor=0.5), 768)
+    assert half is not None and "at evaluation: at least 50%" in half and "training" not in half
+    assert router.capacity_warning(MoE(experts=8, top_k=2, capacity_factor=1.0), 770) is None
+    assert router.capacity_warning(MoE(experts=8, capacity_factor=None, eval_capacity_factor=None), 768) is None
+
+
+def test_a_run_says_so_at_its_start():
+    model = replace(tiny.MODEL, mlp=(MLP(), MoE(experts=4, capacity_factor=0.1, min_capacity=1)))
+    assert "\nwarning 4 experts x 2 slots" in capacity_warnings(tiny.run_config(model=model), parts=1)
+    assert capacity_warnings(tiny.run_config(), parts=1) == ""
 
 
 def test_balance_loss_is_one_when_even_and_as_many_as_experts_at_worst():

@@ -1,0 +1,256 @@
+"""Seeded bugs in routing, experts and the router's losses."""
+# ruff: noqa: E731 - a mutant is one changed expression, which a lambda shows best
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jaxdec.layer_config import MLP, MoE, SwiGLU
+from parity_tests.cases import case_of, make_case
+from parity_tests.mutants.registry import Patch, mutant
+from tests.variants import GPT
+from torchref import optim
+from torchref.layers import moe, router
+
+ROUTED, ROUTED_INIT = case_of("moe-gpt"), case_of("moe-gpt", "init")
+# Capacities that drop, and that rounding matters to: 64 tokens of 2 choices share 4 experts, an even share of 32
+PART = MoE(
+    experts=4, top_k=2, expert=SwiGLU(24), shared=MLP(expansion=1), capacity_factor=0.66, eval_capacity_factor=0.91
+)
+DROPS = make_case("moe, drops", replace(GPT, mlp=replace(PART, gates="all")), "generic")
+DROPS_INIT = make_case("moe, drops", replace(GPT, mlp=replace(PART, gates="all")), "init")
+FIRST = "blocks.0.mlp"
+
+# Choices and gates
+
+
+@mutant("taps", "blocks.1.mlp", ROUTED)
+def gates_not_normalised_over_the_chosen() -> Patch:
+    original = router.gates
+    return patch.object(router, "gates", lambda scores, chosen, over: original(scores, chosen, "all"))
+
+
+@mutant("taps", FIRST, DROPS)
+def gates_normalised_over_the_chosen() -> Patch:
+    original = router.gates
+    return patch.object(router, "gates", lambda scores, chosen, over: original(scores, chosen, "chosen"))
+
+
+@mutant("taps", "blocks.1.mlp", ROUTED)
+def gates_of_the_choices_exchanged() -> Patch:
+    original = router.gates
+    return patch.object(router, "gates", lambda *given: original(*given).flip(-1))
+
+
+@mutant("taps", "blocks.1.mlp", ROUTED)
+def lowest_scores_chosen() -> Patch:
+    original = router.choose
+    return patch.object(router, "choose", lambda scores, top_k: original(-scores, top_k))
+
+
+@mutant("taps", "blocks.1.mlp.router", ROUTED)
+def router_in_float32() -> Patch:
+    forward = lambda self, x: F.linear(x.float(), self.weight.float()).to(x.dtype)
+    return patch.object(moe.Scores, "forward", forward)
+
+
+@mutant("gradients", "token_embed.embedding", ROUTED)
+def no_gradient_through_the_gates() -> Patch:
+    """Only the router's own losses teach it."""
+    original = router.gates
+    return patch.object(router, "gates", lambda *given: original(*given).detach())
+
+
+# Capacity
+
+
+@mutant("taps", FIRST, DROPS)
+def placed_token_by_token() -> Patch:
+    """A token's second choice before the next token's first."""
+
+    def kept(chosen_NK: Tensor, experts: int, slots: int) -> Tensor:
+        taken_AE = F.one_hot(chosen_NK.flatten(), experts)
+        return (((taken_AE.cumsum(0) - taken_AE) * taken_AE).sum(-1) < slots).view_as(chosen_NK)
+
+    return patch.object(router, "kept", kept)
+
+
+@mutant("taps", FIRST, DROPS)
+def training_capacity_at_evaluation() -> Patch:
+    original = router.capacity
+    return patch.object(router, "capacity", lambda part, tokens, training: original(part, tokens, training=True))
+
+
+@mutant("loss", "loss", DROPS)
+def evaluation_capacity_in_training() -> Patch:
+    original = router.capacity
+    return patch.object(router, "capacity", lambda part, tokens, training: original(part, tokens, training=False))
+
+
+def _share(part: MoE, tokens: int, training: bool) -> float:
+    factor = part.capacity_factor if training else part.eval_capacity_factor
+    return part.top_k * (factor or part.experts) * tokens / part.experts
+
+
+@mutant("taps", FIRST, DROPS)
+def capacity_not_rounded_to_even() -> Patch:
+    return patch.object(router, "capacity", lambda part, tokens, training: math.floor(_share(part, tokens, training)))
+
+
+@mutant("taps", FIRST, DROPS)
+def capacity_rounded_up_to_even() -> Patch:
+    rounded = lambda part, tokens, training: 2 * math.ceil(_share(part, tokens, training) / 2)
+    return patch.object(router, "capacity", rounded)
+
+
+@mutant("taps", FIRST, DROPS)
+def capacity_for_one_choice() -> Patch:
+    rounded = lambda part, tokens, training: int(_share(part, tokens, training) / part.top_k) // 2 * 2
+    return patch.object(router, "capacity", rounded)
+
+
+@mutant("taps", FIRST, DROPS)
+def one_slot_too_few() -> Patch:
+    original = router.kept
+    return patch.object(router, "kept", lambda chosen, experts, slots: original(chosen, experts, slots - 1))
+
+
+@mutant("taps", FIRST, DROPS)
+def gates_of_the_dropped_given_to_the_kept() -> Patch:
+    gates, kept, latest = router.gates, router.kept, []
+
+    def remember(*given: Any) -> Tensor:
+        latest.append(kept(*given))
+        return latest[-1]
+
+    def normalised(*given: Any) -> Tensor:
+        weights = gates(*given)
+        left = weights * latest[-1]
+        return left / left.sum(-1, keepdim=True).clamp_min(1e-9) * weights.sum(-1, keepdim=True)
+
+    return patch.multiple(router, gates=normalised, kept=remember)
+
+
+# Experts
+
+
+@mutant("taps", FIRST, DROPS)
+def gate_and_up_exchanged() -> Patch:
+    original = moe.Experts.one
+
+    def one(self: Any, expert: int, x: Tensor) -> Tensor:
+        other = torch.nn.Module()
+        other.activation, other.down, other.down_bias = self.activation, self.down, self.down_bias
+        other.gate, other.up, other.gate_bias, other.up_bias = self.up, self.gate, self.up_bias, self.gate_bias
+        return original(other, expert, x)  # type: ignore[arg-type]
+
+    return patch.object(moe.Experts, "one", one)
+
+
+@mutant("taps", "blocks.1.mlp", ROUTED)
+def neighbouring_expert_used() -> Patch:
+    original = moe.Experts.one
+    return patch.object(moe.Experts, "one", lambda self, expert, x: original(self, (expert + 1) % 4, x))
+
+
+@mutant("taps", FIRST, DROPS)
+def shared_expert_left_out() -> Patch:
+    original = moe.MoE.__init__
+
+    def init(self: Any, *given: Any) -> None:
+        original(self, *given)
+        self.shared.register_forward_hook(lambda module, inputs, output: 0 * output)
+
+    return patch.object(moe.MoE, "__init__", init)
+
+
+@mutant("optimizer", "blocks.0.mlp.experts.gate_bias", DROPS)
+def stacked_biases_decayed() -> Patch:
+    def groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
+        parameters = list(model.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+
+    return patch.object(optim, "parameter_groups", groups)
+
+
+# Initial weights
+
+
+@mutant("init", "blocks.1.mlp.experts", ROUTED_INIT)
+def cut_not_made_up_for() -> Patch:
+    def draw(shape: tuple[int, ...], variance: float) -> Tensor:
+        std = variance**0.5
+        return torch.nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std)
+
+    return patch.object(moe, "truncated_normal", draw)
+
+
+@mutant("init", "blocks.1.mlp.experts", ROUTED_INIT)
+def normals_not_cut() -> Patch:
+    return patch.object(moe, "truncated_normal", lambda shape, variance: variance**0.5 * torch.randn(shape))
+
+
+# The router's losses
+
+
+@mutant("loss", "loss", ROUTED)
+def balance_of_kept_probabilities_alone() -> Patch:
+    """The mean of gates, which are zero where an expert was not chosen, in place of probabilities."""
+
+    def loss(scores_NE: Tensor, chosen_NK: Tensor) -> Tensor:
+        experts = scores_NE.shape[-1]
+        taken_NE = F.one_hot(chosen_NK, experts).sum(1)
+        share_E = taken_NE.to(scores_NE.dtype).mean(0) / chosen_NK.shape[1]
+        return experts * (share_E * (torch.softmax(scores_NE, -1) * taken_NE).mean(0)).sum()
+
+    return patch.object(router, "balance_loss", loss)
+
+
+@mutant("loss", "loss", ROUTED)
+def balance_by_first_choices_alone() -> Patch:
+    original = router.balance_loss
+    return patch.object(router, "balance_loss", lambda scores, chosen: original(scores, chosen[:, :1]))
+
+
+@mutant("loss", "loss", ROUTED)
+def balance_shares_not_divided_by_the_choices() -> Patch:
+    original = router.balance_loss
+    return patch.object(router, "balance_loss", lambda scores, chosen: chosen.shape[1] * original(scores, chosen))
+
+
+@mutant("loss", "loss", ROUTED)
+def z_loss_not_squared() -> Patch:
+    return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).mean())
+
+
+@mutant("loss", "loss", ROUTED)
+def z_loss_summed_over_tokens() -> Patch:
+    return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).square().sum())
+
+
+@mutant("loss", "loss", ROUTED)
+def z_loss_of_the_mean() -> Patch:
+    return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).mean().square())
+
+
+@mutant("loss", "loss", DROPS)
+def losses_of_layers_averaged() -> Patch:
+    original = moe.summarise
+
+    def averaged(routings: Any) -> Any:
+        aux, metrics = original(routings)
+        return {name: value / max(1, len(routings)) for name, value in aux.items()}, metrics
+
+    from torchref.models import decoder
+
+    return patch.object(decoder, "summarise", averaged)
