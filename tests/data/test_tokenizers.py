@@ -134,6 +134,12 @@ def test_a_run_keeps_it(make: Make, kind: str, tmp_path: Path):
     with pytest.raises(UserError, match="holds another tokenizer"):
         other.save(folder)
     assert load_tokenizer(folder).hash == tokenizer.hash
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        with pytest.raises(UserError, match="holds another tokenizer"):
+            tokenizer.save(folder)
+        path.write_bytes(content)
 
 
 @every_kind

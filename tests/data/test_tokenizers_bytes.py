@@ -26,19 +26,33 @@ from tests.data.vocabularies import byte_level, has_gpt2
 STORY = "It was the best of times, it was the worst of times; we'll see 1859 -- naïve café, 漢字 🧿!\n\n  So.\t" * 5
 # Unassigned code points are left out: the libraries' Unicode versions differ in which of them are letters.
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=80)
-SPACED = st.text(" \n\t\x0b\x1c\x85\xa0\u3000a1'.é", max_size=40)
+LETTERS = " \n\t\x0b\x1c\x85\xa0\u3000a1'.é"
+SPACED = st.text(LETTERS, max_size=40)
 
 BPE = BPETokenizer.train(STORY + " " * 50 + "\n" * 20, 400)
-PLAIN = BPE.encoding  # tiktoken's, on the text as a whole
+# Any two letters that the pattern leaves together are merged, so that tokens show where it cuts.
+_bytes = [bytes([byte]) for byte in range(256)]
+_single = [letter.encode() for letter in LETTERS if len(letter.encode()) > 1]
+_pairs = [(one + other).encode() for one in LETTERS for other in LETTERS]
+_steps = [_pair[:size] for _pair in [*_single, *_pairs] for size in range(2, len(_pair) + 1)]
+EAGER = tiktoken.Encoding(
+    "eager",
+    pat_str=PATTERN,
+    mergeable_ranks={token: rank for rank, token in enumerate(dict.fromkeys([*_bytes, *_single, *_pairs, *_steps]))},
+    special_tokens={},
+)
 
 needs_gpt2 = pytest.mark.skipif(not has_gpt2(), reason="GPT-2's vocabulary is not in $TIKTOKEN_CACHE_DIR")
 
 
+@settings(max_examples=300)
 @given(TEXT | SPACED, st.integers(1, 8))
+@example("a.\x1c.", 1)
+@example("a   a", 1)
 def test_pieces_are_the_text_and_give_the_tokens_of_the_whole(text: str, size: int):
     assert "".join(pieces(text, size)) == text
-    whole = PLAIN.encode_ordinary(text)
-    assert [token for piece in pieces(text, size) for token in PLAIN.encode_ordinary(piece)] == whole
+    whole = EAGER.encode_ordinary(text)
+    assert [token for piece in pieces(text, size) for token in EAGER.encode_ordinary(piece)] == whole
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\u3000", "\r\n ", "\x1c"])
@@ -46,6 +60,8 @@ def test_pieces_are_the_text_and_give_the_tokens_of_the_whole(text: str, size: i
 @pytest.mark.parametrize("length", [LONG_RUN - 1, LONG_RUN, 5000])
 def test_long_white_space_has_tiktoken_s_tokens(space: str, after: str, length: int):
     text = "x" + space * length + after + " y"
+    whole = EAGER.encode_ordinary(text)
+    assert [token for piece in pieces(text) for token in EAGER.encode_ordinary(piece)] == whole
     assert BPE.encode(text).tolist() == BPE.encoding.encode_ordinary(text)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -14,7 +14,7 @@ from jaxdec.data.tokenizers import END_OF_TEXT, HuggingFaceTokenizer, load_token
 from jaxdec.errors import UserError
 from tests.data.vocabularies import byte_level, byte_level_file
 
-STORY = "It was the best of times, it was the worst of times. " * 4
+STORY = f"It was the best of times, it was the worst of times. a<|b|>{END_OF_TEXT}\n" * 4
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text("itwas <|endoftext|>", max_size=40)
 
 
@@ -33,12 +33,13 @@ def words(*special: str) -> Tokenizer:
 
 
 @given(text=TEXT)
+@example(STORY)
 def test_ids_are_those_of_tokenizers(theirs: Tokenizer, text: str):
-    ours = HuggingFaceTokenizer(theirs.to_str())
+    ours, bare = HuggingFaceTokenizer(theirs.to_str()), byte_level(STORY, 299)
     allowed = theirs.encode(text, add_special_tokens=False).ids
     assert ours.encode(text, allow_special=True).tolist() == allowed
     plain = ours.encode(text)
-    assert plain.max(initial=0) < theirs.token_to_id(END_OF_TEXT)
+    assert plain.tolist() == bare.encode(text).ids  # as if there were no special tokens
     assert ours.decode(plain) == ours.decode(allowed) == text
     if plain.tolist() != allowed:
         assert END_OF_TEXT in text
@@ -53,13 +54,14 @@ def test_what_it_knows(theirs: Tokenizer):
 
 
 def test_a_corpus_is_neither_cut_nor_padded_nor_wrapped(theirs: Tokenizer):
+    text = STORY.replace(END_OF_TEXT, "")
     changed = Tokenizer.from_str(theirs.to_str())
     changed.enable_truncation(5)
     changed.enable_padding(length=1000)
     changed.post_processor = processors.TemplateProcessing(single="<|user|> $A", special_tokens=[("<|user|>", 300)])
-    assert len(changed.encode(STORY).ids) == 1000
+    assert len(changed.encode(text).ids) == 1000
     ours = HuggingFaceTokenizer(changed.to_str())
-    assert ours.encode(STORY).tolist() == theirs.encode(STORY).ids
+    assert ours.encode(text).tolist() == theirs.encode(text).ids
     assert ours.hash != HuggingFaceTokenizer(theirs.to_str()).hash  # the file is kept as it is
 
 
