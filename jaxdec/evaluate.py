@@ -95,6 +95,36 @@ def full_sweep(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
     return evaluate
 
 
+def answer_accuracy(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
+    """Of the characters of the validation split that are certain: the share that the model finds most likely, as
+    `answer_accuracy`. Yields nothing for a corpus that marks none, or for tokens that are not characters."""
+    stride = config.data.sweep_stride or config.window
+
+    @jax.jit
+    def right(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
+        best_BT = jnp.argmax(model.read(params, batch).logits_BTV, axis=-1)
+        return jnp.sum((best_BT == batch["targets"]) * batch["mask"])
+
+    def evaluate(params: Params) -> Iterator[tuple[str, float]]:
+        if dataset.answers is None or dataset.tokenizer.kind != "char":
+            return
+        marks = dataset.answers(dataset.tokenizer.decode(dataset.validation)).astype(np.uint16)
+        found = asked = 0.0
+        batches, marked = (sweep(ids, config.window, stride, config.batch_size) for ids in (dataset.validation, marks))
+        for batch, mark in zip(batches, marked, strict=True):
+            mask = batch["mask"] * mark["targets"]
+            asked += float(mask.sum())
+            found += float(jax.device_get(right(params, {**batch, "mask": mask})))
+        yield "answer_accuracy", found / max(1.0, asked)
+
+    return evaluate
+
+
+def final_evaluators(model: Model, config: RunConfig, dataset: Dataset) -> tuple[Evaluator, ...]:
+    """What is asked of a model of language when it is done."""
+    return tuple(make(model, config, dataset) for make in (random_windows, full_sweep, answer_accuracy))
+
+
 def check_leak(loss: float, floor: float, standard_error: float) -> None:
     """Raises TrainingError when `loss` lies below the exact entropy by more than chance allows."""
     if loss < floor - LEAK_STANDARD_ERRORS * standard_error:
@@ -109,5 +139,5 @@ def evaluate_run(run_dir: Path, step: int | None = None) -> dict[str, float]:
     """Both protocols on the newest good checkpoint of a run, or on that of `step`."""
     run = load_run(run_dir, step)
     dataset = prepare(run.config.data, tokenizer=run.tokenizer)
-    evaluators = (random_windows(run.model, run.config, dataset), full_sweep(run.model, run.config, dataset))
+    evaluators = final_evaluators(run.model, run.config, dataset)
     return {"step": run.step} | dict(pair for evaluate in evaluators for pair in evaluate(run.params))

@@ -12,7 +12,7 @@ from jaxdec.config import DataConfig
 from jaxdec.config_file import field_types, kind_of, variants
 from jaxdec.flops import parameters, training_flops
 from jaxdec.models.ladder import LADDER
-from jaxdec.recipes import describe_recipe, load_recipe, recipe_names
+from jaxdec.recipes import describe_recipe, recipe_names
 
 CHARACTERS = 65  # the vocabulary of tiny Shakespeare, for models that leave theirs to the tokenizer
 MODERN = 10_000  # and the byte pairs that the source of `modern` trains
@@ -46,8 +46,8 @@ def show_ladder() -> list[dict[str, Any]]:
         figures = f"{in_short(rung['parameters'], 'KMBT'):>10}{in_short(rung['flops_per_token'], 'KMGT'):>16}"
         print(f"  {rung['rung']:<18}{rung['adds']:<56}{figures}")
     print(
-        f"  Parameters with a vocabulary of {CHARACTERS} characters where the tokenizer decides ({MODERN:,} byte pairs in\n"
-        "  modern); FLOPs of training, by the rule in jaxdec/flops.py."
+        f"  Parameters with a vocabulary of {CHARACTERS} characters where the tokenizer decides ({MODERN:,} byte\n"
+        "  pairs in modern); FLOPs of training, by the rule in jaxdec/flops.py."
     )
     return rungs
 

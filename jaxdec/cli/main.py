@@ -25,7 +25,8 @@ COMMANDS = {
     "translate": "translate texts with an encoder-decoder's run",
     "prepare": "read and cut a corpus into token shards",
     "bench": "measure training speed against PyTorch",
-    "list": "show the recipes and corpora",
+    "ladder": "train the small rungs on one corpus with the same number of tokens, and compare",
+    "list": "show the ladder of models, recipes, corpora and tokenizers",
 }
 
 

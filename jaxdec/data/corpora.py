@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxdec.data import markov, playlets
+import numpy as np
+
+from jaxdec.data import induction, markov, modular, playlets
 from jaxdec.data.download import fetch
 from jaxdec.data.files import decode, read_bytes, sha256, write_whole
 from jaxdec.data.folders import data_folder
@@ -22,12 +24,14 @@ class Corpus:
     """`hash` is of what determines the text: equal hashes, equal texts. The text is read or made at the first use.
 
     `conditional_entropy(n)`: H(next character | n characters before) in nats, or a lower bound of it; None if unknown.
+    `answers(text)`: bool, the characters of a stretch of the text that are certain; None if there are none.
     """
 
     name: str
     hash: str
     read: Callable[[], str]
     conditional_entropy: Callable[[int], float] | None = None
+    answers: Callable[[str], np.ndarray] | None = None
 
     @functools.cached_property
     def text(self) -> str:
@@ -73,6 +77,8 @@ REAL = {
 CORPORA = {
     "playlets": "short stage plays from a grammar, 1.7 MB, with the exact entropy rate (generated)",
     "markov": "a Markov chain of order 2 over 8 letters, 1 MB, exact entropies; markov:K for order K (generated)",
+    "induction": "lines to look up: which letter followed this one? Solved by two attention layers (generated)",
+    "modular": "sums modulo 23, `7+k=4`; modular:P for another P (generated)",
     **{corpus.name: corpus.about for corpus in REAL.values()},
 }
 
@@ -87,7 +93,7 @@ def load_corpus(name_or_path: str, from_file: Path | None = None) -> Corpus:
     if name_or_path in REAL:
         return _real(REAL[name_or_path], from_file)
     path = Path(name_or_path).expanduser()
-    if name_or_path != "playlets" and name != "markov":
+    if name_or_path not in CORPORA and name not in NUMBERED:
         if not path.exists():
             raise UserError(
                 f"there is neither a corpus nor a file called {name_or_path!r}{nearest(name_or_path, CORPORA)}: "
@@ -102,18 +108,37 @@ def load_corpus(name_or_path: str, from_file: Path | None = None) -> Corpus:
         raise UserError(
             f"the corpus {name_or_path!r} is generated and needs no file: leave out --from-file {from_file}"
         )
-    if name_or_path == "playlets":
-        rate = playlets.entropy_rate()
-        return Corpus("playlets", playlets.fingerprint(), playlets.generate, lambda n: rate)
-    chain = markov.Markov(_order(name_or_path, option))
-    return Corpus(name_or_path, chain.fingerprint(), chain.generate, chain.conditional_entropy)
-
-
-def _order(name: str, option: str) -> int:
     if name == "markov":
-        return markov.ORDER
-    if not (option.isascii() and option.isdigit() and int(option) <= markov.MAX_ORDER):
-        raise UserError(f"the corpus {name!r} has no order: write markov:K with a whole K from 0 to {markov.MAX_ORDER}")
+        chain = markov.Markov(_number(name_or_path, option))
+        return Corpus(name_or_path, chain.fingerprint(), chain.generate, chain.conditional_entropy)
+    if name == "modular":
+        p = _number(name_or_path, option)
+        rate, read = modular.entropy_rate(p), functools.partial(modular.generate, p)
+        return Corpus(name_or_path, modular.fingerprint(p), read, lambda n: rate, modular.answers)
+    if name == "induction":
+        rate = induction.entropy_rate()
+        return Corpus(name, induction.fingerprint(), induction.generate, lambda n: rate, induction.answers)
+    rate = playlets.entropy_rate()
+    return Corpus(name, playlets.fingerprint(), playlets.generate, lambda n: rate)
+
+
+# Corpora that take a number after a colon: what it is, its letter, its default, the least and the most.
+NUMBERED = {
+    "markov": ("order", "K", markov.ORDER, 0, markov.MAX_ORDER),
+    "modular": ("modulus", "P", modular.MODULUS, 2, modular.MAX_MODULUS),
+}
+
+
+def _number(name_or_path: str, option: str) -> int:
+    name, colon, _ = name_or_path.partition(":")
+    what, letter, default, least, most = NUMBERED[name]
+    if not colon:
+        return default
+    if not (option.isascii() and option.isdigit() and least <= int(option) <= most):
+        raise UserError(
+            f"the corpus {name_or_path!r} has no {what}: "
+            f"write {name}:{letter} with a whole {letter} from {least} to {most}"
+        )
     return int(option)
 
 

@@ -53,6 +53,7 @@ class Dataset:
     corpus: str
     conditional_entropy: Callable[[int], float] | None
     hash: str
+    answers: Callable[[str], np.ndarray] | None = None  # of the corpus
 
 
 def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None) -> Dataset:
@@ -148,7 +149,7 @@ def _open(folder: Path, corpus: Corpus, data: DataConfig) -> Dataset:
     fraction = data.validation_fraction
     identity = sha256(json.dumps([FORMAT, corpus.hash, tokenizer.hash, fraction]).encode())
     entropy = corpus.conditional_entropy if tokenizer.kind == CharTokenizer.kind else None
-    return Dataset(train, validation, tokenizer, corpus.name, entropy, identity)
+    return Dataset(train, validation, tokenizer, corpus.name, entropy, identity, corpus.answers)
 
 
 def _shard(path: Path, about: dict[str, Any]) -> np.memmap:

@@ -32,7 +32,7 @@ GPT2 = replace(BABY_GPT, layers=12, heads=12, width=768, context=1024, vocab_siz
 GPT2_MEDIUM = replace(GPT2, layers=24, heads=16, width=1024)
 GPT2_LARGE = replace(GPT2, layers=36, heads=20, width=1280)
 GPT2_XL = replace(GPT2, layers=48, heads=25, width=1600)
-MOE_GPT = replace(CHAR_GPT, mlp=(MLP(), MoE(experts=8, top_k=2)))
+MOE_GPT = replace(CHAR_GPT, mlp=(MLP(), MoE(experts=8, top_k=2, eval_capacity_factor=None)))
 # Of two experts the router picks one: both would leave it nothing to decide. Its probability weighs the output, or it
 # would not learn from the loss.
 MODERN = ModelConfig(
@@ -47,6 +47,8 @@ MODERN = ModelConfig(
     bias=False,
     dropout=0.1,
 )
+# Its parts, experts aside, at the size of char-gpt.
+SMALL_MODERN = replace(CHAR_GPT, kv_heads=2, position=RoPE(), norm=RMSNorm(), mlp=SwiGLU(hidden=344))
 LOCAL = replace(CHAR_GPT, attention=(Local(window=16), Full()))
 STRIDED = replace(CHAR_GPT, attention=(Strided(stride=8), Full()))
 ALIBI = replace(CHAR_GPT, position=NoPosition(), attention=Full(alibi=8.0))

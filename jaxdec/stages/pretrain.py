@@ -12,7 +12,7 @@ from jaxdec.data.batches import Windows
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers import load_tokenizer
 from jaxdec.errors import UserError
-from jaxdec.evaluate import full_sweep, random_windows
+from jaxdec.evaluate import final_evaluators, random_windows
 from jaxdec.losses import language_loss
 from jaxdec.models.functional import Model
 from jaxdec.train import Stage, fit
@@ -48,7 +48,7 @@ def make_stage(config: RunConfig, dataset: Dataset) -> Stage:
         batch=Windows(dataset.train, config.window, config.batch_size),
         loss=language_loss,
         evaluators=(random_windows(model, config, dataset),),
-        final_evaluators=(random_windows(model, config, dataset), full_sweep(model, config, dataset)),
+        final_evaluators=final_evaluators(model, config, dataset),
         tokenizer=dataset.tokenizer,
         data=dataset.hash,
     )

@@ -1,0 +1,30 @@
+"""GPT-2 774M: 36 layers, width 1280, context 1024, 50,257 byte pairs (Radford et al. 2019).
+
+    jaxdec train gpt2-large --out runs/gpt2-large
+
+774,030,080 parameters, the published 774M. Not run as a whole by this project: it wants an accelerator.STEP
+Tiny Shakespeare has
+0.3 million byte pairs: enough to see the size train, not to train it. Give a longer text with `--data.corpus PATH`.
+
+Peak learning rate as GPT-3 gives it for this size (Brown et al. 2020, table 2.1), the rest as in nanoGPT.
+"""
+
+from jaxdec.config import GPT2 as GPT2Tokens
+from jaxdec.config import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.models.ladder import GPT2_LARGE
+
+CONFIG = RunConfig(
+    model=GPT2_LARGE,
+    data=DataConfig(corpus="tinyshakespeare", tokenizer=GPT2Tokens(), sweep_stride=512),
+    optim=OptimConfig(
+        learning_rate=2.5e-4,
+        min_learning_rate=2.5e-5,
+        warmup_steps=20,
+        beta1=0.9,
+        beta2=0.95,
+        weight_decay=0.1,
+        clip_norm=1.0,
+    ),
+    train=TrainConfig(steps=200, tokens_per_step=16 * 1024, microbatch=2, eval_every=50, eval_batches=20),
+    precision=Precision(params="float32", compute="bfloat16"),
+)
