@@ -6,8 +6,8 @@
 The corpus `fra_eng` is a file to put into the data folder, or to give with --from-file; BLEU is sacrebleu's
 (pip install 'jaxdec[translate]'). Run time: MEASURE-ME. Measured: MEASURE-ME.
 
-Short sentences, all of them: a model of the head of a list that is sorted by length. Validation sources are never seen in
-training, with any target.
+All sentences are short: the corpus is the head of a list that is sorted by length. Validation sources are never seen
+in training, with any target.
 """
 
 from jaxdec.config import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig

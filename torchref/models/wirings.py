@@ -12,6 +12,7 @@ from jaxdec import model_config
 from jaxdec.model_config import AnyModel, ModelConfig
 from torchref.models.bigram import Bigram
 from torchref.models.decoder import Decoder
+from torchref.models.encoder_decoder import EncoderDecoder
 from torchref.models.multi_head import MultiHead
 from torchref.models.one_block import OneBlock
 from torchref.models.single_head import SingleHead
@@ -22,6 +23,7 @@ WIRINGS: Mapping[type, Any] = {
     model_config.MultiHead: MultiHead,
     model_config.OneBlock: OneBlock,
     ModelConfig: Decoder,
+    model_config.EncoderDecoder: EncoderDecoder,
 }
 
 
