@@ -3,10 +3,9 @@
     jaxdec train moe-gpt
     jaxdec train moe-gpt --data.corpus tinyshakespeare --out runs/moe
 
-Router and capacities are nanoMoE's: softmax over the chosen scores, capacity factor 1.25 in training and 2.0 at
-evaluation, balance loss 0.01, z-loss 0.001. A capacity factor of 2.0 drops few tokens of a trained model, but what is
-dropped depends on the other tokens of the batch: set `eval_capacity_factor` to None for losses and samples that do not
-depend on how text is batched (docs/ladder/moe_gpt.md).
+The softmax runs over the two chosen scores; each expert has room for 1.25 times an even share in training and drops the
+rest; balance loss 0.01, z-loss 0.001. At evaluation nothing is dropped (nanoMoE allows twice an even share): a loss or
+a sample with a capacity would depend on what else is in the batch (docs/ladder/moe_gpt.md).
 
 Run time: MEASURE-ME on two CPU cores. Measured on `playlets`: a sweep loss of MEASURE-ME nats per character.
 """
@@ -21,7 +20,7 @@ CONFIG = RunConfig(
         heads=4,
         width=128,
         context=64,
-        mlp=(MLP(), MoE(experts=8, top_k=2, noisy=False, capacity_factor=1.25, eval_capacity_factor=None)),
+        mlp=(MLP(), MoE(experts=8, top_k=2, capacity_factor=1.25, eval_capacity_factor=None)),
         bias=False,
         tied_head=True,
         dropout=0.0,
