@@ -53,8 +53,8 @@ def climb(
     """Trains each rung into `out`/<rung> and returns a row per rung, lowest first as they are given.
 
     A rung that `out` holds already is read, or continued where it was interrupted. Writes `ladder.json` and
-    `ladder.png`. Raises UserError before anything is trained where a rung is unknown, cannot work, or lies in `out` with
-    other settings.
+    `ladder.png`. Raises UserError before anything is trained where a rung is unknown, cannot work, or lies in `out`
+    with other settings.
     """
     configs = {name: rung_config(name, data, train) for name in names}
     for name, config in configs.items():
