@@ -25,8 +25,8 @@ BIGRAM = Bigram(width=32, context=8)
 SINGLE_HEAD = SingleHead(width=64, context=32)
 MULTI_HEAD = MultiHead(heads=4, width=64, context=32)
 ONE_BLOCK = OneBlock(heads=4, width=64, context=32)
-CHAR_DECODER = ModelConfig(layers=3, heads=4, width=128, context=64)
-CHAR_GPT = replace(CHAR_DECODER, layers=4, bias=False)
+CHAR_DECODER = ModelConfig(layers=3, heads=4, width=128, context=64, dropout=0.1)
+CHAR_GPT = replace(CHAR_DECODER, layers=4, bias=False, dropout=0.0)
 BABY_GPT = replace(CHAR_GPT, layers=6, heads=6, width=384, context=256, dropout=0.2)
 GPT2 = replace(BABY_GPT, layers=12, heads=12, width=768, context=1024, vocab_size=50_257, bias=True, dropout=0.0)
 GPT2_MEDIUM = replace(GPT2, layers=24, heads=16, width=1024)
@@ -62,7 +62,7 @@ LADDER: tuple[Rung, ...] = (
     Rung("multi-head", "several heads, concatenated and projected", MULTI_HEAD),
     Rung("one-block", "feed-forward layer, residual sums, norms: a block", ONE_BLOCK),
     Rung("char-decoder", "blocks in a row, a final norm, a tied head", CHAR_DECODER),
-    Rung("char-gpt", "one more block, no biases: nanoGPT for a CPU", CHAR_GPT),
+    Rung("char-gpt", "one more block, no biases or dropout: nanoGPT for a CPU", CHAR_GPT),
     Rung("baby-gpt", "width, context, dropout: nanoGPT for a GPU", BABY_GPT),
     Rung("gpt2", "the published size, byte pairs, biases again", GPT2),
     Rung("gpt2-medium", "24 layers of width 1024", GPT2_MEDIUM),
