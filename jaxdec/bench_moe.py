@@ -32,9 +32,9 @@ from jaxdec.train import make_run_steps
 
 VOCAB_SIZE = 65  # tiny Shakespeare's
 MODEL = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=VOCAB_SIZE, bias=False)
-SEQUENCES = 64
+SEQUENCES = 128  # 8,192 tokens: in a small step the optimizer, whose work grows with the parameters, hides the rest
 TOP_K = 2
-STEPS_PER_ROUND = 5
+STEPS_PER_ROUND = 3
 EXPERT = MLP(expansion=2)
 SIDES: dict[str, FeedForward] = {
     "dense": MLP(expansion=TOP_K * EXPERT.expansion),
