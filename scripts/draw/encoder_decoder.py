@@ -1,0 +1,64 @@
+"""Draws docs/ladder/encoder_decoder.png: where a trained decoder looks in the source while it reverses or sorts it.
+
+    python scripts/draw/encoder_decoder.py
+
+Trains recipe `reverse` on both tasks (a minute on two CPU cores). Weights are the means over the heads of the last block.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from style import figure, save
+
+from jaxdec.beam import Beam
+from jaxdec.config import DataConfig
+from jaxdec.data.pairs import boundary_of
+from jaxdec.layers.cross_attention import CrossAttention
+from jaxdec.loading import LoadedRun, load_run
+from jaxdec.recipes import load_recipe
+from jaxdec.stages.translate import train
+from jaxdec.translation import translate_text
+
+SOURCE = "transformer"
+
+
+def weights(run: LoadedRun, source: str, target: str) -> np.ndarray:
+    """[T,S]: the last block's weights while it writes each letter and the end."""
+    tokenizer, end, seen = run.tokenizer, boundary_of(run.tokenizer), []
+    ids, written = ([*tokenizer.encode(text).tolist(), end] for text in (source, target))
+    weigh = CrossAttention.weigh
+
+    def recorded(self: CrossAttention, *inputs: object) -> object:
+        seen.append(weigh(self, *inputs))  # type: ignore[arg-type]
+        return seen[-1]
+
+    CrossAttention.weigh = recorded  # type: ignore[method-assign]
+    tokens = jnp.asarray([[end, *written[:-1]]])
+    run.model.apply(run.params, tokens, source=jnp.asarray([ids]), source_mask=jnp.ones((1, len(ids))))
+    CrossAttention.weigh = weigh  # type: ignore[method-assign]
+    return np.asarray(seen[-1][0].mean(0))
+
+
+def main() -> None:
+    fig, axes = figure(2)
+    for task, ax in zip(("reverse", "sort"), axes, strict=True):
+        with tempfile.TemporaryDirectory() as folder:
+            train(replace(load_recipe("reverse"), data=DataConfig(corpus=task)), Path(folder) / "run")
+            run = load_run(Path(folder) / "run")
+        ((target, _),) = translate_text(run, [SOURCE], Beam(1, 0.0))
+        ax.imshow(weights(run, SOURCE, target), cmap="Blues", vmin=0, vmax=1)
+        ax.set_xticks(range(len(SOURCE) + 1), [*SOURCE, "end"])
+        ax.set_yticks(range(len(target) + 1), [*target, "end"])
+        ax.set_xlabel("source")
+        ax.set_ylabel("written")
+        ax.set_title(f"{task}: {SOURCE} -> {target}")
+    save(fig, "encoder_decoder")
+
+
+if __name__ == "__main__":
+    main()
