@@ -43,7 +43,7 @@ MODERN = ModelConfig(
     context=256,
     position=RoPE(),
     norm=RMSNorm(),
-    mlp=MoE(experts=2, top_k=1, expert=SwiGLU(hidden=1536), gates="all"),
+    mlp=MoE(experts=2, top_k=1, expert=SwiGLU(hidden=1536), gates="all", eval_capacity_factor=None),
     bias=False,
     dropout=0.1,
 )
