@@ -61,7 +61,8 @@ def bench_train(size: str, *, rounds: int, activation: Activation) -> dict[str, 
             started = time.perf_counter()
             run(STEPS_PER_ROUND[size])
             seconds[name].append((time.perf_counter() - started) / STEPS_PER_ROUND[size])
-    return summarise(config, seconds, {name: losses[-1] for name, losses in first_losses.items()})
+    figures = summarise(config, seconds, {name: losses[-1] for name, losses in first_losses.items()})
+    return {"activation": activation, **figures}
 
 
 def summarise(config: RunConfig, seconds: dict[str, list[float]], losses: dict[str, float]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def summarise(config: RunConfig, seconds: dict[str, list[float]], losses: dict[s
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     best = min((name for name in medians if name != "jaxdec"), key=medians.__getitem__)
     ratios = [theirs / ours for theirs, ours in zip(seconds[best], seconds["jaxdec"], strict=True)]
-    result: dict[str, Any] = {"activation": config.model.mlp.activation, "rounds": len(ratios)}
+    result: dict[str, Any] = {"rounds": len(ratios)}
     for name, median in medians.items():
         result |= {
             f"{name}_ms_per_step": round(1e3 * median, 2),
@@ -128,12 +129,12 @@ def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray]
     import torch
 
     from jaxdec.interop.torchref import to_torchref
-    from torchref.models.decoder import Decoder
+    from torchref.models.wirings import make_model
     from torchref.optim import make_optimizer as make_torch_optimizer
     from torchref.train import train_step
 
     torch.set_num_threads(os.cpu_count() or 1)
-    model = Decoder(config.model, compute_dtype=torch.float32)
+    model = make_model(config.model, compute_dtype=torch.float32)
     model.load_state_dict(to_torchref(params, model.state_dict()))
     optimizer = make_torch_optimizer(model, config.optim, fused=True)
     forward: Any = torch.compile(model) if compiled else model

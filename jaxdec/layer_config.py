@@ -29,7 +29,9 @@ def require(condition: bool, message: str) -> None:
 
 def per_layer(values: Value | tuple[Value, ...], layer: int) -> Value:
     """The value for a layer: a tuple repeats over the layers."""
-    return values[layer % len(values)] if isinstance(values, tuple) else values
+    if isinstance(values, tuple):
+        return values[layer % len(values)]  # type: ignore[return-value]
+    return values
 
 
 def require_whole(config: Config, where: str, *names: str) -> None:

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from torchref.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def keep_first(logits_BV: Tensor, kept: Tensor) -> Tensor:
 
 
 def generate(
-    model: nn.Module, tokens_BT: Tensor, count: int, sampling: Sampling, gumbel_NBV: Tensor | None = None
+    model: LanguageModel, tokens_BT: Tensor, count: int, sampling: Sampling, gumbel_NBV: Tensor | None = None
 ) -> Tensor:
     """`count` new tokens for each row, [B,count]. Rows hold equally many tokens.
 

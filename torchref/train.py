@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jaxdec.config import RunConfig
 from torchref.losses import language_loss
+from torchref.models.language_model import LanguageModel
 from torchref.optim import clip_by_global_norm, learning_rate, set_learning_rate
 
 Batch = Mapping[str, np.ndarray]  # tokens and targets int [B,T], mask float [B,T]
 
 
-def accumulate_gradients(model: nn.Module, batch: Batch, microbatches: int) -> Tensor:
+def accumulate_gradients(model: LanguageModel, batch: Batch, microbatches: int) -> Tensor:
     """Adds the gradient of the batch's mean loss to `.grad` and returns that loss; B must be divisible.
 
     Each part's sum is divided by the targets of the whole batch, so that a target weighs the same whichever part it
@@ -34,7 +35,7 @@ def accumulate_gradients(model: nn.Module, batch: Batch, microbatches: int) -> T
 
 
 def train_step(
-    model: nn.Module,
+    model: LanguageModel,
     optimizer: torch.optim.Optimizer,
     config: RunConfig,
     batch: Batch,
@@ -51,7 +52,7 @@ def train_step(
     return {"loss": loss, "gradient_norm": update(model, optimizer, config, step)}
 
 
-def update(model: nn.Module, optimizer: torch.optim.Optimizer, config: RunConfig, step: int) -> Tensor:
+def update(model: LanguageModel, optimizer: torch.optim.Optimizer, config: RunConfig, step: int) -> Tensor:
     """Clips the gradients in `.grad` and applies them at this step's learning rate; returns their norm before that."""
     norm = clip_by_global_norm(model.parameters(), config.optim.clip_norm)
     set_learning_rate(optimizer, learning_rate(config.optim, config.decay_steps, step))

@@ -73,11 +73,11 @@ def extend(
     new = LayerCache(keys_BTKC, values_BTKC)
     if not isinstance(pattern, Local):
         layer = jax.tree.map(lambda slots, new: _write_from(slots, new, cache.length), layer, new)
-        return layer, (*layer, jnp.arange(layer.keys.shape[1])[None, :] - cache.padding_B[:, None])
+        return layer, (layer.keys, layer.values, jnp.arange(layer.keys.shape[1])[None, :] - cache.padding_B[:, None])
     before = _ring_positions(layer.keys.shape[1], cache.length - cache.padding_B)
     contents = jax.tree.map(lambda ring, new: jnp.concatenate([ring.astype(new.dtype), new], axis=1), layer, new)
     layer = jax.tree.map(lambda ring, new: _write_ring(ring, new, positions_BT), layer, new)
-    return layer, (*contents, jnp.concatenate([before, positions_BT], axis=1))
+    return layer, (contents.keys, contents.values, jnp.concatenate([before, positions_BT], axis=1))
 
 
 def _write_from(slots: jax.Array, new: jax.Array, length: jax.Array) -> jax.Array:

@@ -39,10 +39,10 @@ class SwiGLU(nnx.Module):
     """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F channels in between."""
 
     def __init__(self, config: ModelConfig, part: layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs):
-        shape, axes = (config.width, part.hidden), ("embed", "mlp")
-        self.gate = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
-        self.up = Linear(shape, axes, config.init_std, config.bias, rngs=rngs)
-        self.down = Linear(shape[::-1], axes[::-1], residual_std, config.bias, rngs=rngs)
+        width, hidden = config.width, part.hidden
+        self.gate = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
+        self.up = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
+        self.down = Linear((hidden, width), ("mlp", "embed"), residual_std, config.bias, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         parts = (self.gate, self.up)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from jaxdec.errors import UserError
 from jaxdec.model_config import Bigram as BigramConfig
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
 from torchref.layers.promotion import at_least_float32
+from torchref.models.language_model import LanguageModel
 from torchref.models.output import Output
 
 
-class Bigram(nn.Module):
+class Bigram(LanguageModel):
     """tokens [B,T] int -> Output. Both matrices are drawn from normal(0, init_std).
 
     Raises UserError when the vocabulary size is not known yet or a sequence is longer than the context.
     """
-
-    inputs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: BigramConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,10 +17,11 @@ from torchref.layers.moe import summarise
 from torchref.layers.norm import make_norm
 from torchref.layers.position import sinusoids
 from torchref.layers.promotion import at_least_float32
+from torchref.models.language_model import LanguageModel
 from torchref.models.output import Output
 
 
-class Decoder(nn.Module):
+class Decoder(LanguageModel):
     """tokens [B,T] int -> Output.
 
     Initialised as GPT-2: every matrix from normal(0, init_std), the projections that write to the residual stream from
@@ -30,8 +29,6 @@ class Decoder(nn.Module):
     parameters keep the dtype they have. Raises UserError when the vocabulary size is not known yet or a sequence is
     longer than the context.
     """
-
-    inputs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ModelConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()

@@ -19,10 +19,11 @@ from torchref.layers.linear import Linear
 from torchref.layers.norm import make_norm
 from torchref.layers.position import sinusoids
 from torchref.layers.promotion import at_least_float32
+from torchref.models.language_model import LanguageModel
 from torchref.models.output import Output
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(LanguageModel):
     """tokens [B,T] int, source [B,S] int, source_mask [B,S] -> Output.
 
     Initialised as `Decoder`. Token vectors are multiplied by sqrt(D) (section 3.4). Raises UserError when the

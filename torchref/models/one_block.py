@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,18 +13,17 @@ from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
 from torchref.layers.promotion import at_least_float32
+from torchref.models.language_model import LanguageModel
 from torchref.models.output import Output
 
 
-class OneBlock(nn.Module):
+class OneBlock(LanguageModel):
     """tokens [B,T] int -> Output.
 
     Every matrix is drawn from normal(0, init_std), those that write to the residual stream from
     normal(0, init_std / sqrt(2 * layers)); biases are zero, norm scales one. Raises UserError when the vocabulary size
     is not known yet or a sequence is longer than the context.
     """
-
-    inputs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: OneBlockConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from jaxdec import model_config
 from jaxdec.model_config import AnyModel, ModelConfig
 from torchref.models.bigram import Bigram
 from torchref.models.decoder import Decoder
 from torchref.models.encoder_decoder import EncoderDecoder
+from torchref.models.language_model import LanguageModel
 from torchref.models.multi_head import MultiHead
 from torchref.models.one_block import OneBlock
 from torchref.models.single_head import SingleHead
@@ -27,6 +27,6 @@ WIRINGS: Mapping[type, Any] = {
 }
 
 
-def make_model(config: AnyModel, *, compute_dtype: torch.dtype) -> nn.Module:
+def make_model(config: AnyModel, *, compute_dtype: torch.dtype) -> LanguageModel:
     """A new model with fresh weights. Raises UserError when the vocabulary size is not known yet."""
     return WIRINGS[type(config)](config, compute_dtype=compute_dtype)
