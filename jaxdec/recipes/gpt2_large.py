@@ -2,11 +2,10 @@
 
     jaxdec train gpt2-large --out runs/gpt2-large
 
-774,030,080 parameters, the published 774M. Not run as a whole by this project: it wants an accelerator.STEP
-Tiny Shakespeare has
-0.3 million byte pairs: enough to see the size train, not to train it. Give a longer text with `--data.corpus PATH`.
+774,030,080 parameters, the published 774M. Not run by this project, because it wants an accelerator.
 
-Peak learning rate as GPT-3 gives it for this size (Brown et al. 2020, table 2.1), the rest as in nanoGPT.
+Tiny Shakespeare has 0.3 million byte pairs: enough to see the size train, not to train it. Give a longer text with
+`--data.corpus PATH`. Peak learning rate as GPT-3 gives it for this size (Brown et al. 2020, table 2.1), the rest as in nanoGPT.
 """
 
 from jaxdec.config import GPT2 as GPT2Tokens
