@@ -5,7 +5,8 @@
 774,030,080 parameters, the published 774M. Not run by this project, because it wants an accelerator.
 
 Tiny Shakespeare has 0.3 million byte pairs: enough to see the size train, not to train it. Give a longer text with
-`--data.corpus PATH`. Peak learning rate as GPT-3 gives it for this size (Brown et al. 2020, table 2.1), the rest as in nanoGPT.
+`--data.corpus PATH`. The peak learning rate is what GPT-3 had at this size (Brown et al. 2020, table 2.1), the rest is
+nanoGPT's.
 """
 
 from jaxdec.config import GPT2 as GPT2Tokens
