@@ -47,8 +47,7 @@ def translate(
     for first in range(0, len(sources), at_once):
         some = sources[first : first + at_once]
         ids, counts = padded(some, boundary, context)
-        shards = max(1, jax.sharding.get_abstract_mesh().size)
-        rows = -(-bucket(len(some), 1, at_once) // shards) * shards - len(some)  # few sizes, few compiled programs
+        rows = bucket(len(some), 1, at_once) - len(some)  # few sizes, few compiled programs
         ids, counts = np.pad(ids, ((0, rows), (0, 0))), np.pad(counts, (0, rows), constant_values=1)
         mask = (np.arange(context)[None, :] < counts[:, None]).astype(np.float32)
         if beam.width == 1:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.beam import Beam, Targets, beam_search, greedy
-from jaxdec.config import Precision
+from jaxdec.beam import Beam, Targets, beam_search, greedy, length_norm
+from jaxdec.config import MeshConfig, Precision
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.parity.weights import generic_weights
+from jaxdec.sharding import make_mesh
 from jaxdec.translation import translate
 from tests.encoder_decoders import MODELS
 
@@ -137,6 +138,26 @@ def test_wider_beams_find_better_targets_on_the_whole():
     assert np.mean(four >= one - 1e-5) > 0.8
 
 
+@pytest.mark.parametrize("length_penalty", [0.6, 3.0])
+def test_a_beams_log_probability_is_that_of_its_target(length_penalty: float):
+    """As the model gives it for the whole target at once: each hypothesis keeps its own cache."""
+    found, params, (ids, mask) = searched(4, length_penalty), lively_params(MODEL), sources()
+    tokens_BN = np.asarray(found.tokens_BN)
+    read_BN = np.concatenate([np.full((ROWS, 1), BOUNDARY, np.int32), tokens_BN[:, :-1]], axis=1)
+    log_p_BNV = np.asarray(log_probabilities(MODEL)(params, read_BN, ids, mask))
+    picked_BN = np.take_along_axis(log_p_BNV, tokens_BN[..., None], axis=-1)[..., 0]
+    counted_BN = np.arange(LENGTH)[None, :] < np.asarray(found.counts_B)[:, None]
+    np.testing.assert_allclose(found.log_p_B, (picked_BN * counted_BN).sum(-1), rtol=1e-4)
+    assert len({tuple(tokens) for tokens in tokens_BN}) > 1
+
+
+def test_the_length_norm_is_one_for_one_token():
+    """Wu et al. 2016, eq. 14."""
+    counts, dtype = np.array([1, 7, 13]), jnp.dtype("float32")
+    assert length_norm(counts, np.float32(1.0), dtype).tolist() == [1.0, 2.0, 3.0]
+    np.testing.assert_allclose(length_norm(counts, np.float32(0.6), dtype), [1.0, 2**0.6, 3**0.6], rtol=1e-6)
+
+
 def test_a_length_penalty_makes_targets_longer():
     lengths = [int(searched(4, penalty).counts_B.sum()) for penalty in (0.0, 0.6, 3.0)]
     assert lengths[0] <= lengths[1] < lengths[2]
@@ -160,6 +181,19 @@ def test_a_translation_does_not_depend_on_its_company(beam: Beam):
         assert alone.log_p == pytest.approx(found.log_p, rel=1e-4)
         assert BOUNDARY not in found.tokens
     assert translate(MODEL, params, [], beam, boundary=BOUNDARY, vocab_size=TOKENS) == []
+
+
+def test_any_number_of_sources_is_translated_on_several_devices():
+    params = lively_params(MODEL)
+    texts = [np.arange(1, length + 1) % TOKENS for length in (3, 4)]
+
+    def tokens() -> list[list[int]]:
+        found = translate(MODEL, params, texts, Beam(1, 0.0), boundary=BOUNDARY, vocab_size=TOKENS)
+        return [target.tokens.tolist() for target in found]
+
+    with jax.set_mesh(make_mesh(MeshConfig())):
+        spread = tokens()
+    assert spread == tokens()
 
 
 def test_wrong_input_is_refused():

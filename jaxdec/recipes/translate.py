@@ -1,4 +1,4 @@
-"""English to French on sentence pairs: 2 + 2 layers, width 128, byte pairs of both languages (Vaswani et al. 2017)
+"""English to French on sentence pairs: 2 + 2 layers, width 128, byte pairs of both languages
 
     jaxdec train translate
     jaxdec translate runs/translate --text "I am tired." --text "Where is the station?"

@@ -110,7 +110,8 @@ def test_long_pairs_are_left_out_and_counted(tmp_path: Path):
     assert kept == sum(n + 2 <= 8 for n in range(12) for _ in "bcdefgh")
     assert sum(found.dropped.values()) == 12 * 7 - kept
     assert found.hash != prepare_pairs(data, 9).hash
-    assert max(map(len, validation_sources(data, found.tokenizer, 8, 100))) <= 7
+    longest = [max(map(len, validation_sources(data, found.tokenizer, window, 100))) for window in range(4, 11)]
+    assert all(length < window for window, length in zip(range(4, 11), longest, strict=True))
     with pytest.raises(UserError, match=r"no pair of the corpus .* fits the window of 2 tokens: the shortest needs"):
         prepare_pairs(DataConfig(corpus=str(path), validation_fraction=0.9), 2)
 
