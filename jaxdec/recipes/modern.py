@@ -1,4 +1,4 @@
-"""A modern decoder: rotary positions, RMSNorm, grouped queries, two SwiGLU experts, byte pairs of its own corpus.
+"""A modern decoder: rotary positions, RMSNorm, grouped queries, two SwiGLU experts, its own byte pairs.
 
     jaxdec train modern
 
