@@ -287,7 +287,7 @@ def test_what_tyro_refuses_is_one_line_too(monkeypatch: pytest.MonkeyPatch, refu
     ("words", "said"),
     [
         ("trian", "unknown command 'trian' (did you mean 'train'?)"),
-        ("train", "give a recipe (baby-gpt, "),
+        ("train", "give a recipe (alibi, "),
         ("train char-gtp", "unknown recipe 'char-gtp' (did you mean 'char-gpt'?)"),
         ("train --config nowhere.yaml --out x", "no config file at nowhere.yaml"),
         ("resume", "give the run directory"),
