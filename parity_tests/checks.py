@@ -39,7 +39,7 @@ def is_null(case: Case, name: str) -> bool:
     exactly zero, what is computed is rounding noise, and Adam makes steps of that noise. A rotation, a norm of the
     keys, a soft cap and a sink each give the key bias a meaning."""
     config = case.config.model.decoder
-    if config is None or not name.endswith(".attention.key.bias"):
+    if config is None or not name.endswith("attention.key.bias"):
         return False
     pattern = config.attention_of(int(name.split(".")[1]))
     changed = isinstance(config.position, RoPE) or config.qk_norm is not None

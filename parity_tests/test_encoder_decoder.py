@@ -20,6 +20,7 @@ from parity_tests.pairs import (  # noqa: F401 - the fixture works by being impo
     BOUNDARY,
     CASES,
     GENERIC,
+    INIT,
     OURS,
     PAPER,
     TWIN,
@@ -65,13 +66,14 @@ def test_rounding(compute: FloatType, case: PairCase) -> None:
     checks.rounding(case.at(compute), OURS, TWIN_ONCE, TWIN_ONCE, bar)
 
 
+@pytest.mark.parametrize("case", [GENERIC[1], INIT], ids=str)
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
-def test_training_in_low_precision(compute: FloatType) -> None:
+def test_training_in_low_precision(compute: FloatType, case: PairCase) -> None:
     limits = {
         "float32": (bars.FLOAT32_LOSS, bars.FLOAT32_UPDATE),
         "bfloat16": (bars.BFLOAT16_LOSS, bars.BFLOAT16_UPDATE),
     }
-    checks.drift(GENERIC[1].at(compute), OURS, TWIN_ONCE, TWIN_ONCE, *limits[compute])
+    checks.drift(case.at(compute), OURS, TWIN_ONCE, TWIN_ONCE, *limits[compute])
 
 
 # Decoding

@@ -61,10 +61,13 @@ def show_recipes() -> dict[str, str]:
 
 def show_corpora() -> dict[str, str]:
     from jaxdec.data.corpora import CORPORA
+    from jaxdec.data.pair_corpora import PAIR_CORPORA
 
     print("\ncorpora: --data.corpus NAME, or the path of any UTF-8 text file")
     show(CORPORA)
-    return dict(CORPORA)
+    print("\npairs for encoder-decoders: --data.corpus NAME, or the path of a file of lines source<TAB>target")
+    show(PAIR_CORPORA)
+    return {**CORPORA, **PAIR_CORPORA}
 
 
 def show_kinds() -> dict[str, str]:

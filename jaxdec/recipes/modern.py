@@ -21,5 +21,5 @@ CONFIG = RunConfig(
         weight_decay=0.1,
         clip_norm=1.0,
     ),
-    train=TrainConfig(steps=500, tokens_per_step=8 * 256, eval_every=100, eval_batches=20),
+    train=TrainConfig(steps=300, tokens_per_step=8 * 256, eval_every=100, eval_batches=20),
 )
