@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdec.layer_config import MLP, FeedForward, Full, LayerNorm, Learned, MoE, Pattern, RMSNorm, SwiGLU
+from jaxdec.layer_config import MLP, FeedForward, Full, LayerNorm, MoE, Pattern, RMSNorm, SwiGLU
 from jaxdec.model_config import AnyModel, EncoderDecoder, ModelConfig, MultiHead, OneBlock, SingleHead
+from jaxdec.position_config import Learned
 
 TRAINING = 6  # FLOPs per active matrix entry: 2 forward, 4 backward
 ATTENTION = 12  # the same for a key and a channel: two products

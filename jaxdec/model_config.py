@@ -14,17 +14,14 @@ from jaxdec.layer_config import (
     FeedForward,
     Full,
     LayerNorm,
-    Learned,
-    NoPosition,
     Pattern,
     RMSNorm,
-    RoPE,
-    Sinusoidal,
     SwiGLU,
     per_layer,
     require,
     require_whole,
 )
+from jaxdec.position_config import Learned, NoPosition, RoPE, Sinusoidal
 
 
 def check_model(config: AnyModel) -> None:

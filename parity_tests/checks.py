@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.layer_config import RoPE
 from jaxdec.parity import bars
 from jaxdec.parity.comparison import (
     Comparison,
@@ -25,6 +24,7 @@ from jaxdec.parity.comparison import (
     require,
     rounding_ratio,
 )
+from jaxdec.position_config import RoPE
 from parity_tests.cases import Case
 
 Arrays = dict[str, np.ndarray]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from jaxdec.config import BPE
 from jaxdec.config_file import field_types, takes_tuple, variants
-from jaxdec.layer_config import Llama3Scaling, MoE, YarnScaling
+from jaxdec.layer_config import MoE
 from jaxdec.model_config import EncoderDecoder, ModelConfig, MultiHead, OneBlock
+from jaxdec.position_config import Llama3Scaling, YarnScaling
 
 LEAVES = {
     int: st.integers(1, 10**6),

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxdec.layer_config import Learned, RMSNorm, SwiGLU
+from jaxdec.layer_config import RMSNorm, SwiGLU
 from jaxdec.model_config import EncoderDecoder
+from jaxdec.position_config import Learned
 
 PAPER = EncoderDecoder(layers=1, heads=4, width=32, context=12, vocab_size=23)
 DEEP = replace(PAPER, layers=2)

@@ -19,8 +19,9 @@ from jaxdec.config_file import (
     save_config,
 )
 from jaxdec.errors import UserError
-from jaxdec.layer_config import MLP, Config, Full, Local, MoE, RMSNorm, RoPE
+from jaxdec.layer_config import MLP, Config, Full, Local, MoE, RMSNorm
 from jaxdec.model_config import Bigram, ModelConfig
+from jaxdec.position_config import RoPE
 from tests.configs import any_config
 
 RUN = RunConfig(model=ModelConfig(layers=2, heads=2, width=8, context=16), data=DataConfig("playlets"))

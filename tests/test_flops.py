@@ -14,23 +14,11 @@ from hypothesis import strategies as st
 
 from jaxdec.config import Precision
 from jaxdec.flops import count, parameters, training_flops, visible_keys
-from jaxdec.layer_config import (
-    MLP,
-    Full,
-    LayerNorm,
-    Learned,
-    Local,
-    MoE,
-    NoPosition,
-    RMSNorm,
-    RoPE,
-    Sinusoidal,
-    Strided,
-    SwiGLU,
-)
+from jaxdec.layer_config import MLP, Full, LayerNorm, Local, MoE, RMSNorm, Strided, SwiGLU
 from jaxdec.model_config import Bigram, EncoderDecoder, ModelConfig, MultiHead, OneBlock, SingleHead
 from jaxdec.models.functional import Model
 from jaxdec.models.ladder import CHAR_GPT, GPT2, GPT2_LARGE, GPT2_MEDIUM, GPT2_XL, LADDER
+from jaxdec.position_config import Learned, NoPosition, RoPE, Sinusoidal
 
 one_of = st.sampled_from
 plain_mlps = one_of([MLP(), MLP(expansion=2), SwiGLU(24)])

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jaxdec.layer_config import (
-    MLP,
-    Full,
-    LinearScaling,
-    Llama3Scaling,
-    Local,
-    MoE,
-    NoPosition,
-    RMSNorm,
-    RoPE,
-    Sinusoidal,
-    Strided,
-    SwiGLU,
-    YarnScaling,
-)
+from jaxdec.layer_config import MLP, Full, Local, MoE, RMSNorm, Strided, SwiGLU
 from jaxdec.model_config import AnyModel, Bigram, ModelConfig, MultiHead, OneBlock, SingleHead
+from jaxdec.position_config import LinearScaling, Llama3Scaling, NoPosition, RoPE, Sinusoidal, YarnScaling
 
 GPT = ModelConfig(layers=2, heads=4, width=32, context=16, vocab_size=37)
 ROPE = replace(GPT, position=RoPE(theta=100.0), norm=RMSNorm(), bias=False, tied_head=False, mlp=SwiGLU(hidden=48))

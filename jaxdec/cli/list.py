@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxdec.cli.flags import parse
@@ -78,7 +78,7 @@ def show_kinds() -> dict[str, str]:
     return about
 
 
-def show(about: dict[str, str]) -> None:
+def show(about: Mapping[str, str]) -> None:
     """A line per name; what does not fit goes on below."""
     import textwrap
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layer_config import Pattern, RoPE
+from jaxdec.layer_config import Pattern
 from jaxdec.layers.cache import Cache, LayerCache, extend
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.linear import Linear, linear
@@ -20,6 +20,7 @@ from jaxdec.layers.position import alibi_slopes, rotate
 from jaxdec.layers.promotion import at_least_float32
 from jaxdec.layers.softmax import masked_softmax
 from jaxdec.model_config import ModelConfig
+from jaxdec.position_config import RoPE
 
 
 def scores(q_BTHC: jax.Array, k_BSKC: jax.Array) -> jax.Array:

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.layer_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from jaxdec.layers.promotion import at_least_float32
+from jaxdec.position_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 
 
 def rope_frequencies(rope: RoPE, channels: int) -> tuple[np.ndarray, float]:

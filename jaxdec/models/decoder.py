@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layer_config import Learned, Sinusoidal
 from jaxdec.layers.block import Block
 from jaxdec.layers.cache import Cache, token_positions
 from jaxdec.layers.dropout import dropout
@@ -23,6 +22,7 @@ from jaxdec.layers.norm import make_norm
 from jaxdec.layers.position import sinusoids
 from jaxdec.model_config import ModelConfig
 from jaxdec.models.output import Output
+from jaxdec.position_config import Learned, Sinusoidal
 from jaxdec.sharding import constrain_batch
 
 

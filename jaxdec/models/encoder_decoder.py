@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layer_config import Learned
 from jaxdec.layers.cache import Cache, LayerCache, token_positions
 from jaxdec.layers.decoder_block import DecoderBlock
 from jaxdec.layers.dropout import dropout
@@ -30,6 +29,7 @@ from jaxdec.layers.norm import make_norm
 from jaxdec.layers.position import sinusoids
 from jaxdec.model_config import EncoderDecoder as EncoderDecoderConfig
 from jaxdec.models.output import Output
+from jaxdec.position_config import Learned
 from jaxdec.sharding import constrain_batch
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jaxdec.layer_config import MLP, Full, Local, MoE, NoPosition, RMSNorm, RoPE, Strided, SwiGLU
+from jaxdec.layer_config import MLP, Full, Local, MoE, RMSNorm, Strided, SwiGLU
 from jaxdec.model_config import AnyModel, Bigram, EncoderDecoder, ModelConfig, MultiHead, OneBlock, SingleHead
+from jaxdec.position_config import NoPosition, RoPE
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,9 @@ from jaxdec.cli import flags, train
 from jaxdec.cli.config_flags import flags_in_use
 from jaxdec.config import BPE, GPT2, HuggingFace, RunConfig
 from jaxdec.config_file import config_to_dict, differences, save_config
-from jaxdec.layer_config import (
-    MLP,
-    Full,
-    LinearScaling,
-    Local,
-    MoE,
-    NoPosition,
-    RMSNorm,
-    RoPE,
-    Sinusoidal,
-    Strided,
-    SwiGLU,
-    YarnScaling,
-)
+from jaxdec.layer_config import MLP, Full, Local, MoE, RMSNorm, Strided, SwiGLU
 from jaxdec.model_config import Bigram, EncoderDecoder, ModelConfig
+from jaxdec.position_config import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
 from jaxdec.recipes import load_recipe
 from tests.configs import any_config
 

@@ -24,7 +24,9 @@ def test_all_that_has_a_name_is_there(listed: tuple[dict[str, Any], str]) -> Non
     result, told = listed
     assert [rung["rung"] for rung in result["ladder"]] == [rung.name for rung in LADDER]
     assert list(result["recipes"]) == recipe_names()
-    assert {"playlets", "markov", "tinyshakespeare", "induction", "modular", "fra_eng", "reverse"} <= set(result["corpora"])
+    assert {"playlets", "markov", "tinyshakespeare", "induction", "modular", "fra_eng", "reverse"} <= set(
+        result["corpora"]
+    )
     assert set(result["tokenizers"]) == {"char", "words", "gpt2", "bpe", "huggingface"}
     for part in ("recipes", "corpora", "tokenizers"):
         for name in result[part]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxdec.config import DataConfig, MeshConfig, OptimConfig, RunConfig, TrainConfig
-from jaxdec.layer_config import MLP, RoPE
+from jaxdec.layer_config import MLP
 from jaxdec.model_config import ModelConfig
+from jaxdec.position_config import RoPE
 from jaxdec.stages.pretrain import pretrain
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from jaxdec.config import Precision
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Learned
+from jaxdec.position_config import Learned
 from tests import tiny
 
 BLOCK = [

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from jaxdec.config import Precision
-from jaxdec.layer_config import MLP, LayerNorm, Learned, RMSNorm, Sinusoidal, SwiGLU
+from jaxdec.layer_config import MLP, LayerNorm, RMSNorm, SwiGLU
 from jaxdec.model_config import EncoderDecoder
 from jaxdec.models.functional import Model
+from jaxdec.position_config import Learned, Sinusoidal
 from tests import tiny
 from tests.encoder_decoders import DEEP, MODELS, PAPER, pair_batch
 

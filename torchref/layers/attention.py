@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec.layer_config import Full, Pattern, RoPE
+from jaxdec.layer_config import Full, Pattern
 from jaxdec.model_config import ModelConfig
+from jaxdec.position_config import RoPE
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
 from torchref.layers.norm import RMSNorm

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from jaxdec.layer_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
+from jaxdec.position_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from torchref.layers.promotion import at_least_float32
 
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Learned, Sinusoidal
 from jaxdec.model_config import ModelConfig
+from jaxdec.position_config import Learned, Sinusoidal
 from torchref.layers.block import Block
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Learned
 from jaxdec.model_config import EncoderDecoder as EncoderDecoderConfig
+from jaxdec.position_config import Learned
 from torchref.layers.decoder_block import DecoderBlock
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
