@@ -3,7 +3,11 @@
     jaxdec train modern
 
 5 layers, width 384, 6 query and 2 key/value heads, 2 experts of 1536 channels behind a linear router, vocabulary
-10,000, context 256, dropout 0.1. MEASURE-ME
+10,000, context 256, dropout 0.1. Of two experts the router picks one and weighs it by its probability.
+
+Run time: about 4 minutes on two CPU cores (0.67 s a step while nothing else runs). Measured on tiny Shakespeare: after
+300 steps a sweep loss of 5.15 nats per byte pair (training 4.64). 2.2 epochs of 1 MB are far too little text for 23.5
+million parameters; the run shows that all parts train together.
 """
 
 from jaxdec.config import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig
