@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.programs import drop_programs_when_many
+
 settings.register_profile("jaxdec", deadline=None)  # the first example compiles, and machines differ
 settings.load_profile("jaxdec")
 
@@ -24,3 +26,9 @@ def _exact_frameworks() -> Iterator[None]:
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.numpy_rank_promotion("raise"):
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _programs_within_limits() -> Iterator[None]:
+    yield
+    drop_programs_when_many()

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.programs import drop_programs_when_many
+
 settings.register_profile("jaxdec", deadline=None)  # the first example compiles, and machines differ
 settings.load_profile("jaxdec")
 
@@ -27,3 +29,9 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXDEC_CACHE_DIR", str(shared / "jaxdec-cache"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _programs_within_limits() -> Iterator[None]:
+    yield
+    drop_programs_when_many()

@@ -21,6 +21,7 @@ import pytest
 from jaxdec import config as settings
 from jaxdec import layer_config as parts
 from jaxdec import metrics, train
+from jaxdec import position_config as positions
 from jaxdec.config import DataConfig, LogConfig, MeshConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.config_file import field_types, variants
 from jaxdec.data.batches import Windows
@@ -55,24 +56,24 @@ def values(cls: type) -> dict[str, Any]:
     """For each field of a class: the changed value, or (another base, the changed value) where it takes one."""
     moe = parts.MoE(experts=4, top_k=1, min_capacity=1)
     crowded = replace(moe, capacity_factor=0.5, eval_capacity_factor=0.5)
-    yarn = parts.YarnScaling(original_context=64, factor=4.0, beta_fast=2.0, beta_slow=0.2)  # a ramp over 4 pairs
+    yarn = positions.YarnScaling(original_context=64, factor=4.0, beta_fast=2.0, beta_slow=0.2)  # a ramp over 4 pairs
     noisy = replace(moe, capacity_factor=None)
     plain = {"softcap": 2.0, "sink": 0.5, "alibi": 4.0}
     gpt = {"layers": 2, "heads": 4, "width": 32, "context": 12, "vocab_size": 13, "init_std": 0.1}
     return {
-        parts.Learned: {"init_std": 0.5},
-        parts.Sinusoidal: {"base": 7.0},
-        parts.NoPosition: {},
-        parts.LinearScaling: {"factor": 3.0},
-        parts.Llama3Scaling: {"original_context": 16, "factor": 2.0, "low_frequency": 0.5, "high_frequency": 9.0},
-        parts.YarnScaling: {
+        positions.Learned: {"init_std": 0.5},
+        positions.Sinusoidal: {"base": 7.0},
+        positions.NoPosition: {},
+        positions.LinearScaling: {"factor": 3.0},
+        positions.Llama3Scaling: {"original_context": 16, "factor": 2.0, "low_frequency": 0.5, "high_frequency": 9.0},
+        positions.YarnScaling: {
             "original_context": (yarn, 32),
             "factor": (yarn, 2.0),
             "beta_fast": (yarn, 4.0),
             "beta_slow": (yarn, 0.7),
             "attention_factor": (yarn, 2.0),
         },
-        parts.RoPE: {"theta": 50.0, "scaling": parts.LinearScaling(2.0)},
+        positions.RoPE: {"theta": 50.0, "scaling": positions.LinearScaling(2.0)},
         parts.LayerNorm: {"epsilon": 0.3},
         parts.RMSNorm: {"epsilon": 0.3},
         parts.Full: plain,
@@ -98,7 +99,7 @@ def values(cls: type) -> dict[str, Any]:
             **gpt,
             "kv_heads": 1,
             "head_width": 4,
-            "position": parts.RoPE(),
+            "position": positions.RoPE(),
             "norm": parts.RMSNorm(),
             "qk_norm": parts.RMSNorm(),
             "attention": parts.Local(window=2),
@@ -114,7 +115,7 @@ def values(cls: type) -> dict[str, Any]:
         OneBlock: {**gpt, "norm": parts.RMSNorm(), "mlp": parts.SwiGLU(8), "dropout": 0.5},
         EncoderDecoder: {
             **gpt,
-            "position": parts.Learned(),
+            "position": positions.Learned(),
             "norm": parts.RMSNorm(),
             "norm_place": "before",
             "mlp": parts.MLP(),
@@ -165,12 +166,12 @@ def values(cls: type) -> dict[str, Any]:
 
 # One instance of each class, and the run that holds it.
 BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
-    parts.Learned: (parts.Learned(), lambda it: {"model": replace(MODEL, position=it)}),
-    parts.Sinusoidal: (parts.Sinusoidal(), lambda it: {"model": replace(MODEL, position=it)}),
-    parts.LinearScaling: (parts.LinearScaling(2.0), lambda it: scaled(it)),
-    parts.Llama3Scaling: (parts.Llama3Scaling(8, 4.0, 1.0, 3.0), lambda it: scaled(it)),
-    parts.YarnScaling: (parts.YarnScaling(64), lambda it: scaled(it)),
-    parts.RoPE: (parts.RoPE(), lambda it: {"model": replace(MODEL, position=it)}),
+    positions.Learned: (positions.Learned(), lambda it: {"model": replace(MODEL, position=it)}),
+    positions.Sinusoidal: (positions.Sinusoidal(), lambda it: {"model": replace(MODEL, position=it)}),
+    positions.LinearScaling: (positions.LinearScaling(2.0), lambda it: scaled(it)),
+    positions.Llama3Scaling: (positions.Llama3Scaling(8, 4.0, 1.0, 3.0), lambda it: scaled(it)),
+    positions.YarnScaling: (positions.YarnScaling(64), lambda it: scaled(it)),
+    positions.RoPE: (positions.RoPE(), lambda it: {"model": replace(MODEL, position=it)}),
     parts.LayerNorm: (parts.LayerNorm(), lambda it: {"model": replace(MODEL, norm=it)}),
     parts.RMSNorm: (parts.RMSNorm(), lambda it: {"model": replace(MODEL, norm=it)}),
     parts.Full: (parts.Full(), lambda it: {"model": replace(MODEL, attention=it)}),
@@ -203,7 +204,7 @@ RUN = RunConfig(
 
 
 def scaled(it: Any) -> dict[str, Any]:
-    return {"model": replace(MODEL, head_width=8, position=parts.RoPE(theta=100.0, scaling=it))}
+    return {"model": replace(MODEL, head_width=8, position=positions.RoPE(theta=100.0, scaling=it))}
 
 
 # What can be seen of a run, the cheap things first.

@@ -26,7 +26,18 @@ def test_only_counted_targets_enter_the_sum():
     logits = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 5)), jnp.float32)
     targets = jnp.array([[0, 1, 2], [4, 3, 0]])
     mask = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    total, parts = language_loss(Output(logits, None, {}), {"targets": targets, "mask": mask})
+    total, parts = language_loss(Output(logits, None, {}, {}), {"targets": targets, "mask": mask})
     losses = token_losses(logits, targets)
     np.testing.assert_allclose(total, losses[0, 0] + losses[1, 2], rtol=1e-6)
-    assert parts["loss"] is total
+    assert parts == {}
+
+
+def test_auxiliary_losses_count_once_for_each_target():
+    logits = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 5)), jnp.float32)
+    batch = {"targets": jnp.zeros((2, 3), jnp.int32), "mask": jnp.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])}
+    plain, _ = language_loss(Output(logits, None, {}, {}), batch)
+    output = Output(logits, None, {"balance_loss": jnp.float32(0.5)}, {"router_entropy": jnp.float32(2.0)})
+    total, parts = language_loss(output, batch)
+    np.testing.assert_allclose(total, plain + 3 * 0.5, rtol=1e-6)
+    np.testing.assert_allclose([parts["cross_entropy"], parts["balance_loss"]], [plain, 1.5], rtol=1e-6)
+    np.testing.assert_allclose(parts["router_entropy"], 6.0)

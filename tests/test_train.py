@@ -12,9 +12,10 @@ import numpy as np
 import optax
 import pytest
 
-import jaxdec.layers.attention
+import jaxdec.stages.pretrain
 from jaxdec.config import DataConfig, MeshConfig, Precision
 from jaxdec.errors import TrainingError, UserError
+from jaxdec.layer_config import Full
 from jaxdec.losses import language_loss
 from jaxdec.metrics import read_metrics
 from jaxdec.model_config import ModelConfig
@@ -116,7 +117,7 @@ def test_a_run_leaves_what_the_contract_names(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_mask_that_shows_the_future_is_reported_as_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(jaxdec.layers.attention, "causal", lambda query, key: key <= query + 1)
+    monkeypatch.setattr(Full, "sees", lambda self, query, key: key <= query + 1)
     config = tiny.run_config(
         model=ModelConfig(layers=1, heads=2, width=32, context=16),
         train=replace(

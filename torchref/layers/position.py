@@ -46,7 +46,7 @@ def yarn_frequencies(plain: Tensor, scaling: YarnScaling, theta: float) -> Tenso
         for turns in (scaling.beta_fast, scaling.beta_slow)
     )
     first, last = max(math.floor(first), 0), min(math.ceil(last), channels - 1)
-    stretched = ((torch.arange(len(plain)) - first) / max(last - first, 0.001)).clamp(0, 1).to(plain)
+    stretched = ((torch.arange(len(plain), dtype=plain.dtype) - first) / max(last - first, 0.001)).clamp(0, 1).to(plain)
     return plain * (1 - stretched) + plain / scaling.factor * stretched
 
 
