@@ -7,7 +7,7 @@ The softmax runs over the two chosen scores; each expert has room for 1.25 times
 rest; balance loss 0.01, z-loss 0.001. At evaluation nothing is dropped (nanoMoE allows twice an even share): a loss or
 a sample with a capacity would depend on what else is in the batch (docs/ladder/moe_gpt.md).
 
-Run time: 150 seconds on two busy CPU cores. Measured on `playlets`: a sweep loss of 0.233 nats per character, 0.036
+Run time: 60 seconds on two CPU cores. Measured on `playlets`: a sweep loss of 0.233 nats per character, 0.036
 above the entropy floor; char-gpt reaches 0.236.
 """
 

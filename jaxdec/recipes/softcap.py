@@ -2,7 +2,7 @@
 
     jaxdec train softcap
 
-Run time: 58 seconds on two busy CPU cores. Measured on `playlets`: a sweep loss of 0.240 nats per character, 0.043
+Run time: 50 seconds on two CPU cores. Measured on `playlets`: a sweep loss of 0.240 nats per character, 0.043
 above the entropy floor; char-gpt reaches 0.236. Caps of 50 and 30 seldom bind in
 so small a model.
 """
