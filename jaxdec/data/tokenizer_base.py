@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -67,7 +68,7 @@ def require_unicode(text: str) -> None:
         ) from None
 
 
-class BaseTokenizer:
+class BaseTokenizer(ABC):
     """A kind gives `vocab_size`, `_ordinary`, `_decode`, `_map` and `from_dict`; the rest is here.
 
     `own_file` names a key of the map whose text lies in a file of its own beside tokenizer.json, in a format that other
@@ -78,8 +79,8 @@ class BaseTokenizer:
     own_file: ClassVar[tuple[str, str] | None] = None
 
     @property
-    def vocab_size(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def vocab_size(self) -> int: ...
 
     @property
     def end_of_text(self) -> int | None:
@@ -135,17 +136,17 @@ class BaseTokenizer:
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
 
+    @abstractmethod
     def _map(self) -> dict[str, Any]:
         """All that determines the ids."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ordinary(self, text: str) -> np.ndarray:
         """The ids, int32, of text without special tokens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, ids: list[int]) -> str:
         """The text of ids that are in the vocabulary."""
-        raise NotImplementedError
 
 
 def _content(path: Path) -> bytes | None:

@@ -50,7 +50,13 @@ class CharTokenizer(BaseTokenizer):
         return sha256(f"{self.kind}\n{self.characters}".encode("utf-8", "surrogatepass"))
 
     def encode(self, text: str, allow_special: bool = False) -> np.ndarray:
-        """int32 [len(text)]. UserError for the first character that training never saw, with its place."""
+        """int32 [len(text)]. UserError for the first character that training never saw, with its place.
+
+        Half of a surrogate pair is such a character, so there is no check before; and there are no special tokens.
+        """
+        return self._ordinary(text)
+
+    def _ordinary(self, text: str) -> np.ndarray:
         points = _code_points(text)
         ids = np.searchsorted(self._points, points)
         known = self._points[np.minimum(ids, len(self._points) - 1)] == points

@@ -90,7 +90,7 @@ class Heads(nnx.Module):
             scores_BHTS = scores_BHTS - slopes_H[None, :, None, None] * distance_BTS[:, None]
         return masked_softmax(scores_BHTS, visible_BTS[:, None], None if self.sink is None else self.sink[...])
 
-    def gather(
+    def __call__(
         self,
         x_BTD: jax.Array,
         positions_BT: jax.Array,
@@ -98,7 +98,8 @@ class Heads(nnx.Module):
         layer: LayerCache | None,
         key: jax.Array | None,
     ) -> tuple[jax.Array, LayerCache | None]:
-        """The heads' outputs [B,T,H C]. `cache` gives length and padding, `layer` is this layer's part of it."""
+        """`positions_BT` ([B,T] or [1,T]) are negative for pads. `cache` gives length and padding, `layer` is this
+        layer's part of it; both are None while training."""
         q_BTHC, k_BSKC, v_BSKC = self.project(x_BTD, positions_BT)
         keys_BS, present = positions_BT, None
         if cache is not None and layer is not None:
@@ -108,17 +109,6 @@ class Heads(nnx.Module):
         weights_BHTS = self.weigh(scores(q_BTHC, k_BSKC), positions_BT, keys_BS, present)
         y_BTHC = mix(dropout(weights_BHTS, self.config.dropout, key), v_BSKC)
         return y_BTHC.reshape(*x_BTD.shape[:-1], -1), layer
-
-    def __call__(
-        self,
-        x_BTD: jax.Array,
-        positions_BT: jax.Array,
-        cache: Cache | None,
-        layer: LayerCache | None,
-        key: jax.Array | None,
-    ) -> tuple[jax.Array, LayerCache | None]:
-        """positions [B,T] or [1,T]; pads have negative ones. Both caches are None while training."""
-        return self.gather(x_BTD, positions_BT, cache, layer, key)
 
 
 class Attention(Heads):
@@ -137,5 +127,5 @@ class Attention(Heads):
         layer: LayerCache | None,
         key: jax.Array | None,
     ) -> tuple[jax.Array, LayerCache | None]:
-        y_BTD, layer = self.gather(x_BTD, positions_BT, cache, layer, key)
+        y_BTD, layer = super().__call__(x_BTD, positions_BT, cache, layer, key)
         return self.out(y_BTD), layer

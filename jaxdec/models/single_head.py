@@ -17,6 +17,8 @@ from jaxdec.layers.attention import Heads
 from jaxdec.layers.cache import Cache, token_positions
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
+from jaxdec.model_config import ModelConfig
+from jaxdec.model_config import MultiHead as MultiHeadConfig
 from jaxdec.model_config import SingleHead as SingleHeadConfig
 from jaxdec.models.output import Output
 from jaxdec.sharding import constrain_batch
@@ -25,13 +27,16 @@ from jaxdec.sharding import constrain_batch
 class SingleHead(nnx.Module):
     """tokens [B,T] -> Output. `config.vocab_size` must be known."""
 
-    def __init__(self, config: SingleHeadConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: SingleHeadConfig | MultiHeadConfig, *, rngs: nnx.Rngs):
         vocab, width, std = config.vocab_size, config.width, config.init_std
         assert vocab is not None, "resolve model.vocab_size from the tokenizer first"
         self.token_embed = Embed((vocab, width), ("vocab", "embed"), std, rngs=rngs)
         self.position_embed = Embed((config.context, width), (None, "embed"), std, rngs=rngs)
-        self.attention = Heads(config.decoder, config.decoder.attention_of(0), rngs=rngs)
+        self.attention = self.make_attention(config.decoder, rngs=rngs)
         self.head = Linear((width, vocab), ("embed", "vocab"), std, bias=False, rngs=rngs)
+
+    def make_attention(self, config: ModelConfig, *, rngs: nnx.Rngs) -> Heads:
+        return Heads(config, config.attention_of(0), rngs=rngs)
 
     def __call__(
         self, tokens_BT: jax.Array, dtype: jnp.dtype, cache: Cache | None = None, key: jax.Array | None = None

@@ -59,8 +59,7 @@ class Heads(nn.Module):
         """[B,T,H C] -> [B,T,H,C]."""
         return x.unflatten(-1, (-1, self.config.channels))
 
-    def gather(self, x_BTD: Tensor) -> Tensor:
-        """The heads' outputs side by side, [B,T,H C]."""
+    def forward(self, x_BTD: Tensor) -> Tensor:
         q_BTHC, k_BTKC, v_BTKC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
         if self.query_norm is not None and self.key_norm is not None:
             q_BTHC, k_BTKC = self.query_norm(q_BTHC), self.key_norm(k_BTKC)
@@ -75,9 +74,6 @@ class Heads(nn.Module):
             y_BHTC = attend(q_BHTC, k_BHTC, v_BHTC, self.pattern, self.sink, self.dropout)
         return y_BHTC.transpose(1, 2).flatten(-2)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.gather(x_BTD)
-
 
 class Attention(Heads):
     """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of what they gather."""
@@ -88,4 +84,4 @@ class Attention(Heads):
         self.out = Linear(config.heads * config.channels, config.width, bias=config.bias, init_std=std)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.out(self.gather(x_BTD))
+        return self.out(super().forward(x_BTD))

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from jaxdec.errors import UserError
-from jaxdec.model_config import MultiHead as MultiHeadConfig
+from jaxdec.model_config import ModelConfig
 from torchref.layers.attention import Attention
-from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
-from torchref.layers.promotion import at_least_float32
-from torchref.models.language_model import LanguageModel
-from torchref.models.output import Output
+from torchref.models.single_head import SingleHead
 
 
-class MultiHead(LanguageModel):
-    """tokens [B,T] int -> Output. All matrices are drawn from normal(0, init_std).
+class MultiHead(SingleHead):
+    """tokens [B,T] int -> Output. All matrices are drawn from normal(0, init_std)."""
 
-    Raises UserError when the vocabulary size is not known yet or a sequence is longer than the context.
-    """
-
-    def __init__(self, config: MultiHeadConfig, *, compute_dtype: torch.dtype) -> None:
-        super().__init__()
-        if config.vocab_size is None:
-            raise UserError("model.vocab_size is not set: take it from the tokenizer before building the model")
-        self.context = config.context
-        width, std = config.width, config.init_std
-        self.token_embed = Embed(config.vocab_size, width, init_std=std, compute_dtype=compute_dtype)
-        self.position_embed = Embed(config.context, width, init_std=std, compute_dtype=compute_dtype)
-        self.attention = Attention(config.decoder, config.decoder.attention_of(0))
-        self.attention.out = Linear(width, width, bias=False, init_std=std)  # no residual stream to scale it down for
-        self.head = Linear(width, config.vocab_size, bias=False, init_std=std)
-
-    def forward(self, tokens_BT: Tensor) -> Output:
-        if (length := tokens_BT.shape[1]) > self.context:
-            raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
-        slots_1T = torch.arange(length, device=tokens_BT.device)[None, :]
-        x_BTD = self.attention(self.token_embed(tokens_BT) + self.position_embed(slots_1T))
-        weight_VD = self.head.weight.to(x_BTD.dtype)
-        return Output(F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD)), {}, {})
+    def make_attention(self, config: ModelConfig) -> Attention:
+        attention = Attention(config, config.attention_of(0))
+        # There is no residual stream that `out` should start small for
+        attention.out = Linear(config.width, config.width, bias=False, init_std=config.init_std)
+        return attention

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jaxdec.errors import UserError
+from jaxdec.model_config import ModelConfig
+from jaxdec.model_config import MultiHead as MultiHeadConfig
 from jaxdec.model_config import SingleHead as SingleHeadConfig
 from torchref.layers.attention import Heads
 from torchref.layers.embed import Embed
@@ -22,7 +24,7 @@ class SingleHead(LanguageModel):
     Raises UserError when the vocabulary size is not known yet or a sequence is longer than the context.
     """
 
-    def __init__(self, config: SingleHeadConfig, *, compute_dtype: torch.dtype) -> None:
+    def __init__(self, config: SingleHeadConfig | MultiHeadConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()
         if config.vocab_size is None:
             raise UserError("model.vocab_size is not set: take it from the tokenizer before building the model")
@@ -30,8 +32,11 @@ class SingleHead(LanguageModel):
         width, std = config.width, config.init_std
         self.token_embed = Embed(config.vocab_size, width, init_std=std, compute_dtype=compute_dtype)
         self.position_embed = Embed(config.context, width, init_std=std, compute_dtype=compute_dtype)
-        self.attention = Heads(config.decoder, config.decoder.attention_of(0))
+        self.attention = self.make_attention(config.decoder)
         self.head = Linear(width, config.vocab_size, bias=False, init_std=std)
+
+    def make_attention(self, config: ModelConfig) -> Heads:
+        return Heads(config, config.attention_of(0))
 
     def forward(self, tokens_BT: Tensor) -> Output:
         if (length := tokens_BT.shape[1]) > self.context:
