@@ -15,12 +15,19 @@ Tensors = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One tensor at one stage: what was measured, in units of the bar's quantity, and how much is allowed."""
+    """One tensor at one stage: what was measured, in units of the bar's quantity, and how much is allowed.
+
+    `regime` says which weights ("init", "generic" or, where only one kind is compared, ""), `precision` what was
+    computed in, and `note` what a reader should know of this one.
+    """
 
     stage: str
     name: str
     measured: float
     limit: float
+    regime: str = ""
+    precision: str = "float64"
+    note: str = ""
 
     @property
     def equal(self) -> bool:
@@ -28,7 +35,9 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict = "equal" if self.equal else "DIFFERS"
-        return f"{self.stage:<13} {self.name:<34} {self.measured:9.2e}  bar {self.limit:7.1e}  {verdict}"
+        where = " ".join(filter(None, [self.precision if self.precision != "float64" else "", self.regime]))
+        about = "".join([f"  [{where}]" if where else "", f"  ({self.note})" if self.note else ""])
+        return f"{self.stage:<13} {self.name:<34} {self.measured:9.2e}  bar {self.limit:7.1e}  {verdict}{about}"
 
 
 class Difference(AssertionError):
