@@ -171,7 +171,8 @@ def read_leaf(hint: Any, value: Any, name: str) -> Any:
         if typing.get_origin(member) is Literal
         for choice in typing.get_args(member)
     ]
-    hint_text = nearest(str(value), map(str, choices)) if choices else f": give {describe(hint)}"
+    named = choices and bool not in _members(hint)  # True and False are no names
+    hint_text = nearest(str(value), map(str, choices)) if named else f": give {describe(hint)}"
     raise UserError(f"{name} is {value!r}{hint_text}")
 
 

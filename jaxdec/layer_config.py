@@ -7,12 +7,13 @@ experts.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
 from jaxdec.errors import UserError
 
-Activation = Literal["gelu_tanh", "gelu", "relu"]
+Activation = Literal["gelu_tanh", "gelu", "gelu_sigmoid", "relu", "silu"]
 Value = TypeVar("Value")
 
 
@@ -39,6 +40,13 @@ def require_whole(config: Config, where: str, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         require(value is None or value >= 1, f"{where}.{name} is {value}: give a whole number from 1")
+
+
+def require_positive(config: Config, where: str, *names: str) -> None:
+    """Raises UserError unless the fields of these names are above 0, where they are not None."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value > 0, f"{where}.{name} is {value}: give more than 0, or None")
 
 
 # Norms
@@ -83,9 +91,7 @@ class AttentionPattern(Config):
     alibi: float | None = None  # head h of H subtracts 2^(-alibi h / H) per position (Press et al. 2022, who use 8)
 
     def __post_init__(self) -> None:
-        for name in ("softcap", "alibi"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"model.attention.{name} is {value}: give more than 0, or None")
+        require_positive(self, "model.attention", "softcap", "alibi")
 
 
 @dataclass(frozen=True)
@@ -145,13 +151,21 @@ class MLP(Config):
 
 @dataclass(frozen=True)
 class SwiGLU(Config):
-    """A gated feed-forward layer (Shazeer 2020): down(silu(gate(x)) * up(x)), `hidden` channels in between."""
+    """A gated feed-forward layer (Shazeer 2020): down(silu(gate(x)) * up(x)), `hidden` channels in between.
+
+    With other activations it is GEGLU (Gemma) or ReGLU. GPT-OSS has activation "gelu_sigmoid", clamp 7 and up_shift 1.
+    """
 
     kind: ClassVar[str] = "swiglu"
     hidden: int
+    activation: Activation = "silu"  # of the gate
+    clamp: float | None = None  # gate(x) is cut off above this, up(x) beyond plus and minus this
+    up_shift: float = 0.0  # added to up(x) after that: the product is activation(gate(x)) * (up(x) + up_shift)
 
     def __post_init__(self) -> None:
         require_whole(self, "model.mlp", "hidden")
+        require_positive(self, "model.mlp", "clamp")
+        require(math.isfinite(self.up_shift), f"model.mlp.up_shift is {self.up_shift}: give a finite number")
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,7 @@ class MoE(Config):
     top_k: int = 2
     expert: MLP | SwiGLU = field(default_factory=MLP)
     shared: MLP | SwiGLU | None = None  # an expert beside them that sees every token (Dai et al. 2024)
+    router_bias: bool = False  # the router's scores get a trained bias (GPT-OSS)
     noisy: bool = False  # router scores get trained noise in training (Shazeer et al. 2017, eq. 4)
     gates: Literal["chosen", "all"] = "chosen"  # softmax over the chosen scores, or over all of them
     capacity_factor: float | None = 1.25  # slots per expert in training, over an even share; None: no token is dropped

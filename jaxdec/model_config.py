@@ -19,6 +19,7 @@ from jaxdec.layer_config import (
     SwiGLU,
     per_layer,
     require,
+    require_positive,
     require_whole,
 )
 from jaxdec.position_config import Learned, NoPosition, RoPE, Sinusoidal
@@ -40,7 +41,7 @@ def check_heads(width: int, heads: int) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """A pre-norm decoder. `vocab_size` None means the tokenizer's; a larger one pads the vocabulary."""
+    """A decoder. `vocab_size` None means the tokenizer's; a larger one pads the vocabulary."""
 
     kind: ClassVar[str] = "decoder"
     layers: int
@@ -52,10 +53,15 @@ class ModelConfig(Config):
     head_width: int | None = None  # channels of a head; None: width / heads
     position: Learned | Sinusoidal | RoPE | NoPosition = field(default_factory=Learned)
     norm: LayerNorm | RMSNorm = field(default_factory=LayerNorm)
-    qk_norm: RMSNorm | None = None  # of queries and keys, head by head, before the rotation (Henry et al. 2020)
+    branch_norm: Literal["before", "after", "both"] = "before"  # x + f(norm(x)); x + norm(f(x)) (OLMo 2); Gemma 2 both
+    qk_norm: RMSNorm | None = None  # of queries and keys, before the rotation (Henry et al. 2020)
+    qk_norm_over: Literal["head", "all"] = "head"  # each head by itself, or all heads' channels as one vector (OLMo 2)
     attention: Pattern | tuple[Pattern, ...] = field(default_factory=Full)
+    score_scale: float | None = None  # of q k^T; None: 1 / sqrt(channels of a head)
     mlp: FeedForward | tuple[FeedForward, ...] = field(default_factory=MLP)
     bias: bool = True  # of every projection and layer norm in the blocks, and of the final norm
+    attention_bias: bool | Literal["qkv"] | None = None  # of query, key, value and out; of three (Qwen 2); as bias
+    embed_scale: float | None = None  # token vectors are multiplied by this; Gemma: sqrt(width)
     tied_head: bool = True  # the head reads the token embedding
     logit_softcap: float | None = None  # logits become softcap * tanh(logits / softcap) (Gemma 2)
     dropout: float = 0.0  # embeddings, attention weights and both residual branches, as in GPT-2
@@ -80,9 +86,10 @@ class ModelConfig(Config):
             not isinstance(self.position, Sinusoidal) or self.width % 2 == 0,
             f"sinusoidal positions need an even model.width, not {self.width}",
         )
+        require_positive(self, "model", "score_scale", "embed_scale", "logit_softcap")
         require(
-            self.logit_softcap is None or self.logit_softcap > 0,
-            f"model.logit_softcap is {self.logit_softcap}: give more than 0, or None",
+            self.qk_norm_over == "head" or self.qk_norm is not None,
+            f"model.qk_norm_over is {self.qk_norm_over}, but there is no such norm: set model.qk_norm too",
         )
         for name in ("attention", "mlp"):
             values = getattr(self, name)
@@ -106,6 +113,16 @@ class ModelConfig(Config):
     def key_heads(self) -> int:
         """Key/value heads."""
         return self.kv_heads or self.heads
+
+    @property
+    def qkv_bias(self) -> bool:
+        """Whether query, key and value have a bias."""
+        return bool(self.bias if self.attention_bias is None else self.attention_bias)
+
+    @property
+    def out_bias(self) -> bool:
+        """Whether the projection back to the residual stream has a bias."""
+        return self.qkv_bias and self.attention_bias != "qkv"
 
     def attention_of(self, layer: int) -> Pattern:
         return per_layer(self.attention, layer)

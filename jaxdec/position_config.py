@@ -75,6 +75,7 @@ class YarnScaling(Config):
     beta_fast: float = 32.0  # dimensions that turn more often than this within original_context are kept
     beta_slow: float = 1.0  # those that turn less often than this are divided by the factor
     attention_factor: float | None = None  # of queries and keys; None: 0.1 ln(factor) + 1
+    truncate: bool = True  # the ends of the ramp are rounded outwards to whole pairs (not in GPT-OSS)
 
     def __post_init__(self) -> None:
         require_whole(self, "model.position.scaling", "original_context")

@@ -42,7 +42,7 @@ def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of(choices)
     if typing.get_origin(hint) is Literal:
         return st.sampled_from(typing.get_args(hint))
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return st.one_of([_values(cls, name, member) for member in typing.get_args(hint)])
     return LEAVES[hint]
 
@@ -54,8 +54,7 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     if cls is ModelConfig:
         values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
         values |= {"head_width": values["head_width"] and 2 * values["head_width"]}
-        if values["logit_softcap"] == 0:
-            values["logit_softcap"] = 1.0
+        values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
     if cls is MoE:
         values["experts"] += values["top_k"]
     if cls is Llama3Scaling:
