@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             result, code = _run(words), 0
+        answer.flush()  # here a reader that has gone is noticed; at exit it would be a line on stderr
     except (UserError, TrainingError) as error:
         result, code = _failed(str(error)), error.exit_code
     except KeyboardInterrupt:

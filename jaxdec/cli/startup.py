@@ -16,6 +16,8 @@ def start_jax() -> None:
     for name in ("absl", "orbax", "jax", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore", DeprecationWarning)
+    # Said by the collector after a damaged checkpoint made orbax give up; the damage itself is reported by us.
+    warnings.filterwarnings("ignore", "coroutine 'Store._get_array_metadatas' was never awaited", RuntimeWarning)
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
