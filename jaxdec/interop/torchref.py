@@ -1,25 +1,34 @@
 """Weights between `jaxdec` and its PyTorch twin `torchref`, both ways.
 
 Module paths are equal by construction, so four rules on a name's last part are the whole bridge: `kernel` is torch's
-`weight` transposed (ours is [in, out], torch's [out, in]); `embedding` and `scale` are `weight`; `bias` is `bias`.
-Every other name and layout is kept. Each direction is given the receiver's names and shapes and fails by name on what
-is missing, left over or of another shape. A square kernel that was not transposed has the right shape: only a
-comparison of outputs finds that (`parity_tests`).
+`weight` transposed (ours is [in, out], torch's [out, in]); `embedding` and `scale` are `weight`; every other name and
+layout is kept. Each direction is given the receiver's names and shapes and fails by name on what is missing, left over
+or of another shape. A square kernel that was not transposed has the right shape: only a comparison of outputs finds
+that (`parity_tests`).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from jaxdec.errors import UserError
+from jaxdec.parity.rules import WeightRules
+from jaxdec.parity.weight_entries import Entry
+from jaxdec.parity.weight_ops import OpError, shape_after
 
 if TYPE_CHECKING:
     import torch
 
-LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
+RULES = """
+{*path}.kernel <- {*path}.weight : T
+{*path}.embedding <- {*path}.weight
+{*path}.scale <- {*path}.weight
+{*name} <- {*name}
+"""
 
 
 class Shaped(Protocol):
@@ -29,10 +38,14 @@ class Shaped(Protocol):
     def shape(self) -> Any: ...
 
 
+@functools.cache
+def rules() -> WeightRules:
+    return WeightRules.parse(RULES)
+
+
 def torch_name(name: str) -> str:
     """The state_dict key of a jaxdec parameter: "blocks.0.mlp.up.kernel" -> "blocks.0.mlp.up.weight"."""
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.{LEAVES.get(leaf, leaf)}" if path else name
+    return next(key for _, key in rules().reference_names(name))
 
 
 def to_torchref(params: Mapping[str, Any], expected: Mapping[str, Shaped]) -> dict[str, torch.Tensor]:
@@ -40,13 +53,23 @@ def to_torchref(params: Mapping[str, Any], expected: Mapping[str, Shaped]) -> di
 
     Raises UserError when names or shapes differ from `expected`, or two parameters would share one key.
     """
-    keys = {name: torch_name(name) for name in params}
-    if len(set(keys.values())) < len(keys):
-        doubled = sorted(name for name, key in keys.items() if list(keys.values()).count(key) > 1)
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    plan = rules().plan(arrays, expected)
+    names: dict[str, list[str]] = {}
+    for entry in plan.entries:
+        names.setdefault(entry.sources[0], []).append(entry.name)
+    if doubled := sorted(name for sharing in names.values() if len(sharing) > 1 for name in sharing):
         raise UserError(f"parameters {_listed(doubled)} map to the same torch name: a module holds one kind of weight")
-    arrays = {keys[name]: _turned(name, np.asarray(value)) for name, value in params.items()}
-    _check(arrays, expected, receiver="the torch model")
-    return {key: _to_torch(array) for key, array in arrays.items()}
+    _check_names(
+        missing=[key for key in expected if key not in names],
+        extra=[torch_name(problem.name) for problem in plan.missing],
+        receiver="the torch model",
+    )
+    for entry in plan.entries:
+        key = entry.sources[0]
+        # each rule undoes itself, so it also turns our shape into torch's
+        _check_shape(key, _shape_by(entry, entry.shape), tuple(expected[key].shape), "the torch model")
+    return {key: _to_torch(array) for key, array in plan.to_reference(arrays).items()}
 
 
 def from_torchref(state: Mapping[str, torch.Tensor], expected: Mapping[str, Shaped]) -> dict[str, np.ndarray]:
@@ -54,21 +77,22 @@ def from_torchref(state: Mapping[str, torch.Tensor], expected: Mapping[str, Shap
 
     Raises UserError when names or shapes differ from `expected`.
     """
-    names = {torch_name(name): name for name in expected}
-    arrays = {names.get(key, key): _turned(names.get(key, key), _to_numpy(value)) for key, value in state.items()}
-    _check(arrays, expected, receiver="the JAX model")
-    return arrays
-
-
-def _turned(name: str, array: np.ndarray) -> np.ndarray:
-    """Kernels change their layout; the rule is its own inverse."""
-    return array.T if name.rpartition(".")[2] == "kernel" else array
+    plan = rules().plan(expected, state)
+    names = {entry.sources[0] for entry in plan.entries}
+    _check_names(
+        missing=[problem.name for problem in plan.missing],
+        extra=[key for key in state if key not in names],
+        receiver="the JAX model",
+    )
+    for entry in plan.entries:
+        made = _shape_by(entry, tuple(state[entry.sources[0]].shape))
+        _check_shape(entry.name, made, entry.shape, "the JAX model")
+    return plan.to_candidate({key: _to_numpy(value) for key, value in state.items()})
 
 
 def _to_torch(array: np.ndarray) -> torch.Tensor:
     import torch
 
-    array = np.array(array, order="C")  # a copy: torch would otherwise share, and may train on, JAX's buffers
     if array.dtype.name == "bfloat16":  # numpy's bfloat16 is an extension type that torch does not read
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
@@ -84,17 +108,23 @@ def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.numpy().copy()
 
 
-def _check(given: Mapping[str, Shaped], expected: Mapping[str, Shaped], receiver: str) -> None:
-    if missing := [name for name in expected if name not in given]:
+def _shape_by(entry: Entry, shape: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return shape_after(entry.rule.ops, shape)
+    except OpError:  # a vector where there should be a matrix: its own shape says that best
+        return shape
+
+
+def _check_names(missing: list[str], extra: list[str], receiver: str) -> None:
+    if missing:
         raise UserError(f"{receiver} needs {_listed(missing)}, missing from the weights: are both of the same config?")
-    if extra := [name for name in given if name not in expected]:
+    if extra:
         raise UserError(f"{receiver} has no place for {_listed(extra)}: are both of the same config?")
-    for name, array in given.items():
-        if tuple(array.shape) != tuple(expected[name].shape):
-            raise UserError(
-                f"{name} has shape {tuple(array.shape)} where {receiver} has {tuple(expected[name].shape)}: "
-                "are both of the same config?"
-            )
+
+
+def _check_shape(name: str, given: tuple[int, ...], expected: tuple[int, ...], receiver: str) -> None:
+    if given != expected:
+        raise UserError(f"{name} has shape {given} where {receiver} has {expected}: are both of the same config?")
 
 
 def _listed(names: list[str]) -> str:

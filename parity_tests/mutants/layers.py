@@ -11,7 +11,7 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 
-from jaxdec.interop import torchref as bridge
+from jaxdec.parity import weight_ops
 from parity_tests.cases import INIT
 from parity_tests.mutants.registry import Patch, mutant
 from torchref.layers import attention, block, embed, linear, mlp, norm
@@ -22,11 +22,10 @@ from torchref.models import decoder
 
 @mutant("taps", "blocks.0.attention.out")
 def square_kernel_not_transposed() -> Patch:
-    def turned(name: str, array: Any) -> Any:
-        square = array.ndim == 2 and array.shape[0] == array.shape[1]
-        return array.T if name.endswith("kernel") and not square else array
+    def swapped(self: Any, array: Any) -> Any:
+        return array if array.shape[-1] == array.shape[-2] else array.swapaxes(-1, -2)
 
-    return patch.object(bridge, "_turned", turned)
+    return patch.object(weight_ops.Transpose, "__call__", swapped)
 
 
 @mutant("init", "blocks.0.attention.out.kernel deviation", INIT)

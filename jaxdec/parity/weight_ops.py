@@ -1,0 +1,240 @@
+"""What a weight rule may do to an array: move elements or pick some of them, and add a constant.
+
+Since every op but `plus` only moves and picks, one definition serves three ends: to carry weights over; to carry the
+ids of elements, which shows whether each arrives exactly once; and to write a candidate's array back to where its
+elements came from (`place`), through views of the receiving array, without a table of indices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+class OpError(ValueError):
+    """An op does not fit its array; the text says why."""
+
+
+@dataclass(frozen=True)
+class Op:
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """The array after the op: a view of it where numpy can."""
+        raise NotImplementedError
+
+    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The array of `shape` that became `array`: asked only of ops that keep every element and may copy."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Transpose(Op):
+    """Swaps the last two axes: torch's [out, in] and Flax's [in, out]."""
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        if array.ndim < 2:
+            raise OpError(f"T needs two axes, and the array has shape {array.shape}")
+        return array.swapaxes(-1, -2)
+
+
+@dataclass(frozen=True)
+class Chunk(Op):
+    """Piece `index` of `count` equal ones along `axis`: one of a fused projection's parts."""
+
+    index: int
+    count: int
+    axis: int
+
+    def __post_init__(self) -> None:
+        _check_index(self.index, self.count)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        size = _divided(array, self.axis, self.count)
+        return _sliced(array, self.axis, slice(self.index * size, (self.index + 1) * size))
+
+
+@dataclass(frozen=True)
+class Every(Op):
+    """Elements index, index + count, ... along `axis`: one of several parts that are interleaved."""
+
+    index: int
+    count: int
+    axis: int
+
+    def __post_init__(self) -> None:
+        _check_index(self.index, self.count)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        _divided(array, self.axis, self.count)
+        return _sliced(array, self.axis, slice(self.index, None, self.count))
+
+
+@dataclass(frozen=True)
+class Rows(Op):
+    """Rows start ... stop - 1 of the first axis; `stop` None is the end."""
+
+    start: int
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop < self.start):
+            raise OpError("rows count from 0, and the second number is not below the first")
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        length = array.shape[0] if array.ndim else 0
+        if max(self.start, self.stop or 0) > length:
+            raise OpError(f"there are {length} rows in an array of shape {array.shape}")
+        return array[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    shape: tuple[int, ...]
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        try:
+            return array.reshape(self.shape)
+        except ValueError:
+            raise OpError(f"an array of shape {array.shape} cannot take the shape {self.shape}") from None
+
+    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return array.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Halves(Op):
+    """Rotary pairs (0, 1), (2, 3), ... of each head's channels, on the first axis, to pairs (0, C/2), (1, C/2 + 1), ...
+
+    Both forms rotate the same pairs (RoFormer, arXiv:2104.09864, equation 34, is interleaved); only places differ.
+    """
+
+    heads: int
+
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise OpError("there is at least one head")
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        pairs = _divided(array, 0, 2 * self.heads)
+        return self._swapped(array, (self.heads, pairs, 2))
+
+    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return self._swapped(array, (self.heads, 2, shape[0] // (2 * self.heads)))
+
+    def _swapped(self, array: np.ndarray, split: tuple[int, int, int]) -> np.ndarray:
+        return array.reshape(*split, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
+
+
+@dataclass(frozen=True)
+class Plus(Op):
+    """Adds a constant, in the array's own precision: a norm stored as its scale's distance from one."""
+
+    constant: float
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        return array + np.asarray(self.constant, array.dtype)
+
+
+Ops = Sequence[Op]
+
+
+def carry(ops: Ops, array: np.ndarray, constants: bool = True) -> np.ndarray:
+    """`array` after the ops, left to right; without `constants`, `plus` passes it on as it is (ids, gradients)."""
+    for op in ops:
+        if constants or not isinstance(op, Plus):
+            array = op(array)
+    return array
+
+
+def place(ops: Ops, value: np.ndarray, whole: np.ndarray) -> None:
+    """Writes `value` into `whole` so that `carry(ops, whole)` gives `value` (up to the rounding of `plus`).
+
+    Elements of `whole` that the ops do not pick stay as they are. `value` must have the shape of `carry(ops, whole)`.
+    """
+    for op in ops:
+        if isinstance(op, Plus):
+            value = value - np.asarray(op.constant, value.dtype)
+    _place([op for op in ops if not isinstance(op, Plus)], value, whole)
+
+
+def _place(ops: Ops, value: np.ndarray, whole: np.ndarray) -> None:
+    if value.size == 0:
+        return
+    if not ops:
+        whole[...] = value
+        return
+    part = ops[0](whole)
+    _place(ops[1:], value, part)
+    if not np.may_share_memory(part, whole):  # numpy had to copy: what was written there is carried back
+        whole[...] = ops[0].undo(part, whole.shape)
+
+
+def shape_after(ops: Ops, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that `carry` would give, without any memory for elements. Raises OpError as the ops do."""
+    return carry(ops, np.broadcast_to(np.int8(0), shape), constants=False).shape
+
+
+def transposes(ops: Ops) -> bool:
+    """Whether the last two axes end up swapped."""
+    return sum(isinstance(op, Transpose) for op in ops) % 2 == 1
+
+
+def parse_ops(text: str) -> tuple[Op, ...]:
+    """ "T chunk(0, 3, 1)" -> (Transpose(), Chunk(0, 3, 1)). Raises OpError."""
+    ops = []
+    while text := text.strip():
+        found = re.match(r"(\w+)\s*(?:\(([^()]*)\))?(?=\s|$)", text)
+        if not found:
+            raise OpError(f"'{text}' is not an op (allowed: {ALLOWED})")
+        ops.append(_parse_op(found[0].strip(), found[1], found[2]))
+        text = text[found.end() :]
+    return tuple(ops)
+
+
+def _parse_op(text: str, name: str, arguments: str | None) -> Op:
+    if name not in _MAKERS:
+        raise OpError(f"'{name}' is not an op (allowed: {ALLOWED})")
+    form, make = _MAKERS[name]
+    try:
+        parts = [] if arguments is None else [part.strip() for part in arguments.split(",")]
+        if (arguments is None) != (form == name):
+            raise ValueError
+        return make(*parts)
+    except OpError as error:
+        raise OpError(f"'{text}': {error}") from None
+    except (ValueError, TypeError):
+        raise OpError(f"'{text}' is not written as {form} (allowed: {ALLOWED})") from None
+
+
+_MAKERS: dict[str, tuple[str, Callable[..., Op]]] = {
+    "T": ("T", Transpose),
+    "chunk": ("chunk(i,n,axis)", lambda i, n, axis: Chunk(int(i), int(n), int(axis))),
+    "every": ("every(i,n,axis)", lambda i, n, axis: Every(int(i), int(n), int(axis))),
+    "rows": ("rows(a,b)", lambda a, b="": Rows(int(a), int(b) if b else None)),
+    "reshape": ("reshape(n,...)", lambda *sizes: Reshape(tuple(map(int, sizes)))),
+    "halves": ("halves(heads)", lambda heads: Halves(int(heads))),
+    "plus": ("plus(c)", lambda c: Plus(float(c))),
+}
+ALLOWED = ", ".join(form for form, _ in _MAKERS.values())
+
+
+def _check_index(index: int, count: int) -> None:
+    if count < 1 or not 0 <= index < count:
+        raise OpError(f"piece {index} of {count} does not exist: pieces count from 0")
+
+
+def _divided(array: np.ndarray, axis: int, count: int) -> int:
+    if not -array.ndim <= axis < array.ndim:
+        raise OpError(f"an array of shape {array.shape} has no axis {axis}")
+    if array.shape[axis] % count:
+        raise OpError(f"axis {axis} of an array of shape {array.shape} does not divide by {count}")
+    return array.shape[axis] // count
+
+
+def _sliced(array: np.ndarray, axis: int, piece: slice) -> np.ndarray:
+    index: list[Any] = [slice(None)] * array.ndim
+    index[axis] = piece
+    return array[tuple(index)]
