@@ -134,8 +134,9 @@ def test_the_console_command_as_a_process() -> None:
 
 
 @pytest.mark.parametrize("reader", ["head -1", "(exec 0<&-; sleep 1)"])  # the second is gone before a word is written
-def test_a_reader_that_leaves_early_is_no_error(reader: str) -> None:
-    shell = f"{sys.executable} -m jaxdec.cli.main train --help | {reader}"
+@pytest.mark.parametrize("words", ["--help", "train --help"])
+def test_a_reader_that_leaves_early_is_no_error(words: str, reader: str) -> None:
+    shell = f"{sys.executable} -m jaxdec.cli.main {words} | {reader}"
     result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120)
-    assert result.stdout.startswith("usage: jaxdec train" if "head" in reader else "")
+    assert result.stdout.startswith("usage: jaxdec" if "head" in reader else "")
     assert result.stderr == ""
