@@ -136,7 +136,7 @@ def test_the_console_command_as_a_process() -> None:
 @pytest.mark.parametrize("reader", ["head -1", "(exec 0<&-; sleep 1)"])  # the second is gone before a word is written
 @pytest.mark.parametrize("words", ["--help", "train --help"])
 def test_a_reader_that_leaves_early_is_no_error(words: str, reader: str) -> None:
-    shell = f"{sys.executable} -m jaxdec.cli.main {words} | {reader}"
+    shell = f"env -u PYTHONUNBUFFERED {sys.executable} -m jaxdec.cli.main {words} | {reader}"  # buffered, as usual
     result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120)
     assert result.stdout.startswith("usage: jaxdec" if "head" in reader else "")
     assert result.stderr == ""
