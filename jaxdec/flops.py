@@ -98,7 +98,7 @@ def _blocks(config: ModelConfig) -> Parts:
     for layer in range(config.layers):
         attention += _attention(config, config.attention_of(layer), out=True)
         mlp += _mlp(config.width, config.mlp_of(layer), config.bias)
-        norms += _norm(config, config.width).times(2)
+        norms += _norm(config, config.width).times(4 if config.branch_norm == "both" else 2)
     return {"attention": attention, "feed-forward": mlp, "norms": norms}
 
 
@@ -117,11 +117,11 @@ def _encoder_decoder(config: EncoderDecoder) -> Parts:
 
 def _attention(config: ModelConfig, pattern: Pattern, *, out: bool) -> Count:
     width, heads, keys = config.width, config.heads * config.channels, config.key_heads * config.channels
-    total = _linear(width, heads, config.bias) + _linear(width, keys, config.bias).times(2)
+    total = _linear(width, heads, config.qkv_bias) + _linear(width, keys, config.qkv_bias).times(2)
     if out:
-        total += _linear(heads, width, config.bias)
+        total += _linear(heads, width, config.out_bias)
     if config.qk_norm is not None:
-        total += Count(2 * config.channels, 0)
+        total += Count(2 * config.channels if config.qk_norm_over == "head" else heads + keys, 0)
     return total + Count(0 if pattern.sink is None else config.heads, 0)
 
 
@@ -136,10 +136,11 @@ def _mlp(width: int, part: FeedForward, bias: bool) -> Count:
 
 def _moe(width: int, part: MoE, bias: bool) -> Count:
     """A token meets top_k experts, the router, its noise while training, and what is shared."""
-    router = _linear(width, part.experts, bias=False).times(2 if part.noisy else 1)
+    router = _linear(width, part.experts, part.router_bias)
+    noise = _linear(width, part.experts, bias=False) if part.noisy else NOTHING
     expert = _mlp(width, part.expert, bias)
     experts = Count(part.experts * expert.parameters, part.top_k * expert.active)
-    return router + experts + (NOTHING if part.shared is None else _mlp(width, part.shared, bias))
+    return router + noise + experts + (NOTHING if part.shared is None else _mlp(width, part.shared, bias))
 
 
 def _linear(inputs: int, outputs: int, bias: bool) -> Count:

@@ -60,7 +60,7 @@ class ModelConfig(Config):
     score_scale: float | None = None  # of q k^T; None: 1 / sqrt(channels of a head)
     mlp: FeedForward | tuple[FeedForward, ...] = field(default_factory=MLP)
     bias: bool = True  # of every projection and layer norm in the blocks, and of the final norm
-    attention_bias: bool | Literal["qkv"] | None = None  # of query, key, value and out; of three (Qwen 2); as bias
+    attention_bias: bool | Literal["qkv"] | None = None  # "qkv": of all but the output (Qwen 2); None: as bias
     embed_scale: float | None = None  # token vectors are multiplied by this; Gemma: sqrt(width)
     tied_head: bool = True  # the head reads the token embedding
     logit_softcap: float | None = None  # logits become softcap * tanh(logits / softcap) (Gemma 2)

@@ -15,6 +15,8 @@ YARN = YarnScaling(original_context=64, factor=4.0, beta_fast=4.0)  # so that th
 DROPLESS = MoE(
     experts=4, top_k=2, eval_capacity_factor=None
 )  # what is decoded token by token cannot drop as a batch does
+CLAMPED = replace(DROPLESS, expert=SwiGLU(24, activation="gelu_sigmoid", clamp=0.5, up_shift=1.0), router_bias=True)
+UNROUNDED = replace(YARN, truncate=False)
 
 DENSE: dict[str, ModelConfig] = {
     "gpt": GPT,
@@ -44,5 +46,20 @@ RUNGS: dict[str, AnyModel] = {
     "alibi": replace(GPT, position=NoPosition(), attention=(Full(alibi=8.0), Local(window=6, alibi=4.0))),
     "sinks": replace(ROPE, kv_heads=2, attention=(Local(window=4, sink=0.5), Full(sink=-0.5))),
     "softcap": replace(ROPE, attention=Full(softcap=2.0), logit_softcap=3.0),
+    "norms after": replace(
+        ROPE, kv_heads=2, branch_norm="after", qk_norm=RMSNorm(1e-6), qk_norm_over="all", attention_bias="qkv"
+    ),
+    "norms on both sides": replace(
+        ROPE,
+        kv_heads=1,
+        head_width=6,
+        branch_norm="both",
+        attention_bias=True,
+        score_scale=0.3,
+        embed_scale=32**0.5,
+        mlp=SwiGLU(48, activation="gelu_tanh"),
+        tied_head=True,
+    ),
+    "clamped experts": replace(ROPE, bias=True, attention_bias=False, position=RoPE(100.0, UNROUNDED), mlp=CLAMPED),
 }
 MODELS: dict[str, AnyModel] = {**DENSE, **RUNGS}

@@ -15,7 +15,7 @@ from jaxdec.layer_config import Pattern
 from jaxdec.layers.cache import Cache, LayerCache, extend
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.linear import Linear, linear
-from jaxdec.layers.norm import RMSNorm
+from jaxdec.layers.norm import RMSNorm, normalised
 from jaxdec.layers.position import alibi_slopes, rotate
 from jaxdec.layers.promotion import at_least_float32
 from jaxdec.layers.softmax import masked_softmax
@@ -23,14 +23,15 @@ from jaxdec.model_config import ModelConfig
 from jaxdec.position_config import RoPE
 
 
-def scores(q_BTHC: jax.Array, k_BSKC: jax.Array) -> jax.Array:
-    """q k^T / sqrt(C) in at least float32, [B,H,T,S].
+def scores(q_BTHC: jax.Array, k_BSKC: jax.Array, scale: float | None = None) -> jax.Array:
+    """q k^T times `scale` (None: 1 / sqrt(C)) in at least float32, [B,H,T,S].
 
     Query heads k G to k G + G - 1 read key head k: they stand one after the other as rows of one product.
     """
     batch, time, heads, channels = q_BTHC.shape
     key_heads = k_BSKC.shape[2]
-    q_BKRC = (q_BTHC * channels**-0.5).swapaxes(1, 2).reshape(batch, key_heads, -1, channels)
+    factor = channels**-0.5 if scale is None else scale
+    q_BKRC = (q_BTHC * factor).swapaxes(1, 2).reshape(batch, key_heads, -1, channels)
     wide = at_least_float32(q_BTHC).dtype
     scores_BKRS = jnp.einsum("bkrc,bksc->bkrs", q_BKRC, k_BSKC.swapaxes(1, 2), preferred_element_type=wide)
     return scores_BKRS.reshape(batch, heads, time, -1)
@@ -48,12 +49,13 @@ class Heads(nnx.Module):
     """x [B,T,D] -> [B,T,H C]: what H heads of C channels gather, side by side."""
 
     def __init__(self, config: ModelConfig, pattern: Pattern, *, rngs: nnx.Rngs):
-        channels, std, bias = config.channels, config.init_std, config.bias
+        channels, std, bias = config.channels, config.init_std, config.qkv_bias
         self.config, self.pattern = config, pattern
         self.query = Linear((config.width, config.heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
         self.key = Linear((config.width, config.key_heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
         self.value = Linear((config.width, config.key_heads * channels), ("embed", "heads"), std, bias, rngs=rngs)
-        norms = [RMSNorm(channels, config.qk_norm) if config.qk_norm else None for _ in range(2)]
+        counts = (1, 1) if config.qk_norm_over == "head" else (config.heads, config.key_heads)
+        norms = [RMSNorm(count * channels, config.qk_norm) if config.qk_norm else None for count in counts]
         self.query_norm, self.key_norm = norms
         self.sink = None if pattern.sink is None else nnx.Param(jnp.full(config.heads, pattern.sink), axes=("heads",))
 
@@ -64,12 +66,12 @@ class Heads(nnx.Module):
         biases = [part.bias[...] for part in parts if part.bias is not None]
         joint = linear(x_BTD, jnp.concatenate(kernels, axis=1), jnp.concatenate(biases) if biases else None)
         first, second = kernels[0].shape[1], kernels[0].shape[1] + kernels[1].shape[1]
-        q, k, v = (
-            part.reshape(*x_BTD.shape[:-1], -1, self.config.channels)
-            for part in jnp.split(joint, (first, second), axis=-1)
-        )
-        if self.query_norm is not None and self.key_norm is not None:
-            q, k = self.query_norm(q), self.key_norm(k)
+        q, k, v = jnp.split(joint, (first, second), axis=-1)
+        if self.config.qk_norm_over == "all":
+            q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
+        q, k, v = (part.reshape(*x_BTD.shape[:-1], -1, self.config.channels) for part in (q, k, v))
+        if self.config.qk_norm_over == "head":
+            q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
         if isinstance(self.config.position, RoPE):
             q, k = (rotate(part, positions_BT, self.config.position) for part in (q, k))
         return q, k, v
@@ -106,7 +108,7 @@ class Heads(nnx.Module):
             layer, (k_BSKC, v_BSKC, keys_BS) = extend(layer, k_BSKC, v_BSKC, positions_BT, cache, self.pattern)
             k_BSKC, v_BSKC = k_BSKC.astype(q_BTHC.dtype), v_BSKC.astype(q_BTHC.dtype)
             present = keys_BS >= 0
-        weights_BHTS = self.weigh(scores(q_BTHC, k_BSKC), positions_BT, keys_BS, present)
+        weights_BHTS = self.weigh(scores(q_BTHC, k_BSKC, self.config.score_scale), positions_BT, keys_BS, present)
         y_BTHC = mix(dropout(weights_BHTS, self.config.dropout, key), v_BSKC)
         return y_BTHC.reshape(*x_BTD.shape[:-1], -1), layer
 
@@ -117,7 +119,7 @@ class Attention(Heads):
     def __init__(self, config: ModelConfig, pattern: Pattern, residual_std: float, *, rngs: nnx.Rngs):
         super().__init__(config, pattern, rngs=rngs)
         shape = (config.heads * config.channels, config.width)
-        self.out = Linear(shape, ("heads", "embed"), residual_std, config.bias, rngs=rngs)
+        self.out = Linear(shape, ("heads", "embed"), residual_std, config.out_bias, rngs=rngs)
 
     def __call__(
         self,

@@ -1,6 +1,12 @@
-"""A pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)) (Radford et al. 2019, section 2.3)."""
+"""A transformer block: x + attention(norm(x)), then x + mlp(norm(x)) (Radford et al. 2019, section 2.3).
+
+A norm can also stand behind each branch, x + norm(attention(x)) (OLMo 2), or on both sides of it (Gemma 2). No norm
+stands in the residual stream itself.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import jax
 from flax import nnx
@@ -11,7 +17,7 @@ from jaxdec.layers.cache import Cache, LayerCache
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.moe import MoE, Routing
-from jaxdec.layers.norm import make_norm
+from jaxdec.layers.norm import make_norm, normalised
 from jaxdec.model_config import ModelConfig
 
 
@@ -22,11 +28,15 @@ class Block(nnx.Module):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         part = config.mlp_of(layer)
         self.dropout = config.dropout
-        self.attention_norm = make_norm(config.width, config.norm, config.bias)
+        norm = partial(make_norm, config.width, config.norm, config.bias)
+        before, after = config.branch_norm != "after", config.branch_norm != "before"
+        self.attention_norm = norm() if before else None
         self.attention = Attention(config, config.attention_of(layer), residual_std, rngs=rngs)
-        self.mlp_norm = make_norm(config.width, config.norm, config.bias)
+        self.attention_post_norm = norm() if after else None
+        self.mlp_norm = norm() if before else None
         mixture = isinstance(part, layer_config.MoE)
         self.mlp = MoE(config, part, rngs=rngs) if mixture else make_mlp(config, part, residual_std, rngs=rngs)
+        self.mlp_post_norm = norm() if after else None
 
     def __call__(
         self,
@@ -38,12 +48,12 @@ class Block(nnx.Module):
     ) -> tuple[jax.Array, LayerCache | None, Routing | None]:
         """The new x, this layer's cache, and what a router has to say (None without one)."""
         weights_key, attention_key, mlp_key = (None,) * 3 if key is None else jax.random.split(key, 3)
-        y_BTD, layer = self.attention(self.attention_norm(x_BTD), positions_BT, cache, layer, weights_key)
-        x_BTD = x_BTD + dropout(y_BTD, self.dropout, attention_key)
-        y_BTD, routing = self.mlp_norm(x_BTD), None
+        y_BTD, layer = self.attention(normalised(self.attention_norm, x_BTD), positions_BT, cache, layer, weights_key)
+        x_BTD = x_BTD + dropout(normalised(self.attention_post_norm, y_BTD), self.dropout, attention_key)
+        y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoE):
             router_key = None if mlp_key is None else jax.random.fold_in(mlp_key, 1)
             y_BTD, routing = self.mlp(y_BTD, router_key)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + dropout(y_BTD, self.dropout, mlp_key), layer, routing
+        return x_BTD + dropout(normalised(self.mlp_post_norm, y_BTD), self.dropout, mlp_key), layer, routing

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdec import layer_config
-from jaxdec.layers.mlp import ACTIVATIONS
+from jaxdec.layers.mlp import ACTIVATIONS, gated
 
 CUT = 2.0  # truncated normals end here, in standard deviations before the cut
 CUT_STD = 0.87962566103423978  # the standard deviation of a standard normal that is cut there
@@ -35,9 +35,9 @@ class Experts(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        gated = isinstance(part, layer_config.SwiGLU)
-        hidden = part.hidden if gated else part.expansion * width
-        self.activation = None if gated else part.activation
+        has_gate = isinstance(part, layer_config.SwiGLU)
+        hidden = part.hidden if has_gate else part.expansion * width
+        self.part = part
 
         def kernel(inputs: int, outputs: int, *axes: str) -> nnx.Param:
             draw = truncated_normal(rngs.params(), (experts, inputs, outputs), init_scale / inputs)
@@ -46,8 +46,8 @@ class Experts(nnx.Module):
         def zeros(outputs: int, axis: str) -> nnx.Param | None:
             return nnx.Param(jnp.zeros((experts, outputs)), axes=("experts", axis)) if bias else None
 
-        self.gate = kernel(width, hidden, "embed", "mlp") if gated else None
-        self.gate_bias = zeros(hidden, "mlp") if gated else None
+        self.gate = kernel(width, hidden, "embed", "mlp") if has_gate else None
+        self.gate_bias = zeros(hidden, "mlp") if has_gate else None
         self.up, self.up_bias = kernel(width, hidden, "embed", "mlp"), zeros(hidden, "mlp")
         self.down, self.down_bias = kernel(hidden, width, "mlp", "embed"), zeros(width, "embed")
 
@@ -60,8 +60,8 @@ class Experts(nnx.Module):
             return y if bias is None else y + weight(bias).astype(x.dtype)[:, None, :]
 
         hidden = linear(x_GCD, self.up, self.up_bias)
-        if self.activation is not None:
-            hidden = ACTIVATIONS[self.activation](hidden)
+        if isinstance(self.part, layer_config.MLP):
+            hidden = ACTIVATIONS[self.part.activation](hidden)
         elif self.gate is not None:
-            hidden = jax.nn.silu(linear(x_GCD, self.gate, self.gate_bias)) * hidden
+            hidden = gated(self.part, linear(x_GCD, self.gate, self.gate_bias), hidden)
         return linear(hidden, self.down, self.down_bias)

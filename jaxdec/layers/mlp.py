@@ -18,7 +18,9 @@ from jaxdec.model_config import ModelConfig
 ACTIVATIONS = {
     "gelu_tanh": partial(jax.nn.gelu, approximate=True),  # Hendrycks and Gimpel 2016, as in GPT-2
     "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu_sigmoid": lambda x: x * jax.nn.sigmoid(1.702 * x),  # the same paper's other approximation
     "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
 }
 
 
@@ -35,11 +37,19 @@ class MLP(nnx.Module):
         return self.down(ACTIVATIONS[self.activation](self.up(x_BTD)))
 
 
+def gated(part: layer_config.SwiGLU, gate: jax.Array, up: jax.Array) -> jax.Array:
+    """activation(gate) * (up + shift), element by element, both cut off first where the config has a clamp."""
+    if part.clamp is not None:
+        gate, up = jnp.minimum(gate, part.clamp), jnp.clip(up, -part.clamp, part.clamp)
+    return ACTIVATIONS[part.activation](gate) * (up + part.up_shift if part.up_shift else up)
+
+
 class SwiGLU(nnx.Module):
     """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F channels in between."""
 
     def __init__(self, config: ModelConfig, part: layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs):
         width, hidden = config.width, part.hidden
+        self.part = part
         self.gate = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
         self.up = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
         self.down = Linear((hidden, width), ("mlp", "embed"), residual_std, config.bias, rngs=rngs)
@@ -53,7 +63,7 @@ class SwiGLU(nnx.Module):
             jnp.concatenate(biases) if biases else None,
         )
         gate, up = jnp.split(joint, 2, axis=-1)
-        return self.down(jax.nn.silu(gate) * up)
+        return self.down(gated(self.part, gate, up))
 
 
 def make_mlp(

@@ -33,15 +33,17 @@ class Routing(NamedTuple):
 
 
 class Scores(nnx.Module):
-    """x [N,D] -> [N,E] in at least float32, products included; owns `kernel` [D,E]."""
+    """x [N,D] -> [N,E] in at least float32, products included; owns `kernel` [D,E] and optionally a zero `bias` [E]."""
 
-    def __init__(self, kernel_DE: jax.Array):
+    def __init__(self, kernel_DE: jax.Array, bias: bool):
         self.kernel = nnx.Param(kernel_DE, axes=("embed", None))
+        self.bias = nnx.Param(jnp.zeros(kernel_DE.shape[1]), axes=(None,)) if bias else None
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
         x_ND = at_least_float32(x_ND)
         kernel_DE = self.kernel[...].astype(x_ND.dtype)
-        return jnp.matmul(x_ND, kernel_DE, precision=jax.lax.Precision.HIGHEST)  # GPUs would round to TF32
+        y_NE = jnp.matmul(x_ND, kernel_DE, precision=jax.lax.Precision.HIGHEST)  # GPUs would round to TF32
+        return y_NE if self.bias is None else y_NE + self.bias[...].astype(y_NE.dtype)[None, :]
 
 
 class MoE(nnx.Module):
@@ -54,8 +56,9 @@ class MoE(nnx.Module):
     def __init__(self, config: ModelConfig, part: layer_config.MoE, *, rngs: nnx.Rngs):
         shape = (config.width, part.experts)
         self.part = part
-        self.router = Scores(truncated_normal(rngs.params(), shape, part.init_scale / config.width))
-        self.noise = Scores(jnp.zeros(shape)) if part.noisy else None
+        kernel_DE = truncated_normal(rngs.params(), shape, part.init_scale / config.width)
+        self.router = Scores(kernel_DE, part.router_bias)
+        self.noise = Scores(jnp.zeros(shape), bias=False) if part.noisy else None
         self.experts = Experts(config.width, part.experts, part.expert, config.bias, part.init_scale, rngs=rngs)
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         shared = None if part.shared is None else make_mlp(config, part.shared, residual_std, rngs=rngs)

@@ -85,6 +85,11 @@ class RMSNorm(nnx.Module):
         return rms_norm(x, self.scale[...], self.epsilon)
 
 
+def normalised(norm: LayerNorm | RMSNorm | None, x: jax.Array) -> jax.Array:
+    """norm(x), or x where there is no norm."""
+    return x if norm is None else norm(x)
+
+
 def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
     """The norm that the config asks for; only a layer norm can have a bias."""
     return LayerNorm(width, config, bias) if isinstance(config, layer_config.LayerNorm) else RMSNorm(width, config)

@@ -50,8 +50,10 @@ def _yarn(plain: np.ndarray, scaling: YarnScaling, theta: float) -> np.ndarray:
     def pair_with(turns: float) -> float:
         return pairs * math.log(scaling.original_context / (turns * 2 * math.pi)) / math.log(theta)
 
-    low = max(math.floor(pair_with(scaling.beta_fast)), 0)
-    high = min(math.ceil(pair_with(scaling.beta_slow)), 2 * pairs - 1)
+    low, high = pair_with(scaling.beta_fast), pair_with(scaling.beta_slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, 2 * pairs - 1)
     share = 1 - np.clip((np.arange(pairs) - low) / max(high - low, 1e-3), 0, 1)
     return share * plain + (1 - share) * plain / scaling.factor
 

@@ -1,4 +1,4 @@
-"""The decoder: embeddings, pre-norm blocks, a final norm, a head (GPT-2, Radford et al. 2019).
+"""The decoder: embeddings, blocks, a final norm, a head (GPT-2, Radford et al. 2019).
 
 Initialisation, in the order in which keys are drawn: 1. token table, normal(init_std); 2. position table, if learned,
 normal(position.init_std); 3. block by block: query, key, value, out, then the feed-forward layer, all normal(init_std)
@@ -42,12 +42,11 @@ class Decoder(nnx.Module):
         self.head = head  # assigned once: nnx fixes then whether an attribute holds parameters
 
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        """Token vectors, with the position's where it is added; pads, which no query ever sees, get row 0's."""
-        x_BTD, rows_BT, position = (
-            self.token_embed(tokens_BT, dtype),
-            jnp.maximum(positions_BT, 0),
-            self.config.position,
-        )
+        """Token vectors times `embed_scale`, with the position's where it is added; pads, which no query ever sees, get
+        row 0's."""
+        x_BTD, rows_BT = self.token_embed(tokens_BT, dtype), jnp.maximum(positions_BT, 0)
+        scale, position = self.config.embed_scale, self.config.position
+        x_BTD = x_BTD if scale is None else scale * x_BTD
         if isinstance(position, Learned):
             return x_BTD + self.position_embed(rows_BT, dtype)
         if isinstance(position, Sinusoidal):

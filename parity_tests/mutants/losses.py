@@ -78,5 +78,5 @@ def dropout_before_the_residual_sum_left_out() -> Patch:
 @mutant("dropout", "loss")
 def attention_weights_not_dropped() -> Patch:
     original = attention.attend
-    whole = lambda q, k, v, pattern, sink, drop: original(q, k, v, pattern, sink, dropout.Dropout(0.0))
+    whole = lambda q, k, v, pattern, sink, drop, scale: original(q, k, v, pattern, sink, dropout.Dropout(0.0), scale)
     return patch.object(attention, "attend", whole)

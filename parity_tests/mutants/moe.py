@@ -147,7 +147,7 @@ def gate_and_up_exchanged() -> Patch:
 
     def one(self: Any, expert: int, x: Tensor) -> Tensor:
         other = torch.nn.Module()
-        other.activation, other.down, other.down_bias = self.activation, self.down, self.down_bias
+        other.part, other.down, other.down_bias = self.part, self.down, self.down_bias
         other.gate, other.up, other.gate_bias, other.up_bias = self.up, self.gate, self.up_bias, self.gate_bias
         return original(other, expert, x)  # type: ignore[arg-type]
 

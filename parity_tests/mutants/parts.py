@@ -189,11 +189,11 @@ def _sees(pattern: type, rule: Callable[..., Any]) -> Patch:
     """Changes the rule of the twin alone: JAX's result has been computed, and is kept, before."""
     original = attention.attend
 
-    def attend(q: Any, k: Any, v: Any, value: Any, sink: Any, dropout: Any) -> torch.Tensor:
+    def attend(q: Any, k: Any, v: Any, value: Any, *others: Any) -> torch.Tensor:
         changed = replace(value)
         if isinstance(value, pattern):
             object.__setattr__(changed, "sees", lambda query, key: rule(value, query, key))
-        return original(q, k, v, changed, sink, dropout)
+        return original(q, k, v, changed, *others)
 
     return patch.object(attention, "attend", attend)
 
@@ -233,26 +233,28 @@ def _attend(change: Callable[..., torch.Tensor]) -> Patch:
 
 @mutant("taps", FIRST, SINKS)
 def sink_left_out() -> Patch:
-    return _attend(lambda original, q, k, v, pattern, sink, drop: original(q, k, v, pattern, None, drop))
+    return _attend(lambda original, q, k, v, pattern, sink, *others: original(q, k, v, pattern, None, *others))
 
 
 @mutant("taps", FIRST, SINKS)
 def one_sink_for_all_heads() -> Patch:
     return _attend(
-        lambda original, q, k, v, pattern, sink, drop: original(q, k, v, pattern, sink.mean().expand_as(sink), drop)
+        lambda original, q, k, v, pattern, sink, *others: original(
+            q, k, v, pattern, sink.mean().expand_as(sink), *others
+        )
     )
 
 
 @mutant("taps", FIRST, SOFTCAP)
 def softcap_left_out() -> Patch:
     return _attend(
-        lambda original, q, k, v, pattern, sink, drop: original(q, k, v, replace(pattern, softcap=None), sink, drop)
+        lambda original, q, k, v, pattern, *others: original(q, k, v, replace(pattern, softcap=None), *others)
     )
 
 
 @mutant("taps", FIRST, SOFTCAP)
 def softcap_before_the_scale() -> Patch:
-    def change(original: Any, q: Any, k: Any, v: Any, pattern: Any, sink: Any, drop: Any) -> torch.Tensor:
+    def change(original: Any, q: Any, k: Any, v: Any, pattern: Any, *_: Any) -> torch.Tensor:
         scores = at_least_float32(q) @ k.transpose(-2, -1)
         scores = pattern.softcap * torch.tanh(scores / pattern.softcap) * q.shape[-1] ** -0.5
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)

@@ -197,7 +197,10 @@ def test_tokenizers_are_kinds_too() -> None:
         ("--model.bias maybe", "--model.bias is 'maybe': give True or False"),
         ("--json=yes", "--json is a switch and takes no value"),
         ("--precision.compute bf16", "--precision.compute is 'bf16' (did you mean 'bfloat16'?)"),
-        ("--model.mlp.activation swish", "--model.mlp.activation is 'swish' (known: gelu, gelu_tanh, relu)"),
+        (
+            "--model.mlp.activation swish",
+            "--model.mlp.activation is 'swish' (known: gelu, gelu_sigmoid, gelu_tanh, relu, silu)",
+        ),
         ("extra", "unexpected argument 'extra'"),
         ("--optim 3", "--optim has several settings: give one of them, as --optim.learning-rate"),
         ("--train.steps.more 3", "unknown flag --train.steps.more (did you mean '--train.steps'?)"),

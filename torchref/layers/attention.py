@@ -17,13 +17,21 @@ from torchref.layers.promotion import at_least_float32
 
 
 def attend(
-    q_BHTC: Tensor, k_BHSC: Tensor, v_BHSC: Tensor, pattern: Pattern, sink_H: Tensor | None, dropout: Dropout
+    q_BHTC: Tensor,
+    k_BHSC: Tensor,
+    v_BHSC: Tensor,
+    pattern: Pattern,
+    sink_H: Tensor | None,
+    dropout: Dropout,
+    scale: float | None = None,
 ) -> Tensor:
-    """softmax(q k^T / sqrt(C)) v as [B,H,T,C], written out: soft cap, ALiBi, mask, sink, dropout on the weights.
+    """softmax(scale q k^T) v as [B,H,T,C], written out: soft cap, ALiBi, mask, sink, dropout on the weights.
 
-    Scores and softmax are in at least float32; the weights return to the dtype of the values.
+    A scale of None is 1 / sqrt(C). Scores and softmax are in at least float32; the weights return to the dtype of the
+    values.
     """
-    scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * q_BHTC.shape[-1] ** -0.5
+    factor = q_BHTC.shape[-1] ** -0.5 if scale is None else scale
+    scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * factor
     if pattern.softcap is not None:
         scores_BHTS = torch.tanh(scores_BHTS / pattern.softcap) * pattern.softcap
     slots = torch.arange(q_BHTC.shape[2], device=q_BHTC.device)
@@ -45,13 +53,17 @@ class Heads(nn.Module):
 
     def __init__(self, config: ModelConfig, pattern: Pattern) -> None:
         super().__init__()
-        width, channels, bias, std = config.width, config.channels, config.bias, config.init_std
+        width, channels, bias, std = config.width, config.channels, config.qkv_bias, config.init_std
         self.config, self.pattern = config, pattern
         self.query = Linear(width, config.heads * channels, bias=bias, init_std=std)
         self.key = Linear(width, config.key_heads * channels, bias=bias, init_std=std)
         self.value = Linear(width, config.key_heads * channels, bias=bias, init_std=std)
-        self.query_norm = RMSNorm(channels, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
-        self.key_norm = RMSNorm(channels, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
+        self.norms_heads = config.qk_norm_over == "head"  # one by one; otherwise what is projected, before it is split
+        query_width, key_width = (
+            channels if self.norms_heads else heads * channels for heads in (config.heads, config.key_heads)
+        )
+        self.query_norm = RMSNorm(query_width, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
+        self.key_norm = RMSNorm(key_width, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
         self.sink = None if pattern.sink is None else nn.Parameter(torch.full((config.heads,), pattern.sink))
         self.dropout = Dropout(config.dropout)
 
@@ -60,18 +72,23 @@ class Heads(nn.Module):
         return x.unflatten(-1, (-1, self.config.channels))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        q_BTHC, k_BTKC, v_BTKC = (self.split_heads(part(x_BTD)) for part in (self.query, self.key, self.value))
-        if self.query_norm is not None and self.key_norm is not None:
+        q, k, v = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
+        if self.query_norm is not None and self.key_norm is not None and not self.norms_heads:
+            q, k = self.query_norm(q), self.key_norm(k)
+        q_BTHC, k_BTKC, v_BTKC = self.split_heads(q), self.split_heads(k), self.split_heads(v)
+        if self.query_norm is not None and self.key_norm is not None and self.norms_heads:
             q_BTHC, k_BTKC = self.query_norm(q_BTHC), self.key_norm(k_BTKC)
         q_BHTC, k_BKTC, v_BKTC = (part.transpose(1, 2) for part in (q_BTHC, k_BTKC, v_BTKC))
         if isinstance(self.config.position, RoPE):
             q_BHTC, k_BKTC = rotate(q_BHTC, self.config.position), rotate(k_BKTC, self.config.position)
         groups = self.config.heads // self.config.key_heads
         k_BHTC, v_BHTC = (part.repeat_interleave(groups, dim=1) for part in (k_BKTC, v_BKTC))
-        if self.pattern == Full() and not self.dropout.active:  # the fused kernel would draw a mask of its own
+        scale = self.config.score_scale
+        plain = self.pattern == Full() and scale is None
+        if plain and not self.dropout.active:  # the fused kernel would draw a mask of its own
             y_BHTC = F.scaled_dot_product_attention(q_BHTC, k_BHTC, v_BHTC, is_causal=True)
         else:
-            y_BHTC = attend(q_BHTC, k_BHTC, v_BHTC, self.pattern, self.sink, self.dropout)
+            y_BHTC = attend(q_BHTC, k_BHTC, v_BHTC, self.pattern, self.sink, self.dropout, scale)
         return y_BHTC.transpose(1, 2).flatten(-2)
 
 
@@ -81,7 +98,7 @@ class Attention(Heads):
     def __init__(self, config: ModelConfig, pattern: Pattern) -> None:
         super().__init__(config, pattern)
         std = config.init_std / (2 * config.layers) ** 0.5
-        self.out = Linear(config.heads * config.channels, config.width, bias=config.bias, init_std=std)
+        self.out = Linear(config.heads * config.channels, config.width, bias=config.out_bias, init_std=std)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return self.out(super().forward(x_BTD))

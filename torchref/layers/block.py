@@ -1,4 +1,4 @@
-"""One pre-norm transformer block (GPT-2, Radford et al. 2019, section 2.3)."""
+"""One transformer block (GPT-2, Radford et al. 2019, section 2.3); norms before its branches, after them, or both."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from torchref.layers.attention import Attention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.moe import MoE, Routing
-from torchref.layers.norm import make_norm
+from torchref.layers.norm import make_norm, normalised
 
 
 class Block(nn.Module):
-    """x [B,T,D] -> x + attention(norm(x)) -> that + mlp(norm(that)), with dropout on both branches."""
+    """x [B,T,D] -> x + attention(norm(x)) -> that + mlp(norm(that)), with dropout on both branches.
+
+    The post-norms act on what a branch returns, before it is added.
+    """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         part = config.mlp_of(layer)
-        self.attention_norm = make_norm(config.width, config.norm, config.bias)
+        places = {"before": (True, False), "after": (False, True), "both": (True, True)}
+        before, after = places[config.branch_norm]
+        self.attention_norm = make_norm(config.width, config.norm, config.bias) if before else None
         self.attention = Attention(config, config.attention_of(layer))
+        self.attention_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.attention_dropout = Dropout(config.dropout)
-        self.mlp_norm = make_norm(config.width, config.norm, config.bias)
+        self.mlp_norm = make_norm(config.width, config.norm, config.bias) if before else None
         self.mlp = MoE(config, part) if isinstance(part, layer_config.MoE) else make_mlp(config, part)
+        self.mlp_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.mlp_dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor) -> tuple[Tensor, Routing | None]:
         """The new x, and what a router has to say (None without one)."""
-        x_BTD = x_BTD + self.attention_dropout(self.attention(self.attention_norm(x_BTD)))
-        y_BTD, routing = self.mlp_norm(x_BTD), None
+        y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
+        x_BTD = x_BTD + self.attention_dropout(y_BTD)
+        y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoE):
             y_BTD, routing = self.mlp(y_BTD)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + self.mlp_dropout(y_BTD), routing
+        return x_BTD + self.mlp_dropout(normalised(self.mlp_post_norm, y_BTD)), routing

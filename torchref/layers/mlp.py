@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,7 +24,18 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": F.relu}
+def gelu_sigmoid(x: Tensor) -> Tensor:
+    """The sigmoid approximation of GELU, x sigmoid(1.702 x), which GPT-OSS gates with; it differs by up to 2e-2."""
+    return torch.sigmoid(1.702 * x) * x
+
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "gelu_sigmoid": gelu_sigmoid,
+    "relu": F.relu,
+    "silu": F.silu,
+}
 
 
 class MLP(nn.Module):
@@ -40,18 +52,28 @@ class MLP(nn.Module):
         return self.down(self.activation(self.up(x_BTD)))
 
 
+def gated_product(part: layer_config.SwiGLU, gate: Tensor, up: Tensor) -> Tensor:
+    """activation(gate) * (up + shift); with a clamp, gate <= clamp and -clamp <= up <= clamp."""
+    if part.clamp is not None:
+        gate, up = gate.clamp(max=part.clamp), up.clamp(min=-part.clamp, max=part.clamp)
+    if part.up_shift:
+        up = up + part.up_shift
+    return ACTIVATIONS[part.activation](gate) * up
+
+
 class SwiGLU(nn.Module):
-    """x [B,T,D] -> down(silu(gate(x)) * up(x)) through [B,T,F] (Shazeer 2020, equation 6)."""
+    """x [B,T,D] -> down(silu(gate(x)) * up(x)) through [B,T,F] (Shazeer 2020, equation 6), and its relatives."""
 
     def __init__(self, config: ModelConfig, part: layer_config.SwiGLU) -> None:
         super().__init__()
         width, hidden, bias = config.width, part.hidden, config.bias
+        self.part = part
         self.gate = Linear(width, hidden, bias=bias, init_std=config.init_std)
         self.up = Linear(width, hidden, bias=bias, init_std=config.init_std)
         self.down = Linear(hidden, width, bias=bias, init_std=config.init_std / (2 * config.layers) ** 0.5)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD))
+        return self.down(gated_product(self.part, self.gate(x_BTD), self.up(x_BTD)))
 
 
 def make_mlp(config: ModelConfig, part: layer_config.MLP | layer_config.SwiGLU) -> MLP | SwiGLU:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from jaxdec import layer_config
 from jaxdec.model_config import ModelConfig
 from torchref.layers import router
-from torchref.layers.mlp import ACTIVATIONS, make_mlp
+from torchref.layers.mlp import ACTIVATIONS, gated_product, make_mlp
 from torchref.layers.promotion import at_least_float32
 
 
@@ -33,15 +33,16 @@ def truncated_normal(shape: tuple[int, ...], variance: float) -> Tensor:
 
 
 class Scores(nn.Module):
-    """x [N,D] -> [N,E] in at least float32; `weight` is [E,D]."""
+    """x [N,D] -> [N,E] in at least float32; `weight` is [E,D], `bias` [E] starts at zero, or is None."""
 
-    def __init__(self, weight_ED: Tensor) -> None:
+    def __init__(self, weight_ED: Tensor, *, bias: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight_ED)
+        self.bias = nn.Parameter(torch.zeros(len(weight_ED))) if bias else None
 
     def forward(self, x_ND: Tensor) -> Tensor:
         x_ND = at_least_float32(x_ND)
-        return F.linear(x_ND, self.weight.to(x_ND.dtype))
+        return F.linear(x_ND, self.weight.to(x_ND.dtype), None if self.bias is None else self.bias.to(x_ND.dtype))
 
 
 class Experts(nn.Module):
@@ -53,7 +54,7 @@ class Experts(nn.Module):
         width, expert = config.width, part.expert
         gated = isinstance(expert, layer_config.SwiGLU)
         hidden = expert.hidden if gated else expert.expansion * width
-        self.activation = F.silu if gated else ACTIVATIONS[expert.activation]
+        self.part = expert
 
         def kernel(inputs: int, outputs: int) -> nn.Parameter:
             return nn.Parameter(truncated_normal((part.experts, inputs, outputs), part.init_scale / inputs))
@@ -73,9 +74,13 @@ class Experts(nn.Module):
             y = x @ kernel[expert].to(x.dtype)
             return y if bias is None else y + bias[expert].to(x.dtype)
 
-        up = linear(x_ND, self.up, self.up_bias)
-        hidden = self.activation(up if self.gate is None else linear(x_ND, self.gate, self.gate_bias))
-        return linear(hidden if self.gate is None else hidden * up, self.down, self.down_bias)
+        hidden = linear(x_ND, self.up, self.up_bias)
+        if isinstance(self.part, layer_config.MLP):
+            hidden = ACTIVATIONS[self.part.activation](hidden)
+        else:
+            assert self.gate is not None
+            hidden = gated_product(self.part, linear(x_ND, self.gate, self.gate_bias), hidden)
+        return linear(hidden, self.down, self.down_bias)
 
 
 class MoE(nn.Module):
@@ -89,8 +94,8 @@ class MoE(nn.Module):
         super().__init__()
         shape = (part.experts, config.width)
         self.part = part
-        self.router = Scores(truncated_normal(shape, part.init_scale / config.width))
-        self.noise = Scores(torch.zeros(shape)) if part.noisy else None
+        self.router = Scores(truncated_normal(shape, part.init_scale / config.width), bias=part.router_bias)
+        self.noise = Scores(torch.zeros(shape), bias=False) if part.noisy else None
         self.experts = Experts(config, part)
         self.shared = None if part.shared is None else make_mlp(config, part.shared)
         self.noise_NE: Tensor | None = None

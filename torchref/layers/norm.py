@@ -41,6 +41,11 @@ class RMSNorm(nn.Module):
         return F.rms_norm(wide, self.weight.shape, self.weight.to(wide.dtype), self.epsilon).to(x.dtype)
 
 
+def normalised(norm: nn.Module | None, x: Tensor) -> Tensor:
+    """norm(x); x itself where there is no norm."""
+    return norm(x) if norm is not None else x
+
+
 def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
     """The norm that the config asks for; only a layer norm can have a bias."""
     if isinstance(config, layer_config.LayerNorm):

@@ -45,7 +45,9 @@ def yarn_frequencies(plain: Tensor, scaling: YarnScaling, theta: float) -> Tenso
         channels * math.log(scaling.original_context / (2 * math.pi * turns)) / (2 * math.log(theta))
         for turns in (scaling.beta_fast, scaling.beta_slow)
     )
-    first, last = max(math.floor(first), 0), min(math.ceil(last), channels - 1)
+    if scaling.truncate:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, channels - 1)
     stretched = ((torch.arange(len(plain), dtype=plain.dtype) - first) / max(last - first, 0.001)).clamp(0, 1).to(plain)
     return plain * (1 - stretched) + plain / scaling.factor * stretched
 

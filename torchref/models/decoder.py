@@ -47,8 +47,10 @@ class Decoder(LanguageModel):
         self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=False, init_std=std)
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
-        """Token vectors, with the position's where it is added."""
+        """Token vectors times `embed_scale`, with the position's where it is added."""
         x_BTD, position = self.token_embed(tokens_BT), self.config.position
+        if self.config.embed_scale is not None:
+            x_BTD = x_BTD * self.config.embed_scale
         slots_1T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None, :]
         if isinstance(position, Learned):
             return x_BTD + self.position_embed(slots_1T)
