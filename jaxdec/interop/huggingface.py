@@ -1,0 +1,235 @@
+"""Decoders of Hugging Face's transformers as ours: what a config means, family by family.
+
+`config_of` gives the model that computes the same function, `rules_of` the table (`parity.rules`) that carries its
+weights over. Both read a transformers config object, or a dict as in `config.json`: transformers need not be installed.
+Dropout is left out: it is a choice of a training run (`dataclasses.replace(config, dropout=...)`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from jaxdec.errors import UserError, nearest
+from jaxdec.interop import huggingface_rules as rules
+from jaxdec.interop import huggingface_taps as taps
+from jaxdec.interop.huggingface_settings import ACTIVATIONS, Settings, patterns_of, rope_of, shortest
+from jaxdec.layer_config import MLP, FeedForward, LayerNorm, MoE, RMSNorm, SwiGLU
+from jaxdec.model_config import ModelConfig
+
+
+def config_of(hf_config: Any) -> ModelConfig:
+    """The config of a model that computes the same function, its parameters in another layout.
+
+    Raises UserError, naming the setting, where our decoder has no such part.
+    """
+    settings = Settings(hf_config)
+    return _family(settings).config(settings)
+
+
+def rules_of(hf_config: Any) -> str:
+    """The rule table from the names of `named_parameters()` to ours. Raises UserError as `config_of` does."""
+    settings = Settings(hf_config)
+    family = _family(settings)
+    return family.rules(family.config(settings))
+
+
+def taps_of(hf_config: Any) -> str:
+    """The table of modules that return the same, for comparisons of activations. Raises UserError for another family."""
+    return _family(Settings(hf_config)).taps
+
+
+def _family(settings: Settings) -> Family:
+    kind = settings.model_type
+    if kind not in FAMILIES:
+        raise UserError(f"model_type {kind!r} is not supported{nearest(kind, FAMILIES)}: see docs/huggingface.md")
+    return FAMILIES[kind]
+
+
+def _gpt2(settings: Settings, activation: str = "gelu_new") -> ModelConfig:
+    settings.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
+    width = settings.whole("n_embd")
+    return ModelConfig(
+        layers=settings.whole("n_layer"),
+        heads=settings.whole("n_head"),
+        width=width,
+        context=settings.whole("n_positions"),
+        vocab_size=settings.whole("vocab_size"),
+        norm=LayerNorm(settings("layer_norm_epsilon", 1e-5)),
+        mlp=_mlp(settings, "n_inner", "activation_function", activation, width),
+        tied_head=settings("tie_word_embeddings", True),
+        init_std=settings("initializer_range", 0.02),
+    )
+
+
+def _gpt_bigcode(settings: Settings) -> ModelConfig:
+    """GPT-2 whose heads share one key and one value (Shazeer 2019)."""
+    config = _gpt2(settings, activation="gelu_pytorch_tanh")
+    return replace(config, kv_heads=1) if settings("multi_query", True) else config
+
+
+def _opt(settings: Settings) -> ModelConfig:
+    """GPT-2's wiring with ReLU, and position rows that start at 2 (`huggingface_rules.OPT`)."""
+    width = settings.whole("hidden_size")
+    settings.only(do_layer_norm_before=True, _remove_final_layer_norm=False, layer_norm_elementwise_affine=True)
+    settings.only(enable_bias=True, word_embed_proj_dim=width)
+    return ModelConfig(
+        layers=settings.whole("num_hidden_layers"),
+        heads=settings.whole("num_attention_heads"),
+        width=width,
+        context=settings.whole("max_position_embeddings"),
+        vocab_size=settings.whole("vocab_size"),
+        norm=LayerNorm(1e-5),
+        mlp=_mlp(settings, "ffn_dim", "activation_function", "relu", width),
+        tied_head=settings("tie_word_embeddings", True),
+        init_std=settings("init_std", 0.02),
+    )
+
+
+def _mlp(settings: Settings, hidden: str, activation: str, default: str, width: int) -> MLP:
+    channels = settings(hidden, 4 * width)
+    if channels % width:
+        raise settings.unsupported(hidden, channels, f"an MLP has a multiple of the width {width}")
+    name = settings(activation, default)
+    return MLP(channels // width, settings.choice(activation, name, ACTIVATIONS))
+
+
+def _llama(settings: Settings, **parts: Any) -> ModelConfig:
+    """What the families with rotary positions, RMS norms and gated layers share; `parts` replace some of it."""
+    layers = settings.whole("num_hidden_layers")
+    norm = RMSNorm(settings("rms_norm_eps", 1e-6))
+    shared = dict(
+        layers=layers,
+        heads=settings.whole("num_attention_heads"),
+        width=settings.whole("hidden_size"),
+        context=settings.whole("max_position_embeddings"),
+        vocab_size=settings.whole("vocab_size"),
+        kv_heads=settings("num_key_value_heads"),
+        head_width=settings("head_dim"),
+        position=rope_of(settings) if "position" not in parts else None,
+        norm=norm,
+        mlp=_gated(settings) if "mlp" not in parts else None,
+        bias=settings("mlp_bias", False),
+        attention_bias=settings("attention_bias", False),
+        tied_head=settings("tie_word_embeddings", False),
+        init_std=settings("initializer_range", 0.02),
+    )
+    return ModelConfig(**{**shared, **parts})
+
+
+def _gated(settings: Settings, hidden: str = "intermediate_size", activation: str = "hidden_act") -> SwiGLU:
+    name = settings(activation, "silu")
+    return SwiGLU(settings.whole(hidden), activation=settings.choice(activation, name, ACTIVATIONS))
+
+
+def _mixture(settings: Settings, **parts: Any) -> MoE:
+    """Without capacities, so that no token is dropped, and without auxiliary losses, which transformers adds only where
+    `output_router_logits` asks for them."""
+    experts = settings("num_local_experts", settings("num_experts"))
+    top_k = settings.whole("num_experts_per_tok")
+    free: Any = dict(capacity_factor=None, eval_capacity_factor=None, balance_loss=0.0, z_loss=0.0)
+    return MoE(
+        experts, top_k, **{"expert": _gated(settings), **free, **parts} if "expert" not in parts else {**free, **parts}
+    )
+
+
+def _mistral(settings: Settings, **parts: Any) -> ModelConfig:
+    """The same window in every layer."""
+    layers = settings.whole("num_hidden_layers")
+    return _llama(settings, attention=patterns_of(settings, [True] * layers), attention_bias=False, bias=False, **parts)
+
+
+def _mixtral(settings: Settings) -> ModelConfig:
+    return _mistral(settings, mlp=_mixture(settings), position=rope_of(settings, theta=1e6))
+
+
+def _qwen2(settings: Settings, **parts: Any) -> ModelConfig:
+    """Windows, where they are used, from layer `max_window_layers` on."""
+    first = settings("max_window_layers", 28) if settings("use_sliding_window", False) else 1 << 30
+    local = [layer >= first for layer in range(settings.whole("num_hidden_layers"))]
+    given = {"attention": patterns_of(settings, local), "attention_bias": "qkv", "bias": False}
+    return _llama(settings, **{**given, **parts})
+
+
+def _qwen3(settings: Settings, **parts: Any) -> ModelConfig:
+    norm = RMSNorm(settings("rms_norm_eps", 1e-6))
+    return _qwen2(settings, qk_norm=norm, attention_bias=settings("attention_bias", False), **parts)
+
+
+def _qwen3_moe(settings: Settings) -> ModelConfig:
+    """Every `decoder_sparse_step`-th layer is a mixture; where a window is used, all layers have it."""
+    layers, step = settings.whole("num_hidden_layers"), settings("decoder_sparse_step", 1)
+    gates = "chosen" if settings("norm_topk_prob", False) else "all"
+    mixture = _mixture(settings, expert=_gated(settings, "moe_intermediate_size"), gates=gates)
+    dense = settings("mlp_only_layers", [])
+    mlp: list[FeedForward] = [
+        mixture if layer not in dense and (layer + 1) % step == 0 else _gated(settings) for layer in range(layers)
+    ]
+    local = [bool(settings("use_sliding_window", False))] * layers
+    return _qwen3(settings, mlp=shortest(mlp), attention=patterns_of(settings, local))
+
+
+def _olmo2(settings: Settings) -> ModelConfig:
+    """Norms of what a branch returns, and of all query channels together."""
+    norm = RMSNorm(settings("rms_norm_eps", 1e-5))
+    return _llama(settings, norm=norm, branch_norm="after", qk_norm=norm, qk_norm_over="all", bias=False)
+
+
+def _gemma2(settings: Settings) -> ModelConfig:
+    """Norms before and after each branch, capped scores and logits, windows in every second layer."""
+    settings.only(use_bidirectional_attention=False)
+    local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
+    return _llama(
+        settings,
+        branch_norm="both",
+        attention=patterns_of(settings, local, softcap=settings.values.get("attn_logit_softcapping", 50.0)),
+        score_scale=settings("query_pre_attn_scalar", 256) ** -0.5,
+        mlp=_gated(settings, activation="hidden_activation"),
+        bias=False,
+        embed_scale=settings.whole("hidden_size") ** 0.5,
+        tied_head=settings("tie_word_embeddings", True),
+        logit_softcap=settings.values.get("final_logit_softcapping", 30.0),
+    )
+
+
+def _gpt_oss(settings: Settings) -> ModelConfig:
+    """A sink in every head, biased experts with a clamped gate, windows in every second layer."""
+    settings.only(swiglu_alpha=1.702, hidden_act="silu")
+    limit, hidden = settings("swiglu_limit", 7.0), settings.whole("intermediate_size")
+    expert = SwiGLU(hidden, activation="gelu_sigmoid", clamp=limit, up_shift=1.0)
+    local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
+    yarn = {"rope_type": "yarn", "factor": 32.0, "truncate": False, "original_max_position_embeddings": 4096}
+    return _llama(
+        settings,
+        norm=RMSNorm(settings("rms_norm_eps", 1e-5)),
+        position=rope_of(settings, theta=150_000.0, scaling=yarn),
+        attention=patterns_of(settings, local, sink=0.0),
+        mlp=_mixture(settings, expert=expert, router_bias=True),
+        bias=True,
+        attention_bias=settings("attention_bias", True),
+    )
+
+
+class Family(NamedTuple):
+    """How to read a config, and where weights and activations stand in the model."""
+
+    config: Callable[[Settings], ModelConfig]
+    rules: Callable[[ModelConfig], str]
+    taps: str
+
+
+FAMILIES: Mapping[str, Family] = {
+    "gpt2": Family(_gpt2, rules.gpt2, taps.GPT2),
+    "gpt_bigcode": Family(_gpt_bigcode, rules.gpt_bigcode, taps.GPT2),
+    "opt": Family(_opt, rules.opt, taps.OPT),
+    "llama": Family(_llama, rules.llama, taps.LLAMA),
+    "mistral": Family(_mistral, rules.llama, taps.LLAMA),
+    "mixtral": Family(_mixtral, rules.mixtral, taps.MIXTRAL),
+    "qwen2": Family(_qwen2, rules.llama, taps.LLAMA),
+    "qwen3": Family(_qwen3, rules.llama, taps.LLAMA),
+    "qwen3_moe": Family(_qwen3_moe, rules.mixtral, taps.MIXTRAL),
+    "olmo2": Family(_olmo2, rules.olmo2, taps.OLMO2),
+    "gemma2": Family(_gemma2, rules.gemma2, taps.GEMMA2),
+    "gpt_oss": Family(_gpt_oss, rules.gpt_oss, taps.GPT_OSS),
+}
