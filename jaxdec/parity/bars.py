@@ -17,6 +17,7 @@ class Bar:
     reason: str
 
 
+EXACT = Bar(0.0, "what is copied is the same in every bit")
 SEMANTIC = Bar(
     1e-11,
     "float64, |jax - torch| / |torch|: equal functions agree to about 3e-15; an update is a difference of parameters, "

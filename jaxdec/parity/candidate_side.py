@@ -1,0 +1,189 @@
+"""What the candidate computes for a setting, as float64 numpy arrays. Results and programs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdec.errors import UserError
+from jaxdec.parity.candidate import Params, logits_of
+from jaxdec.parity.pair import Arrays, Batch, Setting
+from jaxdec.parity.probe import Probe
+from jaxdec.parity.recording import Backward, Forward, Trajectory
+from jaxdec.parity.transfer import Transfer
+
+TORCH_ADAMW = optax.adamw(1e-3, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.01)
+
+
+@contextmanager
+def native(precision: str) -> Iterator[None]:
+    """float64 is switched on for float64 runs alone: with it, JAX computes schedules and bias corrections of a float32
+    run in float64, which no user's run does. Matrix products are exact in either."""
+    with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
+        yield
+
+
+class CandidateSide:
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer, self.pair, self.candidate = transfer, transfer.pair, transfer.pair.candidate
+        self._kept: dict[Any, Any] = {}
+
+    def params(self, at: Setting) -> Params:
+        dtype = self.candidate.params_dtype(at.precision)
+        return {name: jnp.asarray(value, dtype) for name, value in self.transfer.weights(at).candidate.items()}
+
+    def forward(self, at: Setting) -> Forward:
+        return self._keep(("forward", at), lambda: self.replay(at, {}, {}))
+
+    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays) -> Forward:
+        """The forward pass with given inputs and outputs of modules."""
+
+        def run(params: Params, batch: Batch, inputs: Params, outputs: Params) -> Any:
+            probe = Probe(inputs, outputs)
+            logits = logits_of(self.candidate.run(params, batch, at.precision, probe))
+            return probe.entered, probe.left, {"logits": logits}
+
+        with native(at.precision):
+            program = self._program("replay", at, run)
+            given = (_arrays(side, at.precision) for side in (inputs, outputs))
+            return Forward(*map(numpy, program(self.params(at), self._batch(at), *given)))
+
+    def replay_backward(self, at: Setting, forward: Forward, backward: Backward) -> Backward:
+        """Every module's own backward pass, all in one.
+
+        Inputs X and outputs Y of all modules are independent variables. With the reference's derivatives dx by inputs
+        and dy by outputs, the sum of <dy, what the module makes of its X> and of <dx, what is handed to the module>
+        has the reference's dx as its gradient by X, dy by Y, and the gradients of the parameters: each of them depends
+        on the code of one module.
+        """
+
+        def total(params: Params, inputs: Params, outputs: Params, batch: Batch, grads: Any) -> jax.Array:
+            probe = Probe(inputs, outputs)
+            result = self.candidate.run(params, batch, at.precision, probe)
+            pairs = [(probe.left[name], grads.left[name]) for name in probe.left if name in grads.left]
+            pairs += [(probe.entered[name], grads.entered[name]) for name in probe.entered if name in grads.entered]
+            pairs.append((logits_of(result), grads.logits["logits"]))
+            return sum((jnp.sum(a * b.reshape(a.shape)) for a, b in pairs), self.candidate.aux(result))
+
+        with native(at.precision):
+            program = self._program("replay_backward", at, jax.grad(total, argnums=(0, 1, 2)))
+            inputs, outputs = (_arrays(side, at.precision) for side in (forward.entered, forward.left))
+            by = program(self.params(at), inputs, outputs, self._batch(at), backward)
+            return Backward(numpy(by[1]), numpy(by[2]), {}, numpy(by[0]))
+
+    def loss_and_gradients(self, at: Setting) -> tuple[float, Arrays]:
+        def compute() -> tuple[float, Arrays]:
+            with native(at.precision):
+                loss, grads = self._gradients(at)(self.params(at), self._batch(at))
+                return float(loss), numpy(grads)
+
+        return self._keep(("gradients", at), compute)
+
+    def _gradients(self, at: Setting) -> Callable[..., Any]:
+        if self.candidate.gradients is not None:
+            given = self.candidate.gradients
+            return lambda params, batch: given(params, batch, at.precision)
+
+        def loss(params: Params, batch: Batch) -> jax.Array:
+            return self.candidate.loss(self.candidate.run(params, batch, at.precision, Probe()), batch)
+
+        return self._program("gradients", at, jax.value_and_grad(loss))
+
+    @property
+    def optimizer(self) -> Any:
+        return TORCH_ADAMW if self.candidate.optimizer is None else self.candidate.optimizer
+
+    def updates(self, at: Setting, given: Sequence[Arrays]) -> Arrays:
+        """What the optimizer adds to the parameters, given gradients one set after the other."""
+        with native(at.precision):
+            start: Params = self.params(at)
+            params, state = start, self.optimizer.init(start)
+            for grads in given:
+                grads = {name: jnp.asarray(value, start[name].dtype) for name, value in grads.items()}
+                params, state = self._program("update", at, self._update)(params, state, grads)
+            return difference(params, start)
+
+    def _update(self, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        updates, state = self.optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    def trajectory(self, at: Setting, marks: tuple[int, ...]) -> Trajectory:
+        def compute() -> Trajectory:
+            batches = self.pair.draw(at.seed, marks[-1])
+            with native(at.precision):
+                start = self.params(at)
+                losses, reached = (self.candidate.train or self._train)(start, batches, marks, at.precision)
+                updates = {mark: difference(params, start) for mark, params in reached.items()}
+            return Trajectory([float(loss) for loss in losses], updates)
+
+        return self._keep(("trajectory", at, marks), compute)
+
+    def _train(self, start: Params, batches: Any, marks: Any, precision: str) -> tuple[Any, dict[int, Params]]:
+        at, params, state = Setting(precision=precision), start, self.optimizer.init(start)  # type: ignore[arg-type]
+        losses, reached = [], {}
+        for step, batch in enumerate(batches, start=1):
+            loss, grads = self._gradients(at)(params, dict(batch))
+            params, state = self._program("update", at, self._update)(params, state, grads)
+            losses.append(loss)
+            if step in marks:
+                reached[step] = params
+        return np.asarray(losses, np.float64), reached
+
+    def greedy(self, at: Setting, count: int, *, cached: bool) -> list[np.ndarray]:
+        """`count` most likely tokens after each prompt: by the candidate's own decoder, or by reading the whole text
+        anew for each token."""
+        with native(at.precision):
+            params, prompts = self.params(at), self.pair.prompts(at.seed)
+            if cached and self.candidate.generate is not None:
+                return [np.asarray(row) for row in self.candidate.generate(params, prompts, count, at.precision)]
+            return [self._continue(at, params, prompt, count) for prompt in prompts]
+
+    def _continue(self, at: Setting, params: Params, prompt: np.ndarray, count: int) -> np.ndarray:
+        def run(params: Params, batch: Batch) -> Any:
+            return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
+
+        program, text = self._program("logits", at, run), np.zeros((1, prompt.size + count), np.int32)
+        text[0, : prompt.size] = prompt
+        for end in range(prompt.size, prompt.size + count):
+            text[0, end] = int(np.argmax(program(params, {"tokens": text})[0, end - 1]))
+        return text[0, prompt.size :]
+
+    def _batch(self, at: Setting) -> Batch:
+        return dict(self.pair.draw(at.seed, 1)[0])
+
+    def _keep(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+    def _program(self, name: str, at: Setting, function: Callable[..., Any]) -> Any:
+        """Compiled once for each precision; both regimes and all seeds share it."""
+
+        def compiled(*inputs: Any) -> Any:
+            try:
+                return self._keep((name, at.precision), lambda: jax.jit(function))(*inputs)
+            except jax.errors.UnexpectedTracerError as error:
+                raise UserError(
+                    f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: leave it out of the taps, or "
+                    "tap what that returns"
+                ) from error
+
+        return compiled
+
+
+def numpy(tree: Mapping[str, Any]) -> Arrays:
+    return {name: np.asarray(value, np.float64) for name, value in tree.items()}
+
+
+def difference(params: Mapping[str, Any], start: Mapping[str, Any]) -> Arrays:
+    return {name: np.asarray(params[name], np.float64) - np.asarray(start[name], np.float64) for name in start}
+
+
+def _arrays(values: Arrays, precision: str) -> Params:
+    return {name: jnp.asarray(value, precision) for name, value in values.items()}

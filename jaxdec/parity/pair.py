@@ -1,0 +1,101 @@
+"""A pair: a PyTorch reference, a JAX candidate, and how the names of one are those of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from jaxdec.errors import UserError
+from jaxdec.parity.comparison import Comparison
+from jaxdec.parity.weights import Regime
+
+if TYPE_CHECKING:
+    from jaxdec.parity.candidate import Candidate
+    from jaxdec.parity.reference import Reference
+
+Arrays = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray]
+Precision = Literal["float64", "float32", "bfloat16"]
+Stage = Callable[[Any, "Setting"], Sequence[Comparison]]  # given `stages.Sides`
+SAME_NAMES = "{*name} <- {*name}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One run of both sides: which weights, in which precision."""
+
+    regime: Regime = "generic"
+    precision: Precision = "float64"
+    seed: int = 0
+
+    def at(self, precision: Precision) -> Setting:
+        return Setting(self.regime, precision, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.regime} weights in {self.precision}, seed {self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What `jaxdec parity check` compares.
+
+    weights: a table of rules, candidate name <- reference name (`rules.WeightRules`).
+    taps: the same for module paths; None compares modules whose paths are equal.
+    vocab_size, context: tokens are drawn below the first, in windows of `window` tokens (None: the context).
+    batches: (seed, count) -> batches of numpy arrays, in place of random tokens.
+    routing: for the tap of a router's scores [.., E], how many experts a token goes to.
+    initial, generic: seed -> weights under the candidate's names, in place of the reference's own and of drawn ones.
+    continues: whether a text alone can be continued; False leaves out the stage "greedy".
+    stages: more comparisons, by name, between those that every pair has.
+    notes: what a report should say about the pair.
+    """
+
+    name: str
+    reference: Reference
+    candidate: Candidate
+    vocab_size: int
+    context: int
+    weights: str = SAME_NAMES
+    taps: str | None = None
+    window: int | None = None
+    batch_size: int = 4
+    batches: Callable[[int, int], Sequence[Batch]] | None = None
+    routing: Mapping[str, int] = field(default_factory=dict)
+    initial: Callable[[int], Arrays] | None = None
+    generic: Callable[[int], Arrays] | None = None
+    continues: bool = True
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"the pair {self.name} has {name} {getattr(self, name)}: give a whole number from 1")
+
+    def draw(self, seed: int, count: int) -> Sequence[Batch]:
+        """`count` batches that follow from the seed: tokens and targets int32 [B,T], mask float32 [B,T]."""
+        if self.batches is not None:
+            return self.batches(seed, count)
+        return random_batches(seed, count, (self.batch_size, self.window or self.context), self.vocab_size)
+
+    def prompts(self, seed: int) -> list[np.ndarray]:
+        """One prompt a row, of unequal lengths, so that a batched decoder must pad."""
+        rng = np.random.default_rng(seed)
+        lengths = (1, max(1, self.context // 4), max(1, self.context // 2))
+        return [rng.integers(0, self.vocab_size, length, dtype=np.int32) for length in lengths]
+
+
+def random_batches(seed: int, count: int, shape: tuple[int, int], vocab_size: int) -> list[Batch]:
+    """Random tokens of which the targets are the next ones; the number of targets that count differs from row to row,
+    and from batch to batch."""
+    rng = np.random.default_rng(seed)
+    batches = []
+    for _ in range(count):
+        text = rng.integers(0, vocab_size, (shape[0], shape[1] + 1), dtype=np.int32)
+        share = np.linspace(0.25, 1, shape[0])[:, None]
+        mask = (rng.random(shape) < share).astype(np.float32)
+        batches.append({"tokens": text[:, :-1], "targets": text[:, 1:], "mask": mask})
+    return batches

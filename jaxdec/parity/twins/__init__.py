@@ -1,0 +1,1 @@
+"""Our own pairs: every model of the ladder and its twin in `torchref`."""
