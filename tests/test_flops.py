@@ -28,12 +28,15 @@ mixtures = st.builds(
     top_k=one_of([1, 2]),
     expert=plain_mlps,
     shared=st.none() | plain_mlps,
+    router_bias=st.booleans(),
     noisy=st.booleans(),
 )
 norms = one_of([LayerNorm(), RMSNorm()])
+norms_of_queries = one_of([{}, {"qk_norm": RMSNorm()}, {"qk_norm": RMSNorm(), "qk_norm_over": "all"}])
 models = st.one_of(
     st.builds(
-        ModelConfig,
+        lambda of_queries, **others: ModelConfig(**of_queries, **others),
+        of_queries=norms_of_queries,
         layers=one_of([1, 2, 3]),
         heads=st.just(4),
         width=one_of([16, 32]),
@@ -43,10 +46,11 @@ models = st.one_of(
         head_width=one_of([None, 4, 6]),
         position=one_of([Learned(), Sinusoidal(), RoPE(), NoPosition()]),
         norm=norms,
-        qk_norm=one_of([None, RMSNorm()]),
+        branch_norm=one_of(["before", "after", "both"]),
         attention=one_of([Full(), (Local(window=3, sink=0.0),), Strided(stride=2), Full(sink=1.0)]),
         mlp=plain_mlps | mixtures | mixtures.map(lambda mixture: (mixture,)),
         bias=st.booleans(),
+        attention_bias=one_of([None, True, False, "qkv"]),
         tied_head=st.booleans(),
     ),
     st.builds(Bigram, vocab_size=st.just(11), width=one_of([8, 12])),
