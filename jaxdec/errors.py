@@ -1,15 +1,17 @@
-"""The two ways in which a run may end early: the user can mend the input, or the training itself failed.
+"""The ways in which a command may end other than well: the user can mend the input, the training itself failed, or a
+comparison found a difference.
 
-Both carry one line that says what, where and what to do; the command line prints that line to stderr and exits with
-`exit_code`. Anything else that reaches the user as a traceback is a bug.
+The first two carry one line that says what, where and what to do; the command line prints that line to stderr and exits
+with `exit_code`. Anything else that reaches the user as a traceback is a bug.
 """
 
 from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -22,6 +24,16 @@ class TrainingError(Exception):
     """The input was right and the run still failed (NaN loss, a leak below the entropy floor): exit code 1."""
 
     exit_code = 1
+
+
+class Different(Exception):
+    """A comparison was made and shown, and its answer is no: `result` is what the command would have returned."""
+
+    exit_code = 1
+
+    def __init__(self, result: Mapping[str, Any]) -> None:
+        super().__init__("the two sides differ")
+        self.result = dict(result)
 
 
 class Interrupted(TrainingError):

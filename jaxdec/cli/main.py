@@ -1,8 +1,9 @@
 """`jaxdec COMMAND ...`: finds the command, runs it, and turns what goes wrong into one line and an exit code.
 
-Exit codes: 0 done; 1 the training failed; 2 the input is wrong (one line on stderr says what, where and what to do);
-130 interrupted. With `--json` the last line on stdout is one JSON object, also after an error (`{"error": ...}`), and
-everything meant for people goes to stderr.
+Exit codes: 0 done; 1 the training failed, or a comparison found a difference (`errors.Different` carries the command's
+result, which `--json` prints like any other); 2 the input is wrong (one line on stderr says what, where and what to
+do); 130 interrupted. With `--json` the last line on stdout is one JSON object, also after an error (`{"error": ...}`),
+and everything meant for people goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jaxdec.errors import TrainingError, UserError, nearest
+from jaxdec.errors import Different, TrainingError, UserError, nearest
 
 COMMANDS = {
     "train": "train a model: a recipe, or the settings of an earlier run",
@@ -24,6 +25,7 @@ COMMANDS = {
     "generate": "write text with a run's model",
     "translate": "translate texts with an encoder-decoder's run",
     "prepare": "read and cut a corpus into token shards",
+    "parity": "prove that a JAX model equals a PyTorch model, or find where it stops",
     "bench": "measure training speed against PyTorch",
     "ladder": "train the small rungs on one corpus with the same number of tokens, and compare",
     "list": "show the ladder of models, recipes, corpora and tokenizers",
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             result, code = _run(words), 0
         answer.flush()  # here a reader that has gone is noticed; at exit it would be a line on stderr
+    except Different as found:
+        result, code = found.result, found.exit_code
     except (UserError, TrainingError) as error:
         result, code = _failed(str(error)), error.exit_code
     except KeyboardInterrupt:

@@ -33,10 +33,16 @@ def show(report: Report, files: Mapping[str, object] | None = None) -> None:
         console.print(line)
     show_findings(report, console=console)
     _paragraphs(console, "notes", report.notes)
+    show_verdict(report, files, console=console)
+
+
+def show_verdict(report: Report, files: Mapping[str, object] | None = None, *, console: Console | None = None) -> None:
+    """Prints the last lines: equal or different, and where the rest is written."""
+    console = console or _console()
     console.print()
     console.print(verdict(report))
     for kind, path in (files or {}).items():
-        console.print(f"{kind:<7} {path}")
+        console.print(_line((f"{kind:<9}  {path}", "")))
 
 
 def show_findings(report: Report, *, console: Console | None = None) -> None:

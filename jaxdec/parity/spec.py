@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jaxdec.errors import Different, TrainingError, UserError, nearest
+from jaxdec.errors import UserError, nearest
 from jaxdec.models.ladder import LADDER
 from jaxdec.parity.pair import Pair
 
@@ -128,8 +128,6 @@ def _faults_of(path: Path) -> Iterator[None]:
     """What goes wrong in the user's file becomes a line that names the place in the file."""
     try:
         yield
-    except (Different, TrainingError):
-        raise
     except UserError as error:
         raise UserError(f"{path}{_place(error, path)}: {error}") from None
     except ModuleNotFoundError as error:
