@@ -57,4 +57,17 @@ INIT = Bar(
     "only their law can agree; 6 sigma gives one false alarm in 10^9",
 )
 
+
+def ratio(precision: str) -> Bar:
+    """The bar of the rounding ratio."""
+    return {"float32": FLOAT32_RATIO, "bfloat16": BFLOAT16_RATIO}[precision]
+
+
+def drift(precision: str, *, routed: bool) -> tuple[Bar, Bar]:
+    """The bars of a training run's losses and updates; `routed` is for a mixture of experts."""
+    if precision == "float32":
+        return FLOAT32_LOSS, FLOAT32_UPDATE
+    return BFLOAT16_LOSS, BFLOAT16_UPDATE_ROUTED if routed else BFLOAT16_UPDATE
+
+
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float64": 2.0**-53}

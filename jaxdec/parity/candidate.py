@@ -55,7 +55,7 @@ class Candidate:
     params_dtype: what parameters are held in at a precision.
     gradients: (params, batch, precision) -> loss and gradients, in place of differentiating `loss`.
     train: (params, batches, marks, precision) -> the loss of each step, and the parameters after each marked step.
-    generate: (params, prompts, count, precision) -> the most likely continuations, by the candidate's own cached decoder.
+    generate: (params, prompts, count, precision) -> the most likely continuations, by its own cached decoder.
     """
 
     shapes: Mapping[str, jax.ShapeDtypeStruct]
@@ -106,8 +106,8 @@ def from_linen(module: Any, variables: Any, call: Callable[[Any, Any, Batch], An
 
 
 def from_function(function: Callable[[Any, Batch], Any], params: Any, **parts: Any) -> Candidate:
-    """`function(params, batch)` returns logits [B,T,V]; `params` is a tree of dicts, lists and arrays, whose paths are the
-    parameters' names ("layers.0.attention.query"). Activations are tapped where the function calls `tap`."""
+    """`function(params, batch)` returns logits [B,T,V]; `params` is a tree of dicts, lists and arrays, whose paths are
+    the parameters' names ("layers.0.attention.query"). Activations are tapped where the function calls `tap`."""
     flat = _flat(params)
 
     def run(leaves: Params, batch: Batch, precision: str, probe: Probe) -> Any:

@@ -170,8 +170,8 @@ class CandidateSide:
                 return self._keep((name, at.precision), lambda: jax.jit(function))(*inputs)
             except jax.errors.UnexpectedTracerError as error:
                 raise UserError(
-                    f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: leave it out of the taps, or "
-                    "tap what that returns"
+                    f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: tap what that returns, and "
+                    "no module inside"
                 ) from error
 
         return compiled

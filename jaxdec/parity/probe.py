@@ -1,7 +1,7 @@
 """What happens to the values that pass a tap: they are recorded, and may be replaced.
 
-Framework-neutral: the values may be torch tensors, JAX arrays or tracers. A module has two taps, at its input and at its
-output, both named by its path; a plain function has the ones that it sets by `tap`.
+The values may be torch tensors, JAX arrays or tracers. A module has two taps, at its input and at its output, both
+named by its path; a plain function has the ones that it sets by `tap`.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The criterion in float64, stage by stage: each returns what it measured, in units that a bar limits.
 
-`Sides` holds a pair's two sides. The order is the one in which a fault shows first where it sits: what a stage finds, those
-before it have not.
+`Sides` holds a pair's two sides. The order is the one in which a fault shows first where it sits: what a stage finds,
+those before it have not.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ def taps(sides: Sides, at: Setting) -> list[Comparison]:
     """What every module returns, in the order of execution on the reference."""
     ours, theirs = sides.candidate.forward(at), sides.reference.forward(at)
     refuse_unequal_vocabularies(sides.pair, ours, theirs)
+    refuse_unmatched_taps(sides.pair, ours, theirs)
     return relative("taps", *shared(ours.left, theirs.left), bars.SEMANTIC)
 
 
@@ -93,17 +94,20 @@ def routing(sides: Sides, at: Setting) -> list[Comparison]:
     return found
 
 
-def differing_choices(ours: np.ndarray, theirs: np.ndarray, chosen: int) -> tuple[int, int]:
-    """(choices that differ, ties that differ) between the sets of the `chosen` highest scores, [N,E] each. A set is tied
-    where the reference's margin between the last in and the first out is within the scores' own difference."""
+def differing_choices(ours: np.ndarray, theirs: np.ndarray, chosen: int, *, exact: bool = True) -> tuple[int, int]:
+    """(choices that differ, ties that differ) between the sets of the `chosen` highest scores, [N,E] each.
+
+    A set is tied where the reference's margin between the last in and the first out is within the scores' own
+    difference. In an `exact` run that is no excuse where scores are over their own bar: then it is they that differ."""
     ours, theirs = (side.reshape(-1, side.shape[-1]) for side in (ours, theirs))
     sets = [np.sort(np.argsort(-side, axis=-1, kind="stable")[:, :chosen], axis=-1) for side in (ours, theirs)]
     differs = (sets[0] != sets[1]).any(axis=-1)
     ranked = -np.sort(-theirs, axis=-1)
     margin = ranked[:, chosen - 1] - ranked[:, chosen] if chosen < theirs.shape[-1] else np.full(len(theirs), np.inf)
-    tied = margin <= 2 * np.abs(ours - theirs).max(axis=-1)
-    # Where scores agree no further than their bar, a tie is no excuse: it is the scores that differ.
-    tied &= np.abs(ours - theirs).max(axis=-1) <= bars.SEMANTIC.limit * np.abs(theirs).max(initial=1e-300)
+    error = np.abs(ours - theirs).max(axis=-1)
+    tied = margin <= 2 * error
+    if exact:
+        tied &= error <= bars.SEMANTIC.limit * np.abs(theirs).max(initial=1e-300)
     return int((differs & ~tied).sum()), int((differs & tied).sum())
 
 
@@ -225,19 +229,33 @@ def shared(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
     """The taps of both sides, in the reference's order: a side may fuse projections. Where one has flattened batch and
     time, its values are read in the other's shape."""
     names = [name for name in theirs if name in ours]
-    return {name: _like(ours[name], theirs[name]) for name in names}, {name: theirs[name] for name in names}
+    return {name: aligned(ours[name], theirs[name]) for name in names}, {name: theirs[name] for name in names}
 
 
-def _like(value: np.ndarray, other: np.ndarray) -> np.ndarray:
+def aligned(value: np.ndarray, other: np.ndarray) -> np.ndarray:
     if value.shape != other.shape and value.size == other.size and value.shape[-1] == other.shape[-1]:
         return value.reshape(other.shape)
     return value
+
+
+def refuse_unmatched_taps(pair: Pair, ours: Forward, theirs: Forward) -> None:
+    """A plain function without taps is compared by its logits; taps without a counterpart are a mistake."""
+    if ours.left and not shared(ours.left, theirs.left)[0]:
+        raise UserError(
+            f"{pair.name}: no tap has the same name on both sides: the candidate has {some(ours.left)}, the reference "
+            f"{some(theirs.left)}; say which is which by Pair(taps='candidate <- reference')"
+        )
+
+
+def some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else "none"
 
 
 def refuse_unequal_vocabularies(pair: Pair, ours: Forward, theirs: Forward) -> None:
     a, b = ours.logits["logits"].shape, theirs.logits["logits"].shape
     if a[-1] != b[-1]:
         raise UserError(
-            f"{pair.name}: the candidate's vocabulary has {a[-1]} entries and the reference's {b[-1]}: leave out the padding "
-            "by a rule such as 'embed <- wte.weight : rows(0,V)' and cut the logits in `call`"
+            f"{pair.name}: the candidate's vocabulary has {a[-1]} entries and the reference's {b[-1]}: leave padding out "
+            "by a rule such as 'embed <- wte.weight : rows(0,V)', and cut the logits in `call`"
         )

@@ -1,0 +1,175 @@
+"""The whole check of a pair: every stage, every kind of weights, every precision, and where it stops being equal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from jaxdec.errors import UserError, nearest
+from jaxdec.parity.bisect import bisect as bisect_setting
+from jaxdec.parity.comparison import Comparison
+from jaxdec.parity.environment import environment
+from jaxdec.parity.null import describe
+from jaxdec.parity.pair import Pair, Precision, Setting
+from jaxdec.parity.report import Finding, Hint, Report
+from jaxdec.parity.rounding import ROUNDING
+from jaxdec.parity.stages import STEPS, Sides, some, stages_of
+from jaxdec.parity.weights import Regime
+
+INHERITING = (
+    "accumulation",
+    "dropout",
+    "sampling",
+    "greedy",
+    "trajectory",
+)  # they only repeat what the model got wrong
+MODEL = ("weights", "taps", "logits", "routing", "loss", "gradients")
+
+
+def check(
+    pair: Pair,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    regimes: Sequence[Regime] = ("init", "generic"),
+    precisions: Sequence[Precision] = ("float64", "float32", "bfloat16"),
+    stages: Sequence[str] | None = None,
+    bisect: bool = True,
+    say: Callable[[str], Any] = print,
+) -> Report:
+    """Compares the pair and says each stage as it is done; `stages` None means all.
+
+    float64 comes first. Where it finds a difference, low precision is left out: it could only repeat it. Raises
+    UserError where a pair cannot be compared.
+    """
+    started = time.perf_counter()
+    run = Run(pair, steps, stages, say)
+    with quiet_torch():
+        refuse_noise(run.sides, Setting(regimes[0], "float64", seed))
+        for precision in sorted(precisions, key=lambda name: ("float64", "float32", "bfloat16").index(name)):
+            if precision != "float64" and not run.equal:
+                run.notes.append(f"{precision} left out: the two differ in float64 already")
+                continue
+            for regime in regimes:
+                run.setting(Setting(regime, precision, seed), bisect)
+    return Report(
+        pair=pair.name,
+        comparisons=tuple(run.comparisons),
+        findings=tuple(run.findings),
+        hints=tuple(run.hints),
+        notes=tuple(dict.fromkeys([*pair.notes, *run.notes])),
+        curves=run.curves,
+        environment=environment(),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class Run:
+    """A check under way."""
+
+    def __init__(self, pair: Pair, steps: int, stages: Sequence[str] | None, say: Callable[[str], Any]) -> None:
+        self.sides, self.say = Sides(pair, steps), say
+        self.wanted = list(stages_of(pair)) if stages is None else list(stages)
+        for name in self.wanted:
+            if name not in stages_of(pair):
+                raise UserError(f"there is no stage '{name}' of {pair.name}{nearest(name, stages_of(pair))}")
+        self.comparisons: list[Comparison] = []
+        self.findings: list[Finding] = []
+        self.hints: list[Hint] = []
+        self.notes: list[str] = []
+        self.curves: dict[str, list[float]] = {}
+
+    @property
+    def equal(self) -> bool:
+        return all(comparison.equal for comparison in self.comparisons)
+
+    def setting(self, at: Setting, bisect: bool) -> None:
+        """All stages of one setting, and what is wrong where one fails."""
+        table = stages_of(self.sides.pair) if at.precision == "float64" else ROUNDING
+        found: list[Comparison] = []
+        for name, stage in table.items():
+            if name not in self.wanted:
+                continue
+            failed = {comparison.stage for comparison in found if not comparison.equal}
+            if "weights" in failed or (name in INHERITING and failed & set(MODEL)):
+                self.notes.append(f"{name} left out: {sorted(failed)[0]} differ already")
+                continue
+            new = [replace(each, regime=at.regime, precision=at.precision) for each in stage(self.sides, at)]
+            found += new
+            if new:
+                self.say(str(max(new, key=lambda each: each.measured / max(each.limit, 1e-300))))
+        self.comparisons += found
+        if at.precision == "float64" and "weights" not in {each.stage for each in found if not each.equal}:
+            self.describe(at, {each.stage for each in found})
+        if bisect:
+            findings = bisect_setting(self.sides, found, at)
+            self.findings += [each for each in findings if (each.where, each.kind) not in self.named()]
+            self.hints += [hint for hint in hints_for(self.sides, found, findings, at) if hint not in self.hints]
+
+    def named(self) -> set[tuple[str, str]]:
+        return {(finding.where, finding.kind) for finding in self.findings}
+
+    def describe(self, at: Setting, done: set[str]) -> None:
+        """Notes on taps and null directions, and the curves of the training run."""
+        if "taps" in done:
+            ours, theirs = self.sides.candidate.forward(at).left, self.sides.reference.forward(at).left
+            for side, alone in (
+                ("reference", [name for name in theirs if name not in ours]),
+                ("candidate", [name for name in ours if name not in theirs]),
+            ):
+                if alone:
+                    self.notes.append(f"{len(alone)} taps of the {side} alone, not compared: {some(alone)}")
+        if "gradients" in done:
+            self.notes += describe(self.sides.null(at))
+        if "trajectory" in done:
+            ours, theirs = (
+                side.trajectory(at, self.sides.marks) for side in (self.sides.candidate, self.sides.reference)
+            )
+            differences = [abs(a - b) / abs(b) for a, b in zip(ours.losses, theirs.losses, strict=True)]
+            self.curves |= {
+                "candidate loss": ours.losses,
+                "reference loss": theirs.losses,
+                "loss difference": differences,
+            }
+
+
+def hints_for(sides: Sides, found: Sequence[Comparison], findings: Sequence[Finding], at: Setting) -> list[Hint]:
+    """Known seams whose repair makes the two equal."""
+    if at.precision != "float64" or not findings:
+        return []
+    from jaxdec.parity.hints import hints
+
+    return hints(sides, found, findings, at)
+
+
+def refuse_noise(sides: Sides, at: Setting) -> None:
+    """Raises UserError where two runs of the reference differ."""
+    import numpy as np
+
+    if sides.problems:
+        return
+    first, second = (sides.reference.forward(at) for _ in range(2))
+    if not np.array_equal(first.logits["logits"], second.logits["logits"], equal_nan=True):
+        unequal = [
+            name for name in first.left if not np.array_equal(first.left[name], second.left[name], equal_nan=True)
+        ]
+        raise UserError(
+            f"{sides.pair.name}: the reference is not deterministic: two runs on one batch differ, first at "
+            f"{unequal[0] if unequal else 'the logits'}; switch off dropout and noise (eval())"
+        )
+
+
+@contextmanager
+def quiet_torch() -> Any:
+    """Small tensors: threads cost more than they bring."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,101 @@
+"""Names every faulty module, not only the first: each is run alone, on the reference's own values.
+
+The candidate runs once. Every tapped module is given the input that the reference's module got, and hands on what that
+one returned, whatever it computed itself. So a module's result depends on its own code alone, and what arrives at a
+module depends on the code of the one around it. The backward pass is split in the same way (`candidate_side`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+
+from jaxdec.parity import bars
+from jaxdec.parity.comparison import distance, norm
+from jaxdec.parity.null import null_masks, wholly_null
+from jaxdec.parity.pair import Arrays, Setting
+from jaxdec.parity.recording import Forward
+from jaxdec.parity.report import Finding
+from jaxdec.parity.stages import Sides, aligned
+
+WHOLE = "model"  # what surrounds the outermost modules
+
+
+def replay_forward(sides: Sides, at: Setting) -> list[Finding]:
+    """Modules whose own code computes something else, in the order of execution."""
+    theirs = sides.reference.forward(at)
+    ours = sides.candidate.replay(at, *given(theirs))
+    faults: dict[str, tuple[float, str]] = {}
+    names = [name for name in theirs.left if name in ours.left]
+    for name in names:  # in the order in which modules end; inputs of later ones belong to those around them
+        if name in ours.entered and name in theirs.entered:
+            _note(faults, owner(name, names), excess(ours.entered, theirs.entered, name), f"what it hands to {name}")
+        _note(faults, name, excess(ours.left, theirs.left, name), "what it returns")
+    _note(faults, WHOLE, excess(ours.logits, theirs.logits, "logits"), "the logits")
+    return [_finding("forward", name, error, what) for name, (error, what) in faults.items()]
+
+
+def replay_backward(sides: Sides, at: Setting) -> list[Finding]:
+    """Modules whose own backward pass computes something else, last one first."""
+    theirs, true = sides.reference.forward(at), sides.reference.backward(at)
+    ours = sides.candidate.replay_backward(at, theirs, true)
+    faults: dict[str, tuple[float, str]] = {}
+    names = [name for name in theirs.left if name in ours.left]
+    null = wholly_null(null_masks(ours.parameters, true.parameters), true.parameters)
+    for name in reversed(names):
+        _note(faults, owner(name, names), excess(ours.left, true.left, name), f"the derivative by {name}'s result")
+        if name in ours.entered and name in true.entered:
+            _note(faults, name, excess(ours.entered, true.entered, name), "the derivative by its input")
+    for parameter in true.parameters:
+        if parameter not in null:
+            error = excess(ours.parameters, true.parameters, parameter)
+            _note(faults, owner(parameter, names), error, f"the gradient of {parameter}")
+    return [_finding("backward", name, error, what) for name, (error, what) in faults.items()]
+
+
+def given(theirs: Forward) -> tuple[Arrays, Arrays]:
+    """What modules are fed, and what they hand on."""
+    return theirs.entered, theirs.left
+
+
+def owner(name: str, modules: Iterable[str]) -> str:
+    """The innermost module around `name` among `modules`."""
+    around = [module for module in modules if name.startswith(module + ".")]
+    return max(around, key=len, default=WHOLE)
+
+
+def excess(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], name: str) -> float:
+    """|ours - theirs| / |theirs|."""
+    value, scale = theirs[name], norm(theirs[name])
+    error = distance(aligned(ours[name], value), value)
+    return error / scale if scale else (0.0 if error == 0 else np.inf)
+
+
+def rounding_faults(sides: Sides, at: Setting) -> list[Finding]:
+    """In low precision: modules that lose much more than the reference's do, each on the oracle's values."""
+    oracle = sides.reference.forward(at.at("float64"))
+    ours, theirs = (side.replay(at, *given(oracle)) for side in (sides.candidate, sides.reference))
+    roundoff, bar = bars.UNIT_ROUNDOFF[at.precision], bars.ratio(at.precision)
+    found = []
+    for name, true in oracle.left.items():
+        if name not in ours.left:
+            continue
+        error, other = (distance(aligned(side.left[name], true), true) for side in (ours, theirs))
+        unit = max(other, roundoff * norm(true))
+        if unit and not error / unit <= bar.limit:
+            kind = "rounding" if at.precision == "float32" else "precision"
+            text = f"{name} is {error / unit:.3g} times as far from float64 as the reference's (bar {bar.limit:g})"
+            found.append(Finding(kind, "forward", name, error / unit, bar.limit, text))
+    return found
+
+
+def _note(faults: dict[str, tuple[float, str]], name: str, error: float, what: str) -> None:
+    if not error <= bars.SEMANTIC.limit and error > faults.get(name, (0.0, ""))[0]:
+        faults[name] = (error, what)
+
+
+def _finding(direction: Literal["forward", "backward"], name: str, error: float, what: str) -> Finding:
+    text = f"{name}: {what} differs by {error:.1e} when it is given the reference's own values"
+    return Finding("semantic", direction, name, error, bars.SEMANTIC.limit, text)
