@@ -106,8 +106,19 @@ def compare(argv: Sequence[str]) -> dict[str, Any]:
     found = compare_dumps(arguments.candidate, arguments.reference, arguments.oracle, say=notes.append)
     sides = [read_dump(folder) for folder in (arguments.candidate, arguments.reference)]
     environment = {f"{side.side}: {name}": value for side in sides for name, value in side.environment.items()}
-    seconds = time.monotonic() - start
-    report = Report(sides[0].pair, tuple(found), notes=tuple(notes), environment=environment, seconds=seconds)
+    report = Report(
+        sides[0].pair,
+        tuple(found),
+        notes=tuple(notes),
+        curves={f"{side.side} loss": [float(loss) for loss in run] for side in sides for run in losses_of(side)},
+        environment=environment,
+        seconds=time.monotonic() - start,
+    )
     files = write(report, arguments.html, arguments.report_json)
     show(report, files)
     return answer(report, files)
+
+
+def losses_of(side: Any) -> list[Any]:
+    """The first training run of a dump, if it holds one."""
+    return list(side.stages.get("losses", {}).values())[:1]

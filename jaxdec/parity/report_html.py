@@ -14,6 +14,7 @@ from jaxdec.parity.report import Group, Report, decades, figure, groups, headroo
 from jaxdec.parity.report_svg import Series, chart, legend
 
 DEPTH = "taps"  # the stage whose comparisons are in the order of depth
+RUNS = ("trajectory", "losses")  # stages with the losses of a training run: of a check, of two dumps
 ROWS = 60  # a failing table that is longer shows what fails first, and the whole of it on demand
 READING = """Measured in float64: |candidate - reference| / |reference|, in Frobenius norms; losses alike. In lower
 precision: the candidate's distance from the float64 oracle over the reference's own, or relative to the oracle for
@@ -146,9 +147,8 @@ def _group(number: int, group: Group) -> str:
             f"<details><summary>all {len(group.comparisons):,}, in order</summary>{_table(group.comparisons)}</details>"
         )
         tables = f"<p>{len(group.over):,} over the bar, the first {len(shown)} of them:</p>{_table(shown)}{whole}"
-    return (
-        f'<details class="group"{"" if group.equal else " open"}><summary>{title} {facts}</summary>{tables}</details>'
-    )
+    opened = "" if group.equal else " open"
+    return f'<details class="group" id="g{number}"{opened}><summary>{title} {facts}</summary>{tables}</details>'
 
 
 def _table(comparisons: Sequence[Comparison]) -> str:
@@ -216,7 +216,7 @@ def _steps(report: Report) -> str:
 
 
 def _loss_bar(report: Report) -> float:
-    limits = [each.limit for each in report.comparisons if each.stage == "trajectory" and each.name.startswith("loss")]
+    limits = [each.limit for each in report.comparisons if each.stage in RUNS and each.name.startswith("loss")]
     return limits[0] if limits else SEMANTIC.limit
 
 

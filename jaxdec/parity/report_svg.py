@@ -10,6 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 760, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 40
 MARKS_UP_TO = 60  # points of a series; beyond it only those that fail get a mark
+LARGEST = 1e150  # beyond it a value stands at the end of the axis: no span of the axis overflows
 LABEL_SPACE = 74  # between labels of the horizontal axis
 
 
@@ -32,11 +33,10 @@ class Axis:
     log: bool
 
     def place(self, value: float) -> float:
-        """Pixels from the top. What cannot be shown on a logarithmic axis goes to its ends: zero to the lower one,
-        NaN and infinity to the upper one."""
-        if not math.isfinite(value):
+        """Pixels from the top. What lies beyond the axis goes to its ends, NaN and infinity to the upper one."""
+        if not math.isfinite(value) or value >= self.high:
             return TOP
-        if self.log and value <= 0:
+        if value <= self.low:
             return HEIGHT - BOTTOM
         low, high, at = (map(math.log10, (self.low, self.high, value))) if self.log else (self.low, self.high, value)
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - at) / (high - low)
@@ -58,14 +58,14 @@ def chart(
     """An <svg>. `labels`: (place, text) along the horizontal axis, thinned out where they are too dense; `bar`: a
     horizontal line. A chart without a single number to show is an empty text."""
     count = max((len(each.values) for each in series), default=0)
-    shown = [value for each in series for value in each.values if value is not None and math.isfinite(value)]
+    shown = [value for each in series for value in each.values if value is not None and abs(value) < LARGEST]
     if not any(value > 0 for value in shown) and log:
         shown.append(bar / 10 if bar else 1.0)
     if not shown or not count:
         return ""
     axis = _axis([*shown, *([bar] if bar else [])], log)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
         *_grid(axis),
         *_labels(labels, count),
@@ -92,8 +92,9 @@ def legend(series: Sequence[Series]) -> str:
 def _axis(values: Sequence[float], log: bool) -> Axis:
     if log:
         positive = [math.log10(value) for value in values if value > 0]
-        low, high = math.floor(min(positive) - 0.2), math.ceil(max(positive) + 0.2)
-        return Axis(10.0 ** max(low, -300), 10.0 ** min(high, 300), True)
+        low = max(math.floor(min(positive) - 0.2), -300)
+        high = max(math.ceil(max(positive) + 0.2), low + 1)
+        return Axis(10.0**low, 10.0**high, True)
     low, high = min(values), max(values)
     margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return Axis(low - margin, high + margin, False)

@@ -86,13 +86,14 @@ def hint_line(hint: Hint) -> str:
 def shorten(name: str, width: int) -> str:
     """The name with its middle left out where it is too long: its beginning says which layer, its end which part.
 
-    >>> shorten("blocks.3.attention.query.kernel", 20)
-    'blocks.…query.kernel'
+    >>> shorten("blocks.3.attention.query.kernel", 22)
+    'blocks.3….query.kernel'
     """
     if len(name) <= width:
         return name
-    tail = (width - 1) * 2 // 3
-    return f"{name[: width - 1 - tail]}…{name[-tail:]}"
+    layer = ".".join(name.split(".")[:2])
+    head = layer if len(layer) <= width // 2 else name[: width // 3]
+    return f"{head}…{name[len(head) + 1 - width :]}"
 
 
 def _table(report: Report, width: int) -> Iterator[Text]:
