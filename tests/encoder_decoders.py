@@ -1,29 +1,12 @@
-"""Tiny encoder-decoders with every part that one can have, and batches of pairs for them."""
+"""Tiny encoder-decoders, and batches of pairs for them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from jaxdec.layer_config import RMSNorm, SwiGLU
-from jaxdec.model_config import EncoderDecoder
-from jaxdec.position_config import Learned
+from jaxdec.parity.twins.encoder_decoders import DEEP, MODELS, PAPER
 
-PAPER = EncoderDecoder(layers=1, heads=4, width=32, context=12, vocab_size=23)
-DEEP = replace(PAPER, layers=2)
-MODELS: dict[str, EncoderDecoder] = {
-    "paper": PAPER,
-    "norm before": replace(
-        PAPER,
-        norm_place="before",
-        position=Learned(init_std=0.05),
-        norm=RMSNorm(),
-        mlp=SwiGLU(hidden=40),
-        bias=False,
-        tied_head=False,
-    ),
-}
+__all__ = ["DEEP", "MODELS", "PAPER", "pair_batch"]
 
 
 def pair_batch(
