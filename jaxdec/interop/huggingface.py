@@ -15,7 +15,7 @@ from jaxdec.errors import UserError, nearest
 from jaxdec.interop import huggingface_rules as rules
 from jaxdec.interop import huggingface_taps as taps
 from jaxdec.interop.huggingface_settings import ACTIVATIONS, Settings, patterns_of, rope_of, shortest
-from jaxdec.layer_config import MLP, FeedForward, LayerNorm, MoE, RMSNorm, SwiGLU
+from jaxdec.layer_config import MLP, LayerNorm, MoE, RMSNorm, SwiGLU
 from jaxdec.model_config import ModelConfig
 
 
@@ -36,8 +36,10 @@ def rules_of(hf_config: Any) -> str:
 
 
 def taps_of(hf_config: Any) -> str:
-    """The table of modules that return the same, for comparisons of activations. Raises UserError for another family."""
-    return _family(Settings(hf_config)).taps
+    """The table of modules that return the same, to compare activations by. Raises UserError as `config_of` does."""
+    settings = Settings(hf_config)
+    family = _family(settings)
+    return family.taps(family.config(settings))
 
 
 def _family(settings: Settings) -> Family:
@@ -95,27 +97,29 @@ def _mlp(settings: Settings, hidden: str, activation: str, default: str, width: 
     return MLP(channels // width, settings.choice(activation, name, ACTIVATIONS))
 
 
-def _llama(settings: Settings, **parts: Any) -> ModelConfig:
+def _llama(settings: Settings, theta: float = 10_000.0, **parts: Any) -> ModelConfig:
     """What the families with rotary positions, RMS norms and gated layers share; `parts` replace some of it."""
-    layers = settings.whole("num_hidden_layers")
-    norm = RMSNorm(settings("rms_norm_eps", 1e-6))
-    shared = dict(
-        layers=layers,
-        heads=settings.whole("num_attention_heads"),
-        width=settings.whole("hidden_size"),
-        context=settings.whole("max_position_embeddings"),
-        vocab_size=settings.whole("vocab_size"),
-        kv_heads=settings("num_key_value_heads"),
-        head_width=settings("head_dim"),
-        position=rope_of(settings) if "position" not in parts else None,
-        norm=norm,
-        mlp=_gated(settings) if "mlp" not in parts else None,
-        bias=settings("mlp_bias", False),
-        attention_bias=settings("attention_bias", False),
-        tied_head=settings("tie_word_embeddings", False),
-        init_std=settings("initializer_range", 0.02),
-    )
+    shared: dict[str, Any] = {
+        "layers": settings.whole("num_hidden_layers"),
+        "heads": settings.whole("num_attention_heads"),
+        "width": settings.whole("hidden_size"),
+        "context": settings.whole("max_position_embeddings"),
+        "vocab_size": settings.whole("vocab_size"),
+        "kv_heads": settings("num_key_value_heads"),
+        "head_width": settings("head_dim"),
+        "position": rope_of(settings, theta),
+        "norm": _rms_norm(settings),
+        "mlp": _gated(settings),
+        "bias": settings("mlp_bias", False),
+        "attention_bias": settings("attention_bias", False),
+        "tied_head": settings("tie_word_embeddings", False),
+        "init_std": settings("initializer_range", 0.02),
+    }
     return ModelConfig(**{**shared, **parts})
+
+
+def _rms_norm(settings: Settings) -> RMSNorm:
+    return RMSNorm(settings("rms_norm_eps", 1e-6))
 
 
 def _gated(settings: Settings, hidden: str = "intermediate_size", activation: str = "hidden_act") -> SwiGLU:
@@ -123,57 +127,58 @@ def _gated(settings: Settings, hidden: str = "intermediate_size", activation: st
     return SwiGLU(settings.whole(hidden), activation=settings.choice(activation, name, ACTIVATIONS))
 
 
-def _mixture(settings: Settings, **parts: Any) -> MoE:
+def _mixture(settings: Settings, expert: SwiGLU, **parts: Any) -> MoE:
     """Without capacities, so that no token is dropped, and without auxiliary losses, which transformers adds only where
     `output_router_logits` asks for them."""
-    experts = settings("num_local_experts", settings("num_experts"))
-    top_k = settings.whole("num_experts_per_tok")
-    free: Any = dict(capacity_factor=None, eval_capacity_factor=None, balance_loss=0.0, z_loss=0.0)
     return MoE(
-        experts, top_k, **{"expert": _gated(settings), **free, **parts} if "expert" not in parts else {**free, **parts}
+        experts=settings("num_local_experts") or settings.whole("num_experts"),
+        top_k=settings.whole("num_experts_per_tok"),
+        expert=expert,
+        capacity_factor=None,
+        eval_capacity_factor=None,
+        balance_loss=0.0,
+        z_loss=0.0,
+        **parts,
     )
 
 
 def _mistral(settings: Settings, **parts: Any) -> ModelConfig:
     """The same window in every layer."""
-    layers = settings.whole("num_hidden_layers")
-    return _llama(settings, attention=patterns_of(settings, [True] * layers), attention_bias=False, bias=False, **parts)
+    attention = patterns_of(settings, [True] * settings.whole("num_hidden_layers"))
+    return _llama(settings, **{"attention": attention, "attention_bias": False, "bias": False, **parts})
 
 
 def _mixtral(settings: Settings) -> ModelConfig:
-    return _mistral(settings, mlp=_mixture(settings), position=rope_of(settings, theta=1e6))
+    return _mistral(settings, theta=1e6, mlp=_mixture(settings, _gated(settings)))
 
 
 def _qwen2(settings: Settings, **parts: Any) -> ModelConfig:
     """Windows, where they are used, from layer `max_window_layers` on."""
-    first = settings("max_window_layers", 28) if settings("use_sliding_window", False) else 1 << 30
-    local = [layer >= first for layer in range(settings.whole("num_hidden_layers"))]
-    given = {"attention": patterns_of(settings, local), "attention_bias": "qkv", "bias": False}
-    return _llama(settings, **{**given, **parts})
+    used, first = settings("use_sliding_window", False), settings("max_window_layers", 28)
+    local = [used and layer >= first for layer in range(settings.whole("num_hidden_layers"))]
+    own = {"attention": patterns_of(settings, local), "attention_bias": "qkv", "bias": False}
+    return _llama(settings, **{**own, **parts})
 
 
 def _qwen3(settings: Settings, **parts: Any) -> ModelConfig:
-    norm = RMSNorm(settings("rms_norm_eps", 1e-6))
-    return _qwen2(settings, qk_norm=norm, attention_bias=settings("attention_bias", False), **parts)
+    own = {"qk_norm": _rms_norm(settings), "attention_bias": settings("attention_bias", False)}
+    return _qwen2(settings, **{"head_width": settings("head_dim", 128), **own, **parts})
 
 
 def _qwen3_moe(settings: Settings) -> ModelConfig:
     """Every `decoder_sparse_step`-th layer is a mixture; where a window is used, all layers have it."""
     layers, step = settings.whole("num_hidden_layers"), settings("decoder_sparse_step", 1)
     gates = "chosen" if settings("norm_topk_prob", False) else "all"
-    mixture = _mixture(settings, expert=_gated(settings, "moe_intermediate_size"), gates=gates)
+    mixture = _mixture(settings, _gated(settings, "moe_intermediate_size"), gates=gates)
     dense = settings("mlp_only_layers", [])
-    mlp: list[FeedForward] = [
-        mixture if layer not in dense and (layer + 1) % step == 0 else _gated(settings) for layer in range(layers)
-    ]
-    local = [bool(settings("use_sliding_window", False))] * layers
-    return _qwen3(settings, mlp=shortest(mlp), attention=patterns_of(settings, local))
+    mlp = [mixture if layer not in dense and (layer + 1) % step == 0 else _gated(settings) for layer in range(layers)]
+    attention = patterns_of(settings, [settings("use_sliding_window", False)] * layers)
+    return _qwen3(settings, mlp=shortest(mlp), attention=attention, head_width=settings("head_dim"))
 
 
 def _olmo2(settings: Settings) -> ModelConfig:
-    """Norms of what a branch returns, and of all query channels together."""
-    norm = RMSNorm(settings("rms_norm_eps", 1e-5))
-    return _llama(settings, norm=norm, branch_norm="after", qk_norm=norm, qk_norm_over="all", bias=False)
+    """Norms of what a branch returns, and of all channels of the queries, and of the keys, together."""
+    return _llama(settings, branch_norm="after", qk_norm=_rms_norm(settings), qk_norm_over="all", bias=False)
 
 
 def _gemma2(settings: Settings) -> ModelConfig:
@@ -182,6 +187,7 @@ def _gemma2(settings: Settings) -> ModelConfig:
     local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
     return _llama(
         settings,
+        head_width=settings("head_dim", 256),
         branch_norm="both",
         attention=patterns_of(settings, local, softcap=settings.values.get("attn_logit_softcapping", 50.0)),
         score_scale=settings("query_pre_attn_scalar", 256) ** -0.5,
@@ -195,17 +201,20 @@ def _gemma2(settings: Settings) -> ModelConfig:
 
 def _gpt_oss(settings: Settings) -> ModelConfig:
     """A sink in every head, biased experts with a clamped gate, windows in every second layer."""
-    settings.only(swiglu_alpha=1.702, hidden_act="silu")
-    limit, hidden = settings("swiglu_limit", 7.0), settings.whole("intermediate_size")
-    expert = SwiGLU(hidden, activation="gelu_sigmoid", clamp=limit, up_shift=1.0)
+    settings.only(swiglu_alpha=1.702)
+    expert = SwiGLU(
+        settings.whole("intermediate_size"),
+        activation="gelu_sigmoid",
+        clamp=settings("swiglu_limit", 7.0),
+        up_shift=1.0,
+    )
     local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
-    yarn = {"rope_type": "yarn", "factor": 32.0, "truncate": False, "original_max_position_embeddings": 4096}
     return _llama(
         settings,
-        norm=RMSNorm(settings("rms_norm_eps", 1e-5)),
-        position=rope_of(settings, theta=150_000.0, scaling=yarn),
+        theta=150_000.0,
+        head_width=settings("head_dim", 64),
         attention=patterns_of(settings, local, sink=0.0),
-        mlp=_mixture(settings, expert=expert, router_bias=True),
+        mlp=_mixture(settings, expert, router_bias=True),
         bias=True,
         attention_bias=settings("attention_bias", True),
     )
@@ -216,20 +225,20 @@ class Family(NamedTuple):
 
     config: Callable[[Settings], ModelConfig]
     rules: Callable[[ModelConfig], str]
-    taps: str
+    taps: Callable[[ModelConfig], str]
 
 
 FAMILIES: Mapping[str, Family] = {
-    "gpt2": Family(_gpt2, rules.gpt2, taps.GPT2),
-    "gpt_bigcode": Family(_gpt_bigcode, rules.gpt_bigcode, taps.GPT2),
-    "opt": Family(_opt, rules.opt, taps.OPT),
-    "llama": Family(_llama, rules.llama, taps.LLAMA),
-    "mistral": Family(_mistral, rules.llama, taps.LLAMA),
-    "mixtral": Family(_mixtral, rules.mixtral, taps.MIXTRAL),
-    "qwen2": Family(_qwen2, rules.llama, taps.LLAMA),
-    "qwen3": Family(_qwen3, rules.llama, taps.LLAMA),
-    "qwen3_moe": Family(_qwen3_moe, rules.mixtral, taps.MIXTRAL),
-    "olmo2": Family(_olmo2, rules.olmo2, taps.OLMO2),
-    "gemma2": Family(_gemma2, rules.gemma2, taps.GEMMA2),
-    "gpt_oss": Family(_gpt_oss, rules.gpt_oss, taps.GPT_OSS),
+    "gpt2": Family(_gpt2, rules.gpt2, taps.gpt2),
+    "gpt_bigcode": Family(_gpt_bigcode, rules.gpt_bigcode, taps.gpt2),
+    "opt": Family(_opt, rules.opt, taps.opt),
+    "llama": Family(_llama, rules.llama, taps.llama),
+    "mistral": Family(_mistral, rules.llama, taps.llama),
+    "mixtral": Family(_mixtral, rules.mixtral, taps.llama),
+    "qwen2": Family(_qwen2, rules.llama, taps.llama),
+    "qwen3": Family(_qwen3, rules.llama, taps.llama),
+    "qwen3_moe": Family(_qwen3_moe, rules.qwen3_moe, taps.llama),
+    "olmo2": Family(_olmo2, rules.olmo2, taps.llama),
+    "gemma2": Family(_gemma2, rules.gemma2, taps.llama),
+    "gpt_oss": Family(_gpt_oss, rules.gpt_oss, taps.gpt_oss),
 }

@@ -110,6 +110,18 @@ blocks.{i}.mlp.experts.gate <- model.layers.{i}.mlp.experts.gate_up_proj : chunk
 blocks.{i}.mlp.experts.up <- model.layers.{i}.mlp.experts.gate_up_proj : chunk(1,2,1) T
 blocks.{i}.mlp.experts.down <- model.layers.{i}.mlp.experts.down_proj : T
 """
+# The files on the Hub have a tensor for each expert.
+MIXTRAL_FILES = """
+blocks.{i}.mlp.router.kernel <- model.layers.{i}.block_sparse_moe.gate.weight : T
+blocks.{i}.mlp.experts.gate <- model.layers.{i}.block_sparse_moe.experts.{e}.w1.weight : T
+blocks.{i}.mlp.experts.up <- model.layers.{i}.block_sparse_moe.experts.{e}.w3.weight : T
+blocks.{i}.mlp.experts.down <- model.layers.{i}.block_sparse_moe.experts.{e}.w2.weight : T
+"""
+QWEN3_MOE_FILES = """
+blocks.{i}.mlp.experts.gate <- model.layers.{i}.mlp.experts.{e}.gate_proj.weight : T
+blocks.{i}.mlp.experts.up <- model.layers.{i}.mlp.experts.{e}.up_proj.weight : T
+blocks.{i}.mlp.experts.down <- model.layers.{i}.mlp.experts.{e}.down_proj.weight : T
+"""
 # Gate and up are the even and odd channels of one tensor [experts, width, 2 hidden].
 GPT_OSS_EXPERTS = """
 blocks.{i}.mlp.router.kernel <- model.layers.{i}.mlp.router.weight : T
@@ -128,8 +140,8 @@ def gpt2(config: ModelConfig) -> str:
 
 
 def gpt_bigcode(config: ModelConfig) -> str:
-    """One tensor holds all queries, then the one key and the one value; or, with as many keys as queries, query, key and
-    value of the first head, then of the second."""
+    """One tensor holds all queries, then the one key and the one value; or, with as many keys as queries, query, key
+    and value of the first head, then of the second."""
     source, ours = "transformer.h.{i}.attn.c_attn", "blocks.{i}.attention"
     sizes = [heads * config.channels for heads in (config.heads, config.key_heads, config.key_heads)]
     lines = [GPT2, BIGCODE]
@@ -154,7 +166,11 @@ def llama(config: ModelConfig) -> str:
 
 
 def mixtral(config: ModelConfig) -> str:
-    return LLAMA + NORMS_BEFORE + EXPERTS
+    return LLAMA + NORMS_BEFORE + EXPERTS + MIXTRAL_FILES
+
+
+def qwen3_moe(config: ModelConfig) -> str:
+    return LLAMA + NORMS_BEFORE + EXPERTS + QWEN3_MOE_FILES
 
 
 def olmo2(config: ModelConfig) -> str:

@@ -56,17 +56,23 @@ class Settings:
         return known[value]
 
 
-def rope_of(settings: Settings, theta: float = 10_000.0, scaling: Mapping[str, Any] | None = None) -> RoPE:
-    """Rotary positions, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before);
-    `theta` and `scaling` are the family's defaults."""
-    given = {**settings("rope_scaling", settings("rope_parameters", scaling or {}))}
-    kind = given.get("rope_type", given.get("type", "default"))
+def rope_of(settings: Settings, theta: float) -> RoPE:
+    """Rotary positions, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before); `theta` is
+    the family's default."""
+    given = settings("rope_scaling", settings("rope_parameters", {}))
+    if any(isinstance(value, Mapping) for value in given.values()):
+        raise settings.unsupported("rope_parameters", given, "all layers turn by the same angles")
     partial = given.get("partial_rotary_factor", settings("partial_rotary_factor", 1.0))
     if partial != 1:
         raise settings.unsupported("partial_rotary_factor", partial, "all channels of a head are turned")
+    kind = given.get("rope_type", given.get("type", "default"))
     makers = {"default": lambda *_: None, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
-    made = settings.choice("rope_type", kind, makers)(settings, given)
-    return RoPE(theta=given.get("rope_theta") or settings("rope_theta", theta), scaling=made)
+    make = settings.choice("rope_type", kind, makers)
+    try:
+        scaling = make(settings, given)
+    except KeyError as error:
+        raise UserError(f"the {settings.model_type} config has rope_type {kind} without {error}") from None
+    return RoPE(theta=float(given.get("rope_theta") or settings("rope_theta", theta)), scaling=scaling)
 
 
 def _linear(settings: Settings, given: Mapping[str, Any]) -> LinearScaling:
@@ -85,10 +91,9 @@ def _llama3(settings: Settings, given: Mapping[str, Any]) -> Llama3Scaling:
 def _yarn(settings: Settings, given: Mapping[str, Any]) -> YarnScaling:
     original = _original_context(settings, given)
     factor = given.get("factor") or settings.whole("max_position_embeddings") / original
-    attention_factor, scales = given.get("attention_factor"), (given.get("mscale"), given.get("mscale_all_dim"))
-    if attention_factor is None and all(scales):
-        over, under = (0.1 * scale * math.log(factor) + 1 for scale in scales)
-        attention_factor = over / under
+    attention_factor, over, under = (given.get(name) for name in ("attention_factor", "mscale", "mscale_all_dim"))
+    if attention_factor is None and over and under:  # DeepSeek's two temperatures, of which the quotient is left
+        attention_factor = (0.1 * over * math.log(factor) + 1) / (0.1 * under * math.log(factor) + 1)
     return YarnScaling(
         original_context=original,
         factor=factor,

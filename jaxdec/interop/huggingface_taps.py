@@ -5,6 +5,9 @@ Query, key and value are one product on our side, gate and up too, and experts w
 
 from __future__ import annotations
 
+from jaxdec.layer_config import MoE
+from jaxdec.model_config import ModelConfig
+
 GPT2 = """
 token_embed <- transformer.wte
 position_embed <- transformer.wpe
@@ -31,30 +34,57 @@ blocks.{i} <- model.decoder.layers.{i}
 final_norm <- model.decoder.final_layer_norm
 """
 LAYERS = """
-blocks.{i}.attention.query_norm <- model.layers.{i}.self_attn.q_norm
-blocks.{i}.attention.key_norm <- model.layers.{i}.self_attn.k_norm
 blocks.{i}.attention.out <- model.layers.{i}.self_attn.o_proj
 blocks.{i}.attention <- model.layers.{i}.self_attn
-blocks.{i}.mlp.down <- model.layers.{i}.mlp.down_proj
 blocks.{i}.mlp <- model.layers.{i}.mlp
 blocks.{i} <- model.layers.{i}
 final_norm <- model.norm
 """
-LLAMA = f"""token_embed <- model.embed_tokens
-blocks.{{i}}.attention_norm <- model.layers.{{i}}.input_layernorm
-blocks.{{i}}.mlp_norm <- model.layers.{{i}}.post_attention_layernorm
-{LAYERS}"""
-MIXTRAL = f"""blocks.{{i}}.mlp.router <- model.layers.{{i}}.mlp.gate
-{LLAMA}"""
-GPT_OSS = f"""blocks.{{i}}.mlp.router <- model.layers.{{i}}.mlp.router
-{LLAMA}"""
-OLMO2 = f"""token_embed <- model.embed_tokens
-blocks.{{i}}.attention_post_norm <- model.layers.{{i}}.post_attention_layernorm
-blocks.{{i}}.mlp_post_norm <- model.layers.{{i}}.post_feedforward_layernorm
-{LAYERS}"""
-# Gemma's embedding returns its rows times the scale, ours the rows.
-GEMMA2 = f"""blocks.{{i}}.attention_norm <- model.layers.{{i}}.input_layernorm
-blocks.{{i}}.attention_post_norm <- model.layers.{{i}}.post_attention_layernorm
-blocks.{{i}}.mlp_norm <- model.layers.{{i}}.pre_feedforward_layernorm
-blocks.{{i}}.mlp_post_norm <- model.layers.{{i}}.post_feedforward_layernorm
-{LAYERS}"""
+QK_NORM = """
+blocks.{i}.attention.query_norm <- model.layers.{i}.self_attn.q_norm
+blocks.{i}.attention.key_norm <- model.layers.{i}.self_attn.k_norm
+"""
+DENSE = "blocks.{i}.mlp.down <- model.layers.{i}.mlp.down_proj\n"
+NORMS = {
+    "before": """
+blocks.{i}.attention_norm <- model.layers.{i}.input_layernorm
+blocks.{i}.mlp_norm <- model.layers.{i}.post_attention_layernorm
+""",
+    "after": """
+blocks.{i}.attention_post_norm <- model.layers.{i}.post_attention_layernorm
+blocks.{i}.mlp_post_norm <- model.layers.{i}.post_feedforward_layernorm
+""",
+    "both": """
+blocks.{i}.attention_norm <- model.layers.{i}.input_layernorm
+blocks.{i}.attention_post_norm <- model.layers.{i}.post_attention_layernorm
+blocks.{i}.mlp_norm <- model.layers.{i}.pre_feedforward_layernorm
+blocks.{i}.mlp_post_norm <- model.layers.{i}.post_feedforward_layernorm
+""",
+}
+
+
+def gpt2(config: ModelConfig) -> str:
+    return GPT2
+
+
+def opt(config: ModelConfig) -> str:
+    return OPT
+
+
+def llama(config: ModelConfig, router: str = "gate") -> str:
+    """The modules that a config has. Gemma's embedding returns its rows times the scale, ours the rows."""
+    routed = [isinstance(config.mlp_of(layer), MoE) for layer in range(config.layers)]
+    return "".join(
+        [
+            "token_embed <- model.embed_tokens\n" if config.embed_scale is None else "",
+            NORMS[config.branch_norm],
+            QK_NORM if config.qk_norm is not None else "",
+            f"blocks.{{i}}.mlp.router <- model.layers.{{i}}.mlp.{router}\n" if any(routed) else "",
+            "" if all(routed) else DENSE,
+            LAYERS,
+        ]
+    )
+
+
+def gpt_oss(config: ModelConfig) -> str:
+    return llama(config, router="router")

@@ -1,8 +1,8 @@
 """Pairs of transformers' decoders with ours, from tiny configs with random weights: nothing is downloaded.
 
-`PAIRS["hf:llama"]()` is the pair. Each config makes something visible that would otherwise hide: more queries than keys,
-heads that are not width / heads wide, windows shorter than the text, rotary settings whose ramp lies inside the pairs.
-A padding token is left out, because torch gives its embedding no gradient.
+`PAIRS["hf:llama"]()` is the pair. Each config shows something that would otherwise hide: fewer keys than queries,
+heads of other than width / heads channels, windows shorter than the text, rotary settings whose ramp lies inside the
+pairs. None has a padding token, to whose embedding torch gives no gradient.
 """
 
 from __future__ import annotations
@@ -17,13 +17,26 @@ from jaxdec.parity.pair import Pair
 if TYPE_CHECKING:
     import torch
 
-    from jaxdec.model_config import ModelConfig
-    from jaxdec.parity.candidate import Candidate
 
-SIZES: dict[str, Any] = dict(
-    vocab_size=97, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64
-)
-SIZES_GPT2: dict[str, Any] = dict(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+BATCH_SIZE, WINDOW = 2, 12
+SIZES: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+SIZES_GPT2: dict[str, Any] = {
+    "vocab_size": 97,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
 LLAMA: dict[str, Any] = dict(SIZES, intermediate_size=48, num_key_value_heads=2, pad_token_id=None)
 ROUTED: dict[str, Any] = dict(LLAMA, num_experts_per_tok=2)
 
@@ -32,7 +45,7 @@ def rope(kind: str, **settings: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 1000.0, **settings}}
 
 
-RAMP: dict[str, Any] = dict(factor=4.0, original_max_position_embeddings=16, beta_fast=2.0, beta_slow=0.25)
+RAMP: dict[str, Any] = {"factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 2.0, "beta_slow": 0.25}
 CONFIGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the class of the config, and what it is made with
     "gpt2": ("GPT2Config", SIZES_GPT2),
     "gpt-bigcode": ("GPTBigCodeConfig", SIZES_GPT2),
@@ -113,43 +126,33 @@ def hf_model(hf_config: Any, precision: str) -> torch.nn.Module:
     return model
 
 
-def candidate_of(config: ModelConfig) -> Candidate:
-    """Our decoder, tapped at all its modules."""
-    import jax.numpy as jnp
-
-    from jaxdec.config import Precision
-    from jaxdec.models.functional import Model
-    from jaxdec.parity.candidate import Candidate
-    from jaxdec.parity.taps import nnx_probe
-
-    def run(params: Any, batch: Any, precision: Any, probe: Any) -> Any:
-        module = Model(config, Precision(params=precision, compute=precision)).module(params)
-        with nnx_probe(module, probe):
-            return module(batch["tokens"], jnp.dtype(precision))
-
-    return Candidate(Model(config, Precision()).shapes(), run)
-
-
 def pair_of(name: str) -> Pair:
+    """The pair of an entry of `CONFIGS`: our decoder also continues texts with its cache, theirs reads them anew."""
     from jaxdec.interop.huggingface import config_of, rules_of, taps_of
+    from jaxdec.parity.candidate import Candidate
     from jaxdec.parity.reference import Reference
+    from jaxdec.parity.twins.jax_twin import JaxTwin
+    from jaxdec.parity.twins.run import twin_run
 
     hf_config = hf_config_of(name)
-    config = config_of(hf_config)
-    assert config.vocab_size is not None
+    run = twin_run(config_of(hf_config), batch_size=BATCH_SIZE, window=WINDOW)
+    ours = JaxTwin(run)
     return Pair(
         name=f"hf:{name}",
-        reference=Reference(
-            partial(hf_model, hf_config), call=lambda model, batch: model(batch["tokens"], use_cache=False)
-        ),
-        candidate=candidate_of(config),
-        vocab_size=config.vocab_size,
-        context=config.context,
+        reference=Reference(partial(hf_model, hf_config), call=read),
+        candidate=Candidate(ours.model("float32").shapes(), ours.read, generate=ours.generate),
+        vocab_size=run.vocab_size,
+        context=run.model.context,
         weights=rules_of(hf_config),
         taps=taps_of(hf_config),
-        window=12,
-        batch_size=2,
+        window=WINDOW,
+        batch_size=BATCH_SIZE,
+        routing=run.routed,
     )
+
+
+def read(model: torch.nn.Module, batch: Mapping[str, Any]) -> Any:
+    return model(batch["tokens"], use_cache=False)
 
 
 PAIRS: Mapping[str, Callable[[], Pair]] = {f"hf:{name}": partial(pair_of, name) for name in CONFIGS}
