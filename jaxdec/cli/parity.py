@@ -9,8 +9,8 @@ from typing import Any
 from jaxdec.errors import UserError, nearest
 
 ABOUT = {
-    "check": "compare everything, stage by stage, and name what is at fault",
-    "bisect": "show only what is at fault, and which known seam explains it",
+    "check": "compare everything, stage by stage, and name what differs",
+    "bisect": "show only what differs, and which known seam explains it",
     "mutate": "seed bugs, and count those that the check catches and locates",
     "seams": "show the places where PyTorch and JAX are known to differ",
     "dump": "write what one side computes, for a comparison on another machine",
@@ -58,7 +58,7 @@ def overview() -> str:
             "  jaxdec parity check char-gpt --html report.html",
             "  jaxdec parity bisect my_port.py --precisions float64 --steps 10",
             "",
-            f"{CODES} jaxdec parity WHAT --help shows every flag;",
-            "--json ends with one JSON line on stdout.",
+            CODES,
+            "jaxdec parity WHAT --help shows every flag. --json ends with one JSON line.",
         ]
     )

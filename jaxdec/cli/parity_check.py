@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -30,6 +30,7 @@ from jaxdec.errors import UserError, nearest
 if TYPE_CHECKING:
     from jaxdec.parity.report import Report
 
+Name = TypeVar("Name", bound=str)
 LISTS = ("--regimes", "--precisions", "--stages")
 
 
@@ -94,7 +95,7 @@ def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
     stages = None if arguments.stages is None else tuple(name for name in arguments.stages.split(",") if name)
     if arguments.steps < 1:
         raise UserError(f"--steps is {arguments.steps}: give a whole number from 1")
-    require_writable(arguments.html, arguments.report_json)
+    require_writable({"--html": arguments.html, "--report-json": arguments.report_json})
     with loaded(arguments.spec, action) as pair, saying() as say:
         from jaxdec.parity.check import check
 
@@ -110,7 +111,7 @@ def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
         )
 
 
-def chosen(text: str | None, flag: str, known: Sequence[str]) -> tuple[str, ...]:
+def chosen(text: str | None, flag: str, known: Sequence[Name]) -> tuple[Name, ...]:
     """The names in a list that was typed, in the order in which they are run; all without a list."""
     names = known if text is None else [name for name in text.split(",") if name]
     for name in names:

@@ -96,7 +96,7 @@ def compare(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("parity compare", Compare(), argv, about=about)
     if arguments.candidate is None or arguments.reference is None:
         raise UserError("give two dumps: jaxdec parity compare CANDIDATE REFERENCE")
-    require_writable(arguments.html, arguments.report_json)
+    require_writable({"--html": arguments.html, "--report-json": arguments.report_json})
     from jaxdec.parity.compare import compare_dumps
     from jaxdec.parity.dump import read_dump
     from jaxdec.parity.report import Report

@@ -14,14 +14,16 @@ from jaxdec.cli.flags import Positional
 from jaxdec.errors import Different, UserError
 
 if TYPE_CHECKING:
+    from jaxdec.parity.pair import Precision, Regime
     from jaxdec.parity.report import Report
 
-SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.pair.Pair, or a function
-without arguments that returns one), FILE.py:NAME for another name, or one of ours:
-a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, or an outside
-oracle (hf:llama ...). The file is run, as any program: give only what you trust."""
+SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.pair.Pair, or a
+function without arguments that returns one), FILE.py:NAME for another name, or one
+of ours: a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, or an
+outside oracle (hf:llama ...). A file is run, as any program: only what you trust."""
 CODES = "Exit code: 0 equal, 1 different, 2 wrong use."
-REGIMES, PRECISIONS = ("init", "generic"), ("float64", "float32", "bfloat16")
+REGIMES: tuple[Regime, ...] = ("init", "generic")
+PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
 
 Spec = Annotated[
     str | None, Positional, tyro.conf.arg(metavar="SPEC", help="FILE.py, FILE.py:NAME or a name", help_behavior_hint="")
@@ -40,8 +42,9 @@ def loaded(spec: str | None, action: str) -> Iterator[Any]:
     """The pair, and an exact JAX for the length of the block: float64 on, matrix products in full precision."""
     if spec is None:
         raise UserError(f"say what to {action}: jaxdec parity {action} SPEC, as char-gpt, hf:llama or FILE.py")
-    from jaxdec.parity.spec import load_pair, needed_packages
+    from jaxdec.parity.spec import load_pair, needed_packages, require_spec
 
+    require_spec(spec)  # a slip does not wait for jax
     with exact(), needed_packages(f"jaxdec parity {action}"):
         yield load_pair(spec)
 
@@ -72,9 +75,9 @@ def saying() -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(Text(text))
 
 
-def require_writable(html: Path | None, report_json: Path | None) -> None:
-    """Refuses paths before minutes are spent on what shall be written there."""
-    for flag, path in (("--html", html), ("--report-json", report_json)):
+def require_writable(paths: Mapping[str, Path | None]) -> None:
+    """Refuses the paths of flags before minutes are spent on what shall be written there."""
+    for flag, path in paths.items():
         if path is not None and path.is_dir():
             raise UserError(f"{flag} {path} is a folder: give the path of a file")
         if path is not None and not path.absolute().parent.is_dir():

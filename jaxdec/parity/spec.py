@@ -32,12 +32,32 @@ def load_pair(spec: str) -> Pair:
 
     A file is run like any program. Raises UserError, in one line, for whatever stands in the way.
     """
+    require_spec(spec)
     with needed_packages(spec):
         if match := FILE.fullmatch(spec):
             return _from_file(Path(match["path"]), match["name"] or "pair")
-        if "/" in spec or "\\" in spec or Path(spec).exists():
-            raise UserError(f"{spec} is no Python file: give FILE.py, FILE.py:NAME or one of our names, as char-gpt")
-        return _by_name(spec)
+        if spec.startswith(OUTSIDE):
+            return _outside_pairs()[spec]()
+        from jaxdec.parity.ours import pair_of
+
+        return pair_of(spec)
+
+
+def require_spec(spec: str) -> None:
+    """Raises UserError when `spec` is neither a file nor a name of ours. Loads nothing, and needs neither framework."""
+    if match := FILE.fullmatch(spec):
+        if not Path(match["path"]).is_file():
+            raise UserError(
+                f"no such file: {match['path']}; give a Python file that defines a pair, or one of our names"
+            )
+        return
+    if "/" in spec or "\\" in spec or Path(spec).exists():
+        raise UserError(f"{spec} is no Python file: give FILE.py, FILE.py:NAME or one of our names, as char-gpt")
+    known = pair_names()
+    if spec not in known:
+        close = nearest(spec, known)
+        listed = close if "did you mean" in close else f" (ours: {', '.join(known)}; or give FILE.py)"
+        raise UserError(f"unknown pair '{spec}'{listed}")
 
 
 def pair_names() -> list[str]:
@@ -57,19 +77,6 @@ def needed_packages(what: str) -> Iterator[None]:
         raise UserError(f"{what} needs {PACKAGES[package]}") from None
 
 
-def _by_name(name: str) -> Pair:
-    known = pair_names()
-    if name not in known:
-        close = nearest(name, known)
-        listed = close if "did you mean" in close else f" (ours: {', '.join(known)}; or give FILE.py)"
-        raise UserError(f"unknown pair '{name}'{listed}")
-    if name.startswith(OUTSIDE):
-        return _outside_pairs()[name]()
-    from jaxdec.parity.ours import pair_of
-
-    return pair_of(name)
-
-
 def _outside_pairs() -> Mapping[str, Callable[[], Pair]]:
     from jaxdec.parity.huggingface_pairs import PAIRS
 
@@ -77,8 +84,6 @@ def _outside_pairs() -> Mapping[str, Callable[[], Pair]]:
 
 
 def _from_file(path: Path, name: str) -> Pair:
-    if not path.is_file():
-        raise UserError(f"no such file: {path}; give a Python file that defines a pair, or one of our names")
     with _faults_of(path):
         module = _run(path)
     if not hasattr(module, name):
@@ -111,7 +116,7 @@ def _run(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     name = f"_jaxdec_pair_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up the module that they stand in
@@ -137,14 +142,15 @@ def _faults_of(path: Path) -> Iterator[None]:
             f"{path}{_place(error, path)} cannot import {error.name}: install it, or mend the name"
         ) from None
     except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
         shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise UserError(f"{path}{_place(error, path)} raised {shown}") from None
 
 
 def _place(error: BaseException, path: Path) -> str:
     """`, line 7`: the last line of the file on the way to the error."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    own = str(path.absolute())  # as the import machinery calls it
+    if isinstance(error, SyntaxError) and error.filename == own:
         return f", line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
     return f", line {lines[-1]}" if lines else ""
