@@ -41,8 +41,17 @@ class CandidateSide:
     def forward(self, at: Setting) -> Forward:
         return self._keep(("forward", at), lambda: self.replay(at, {}, {}))
 
-    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays) -> Forward:
-        """The forward pass with given inputs and outputs of modules."""
+    def replay(
+        self,
+        at: Setting,
+        inputs: Arrays,
+        outputs: Arrays,
+        *,
+        changed: Mapping[str, Any] | None = None,
+        batch: Batch | None = None,
+    ) -> Forward:
+        """The forward pass with given inputs and outputs of modules; `changed` parameters and another batch of the same
+        shapes take the place of the setting's."""
 
         def run(params: Params, batch: Batch, inputs: Params, outputs: Params) -> Any:
             probe = Probe(inputs, outputs)
@@ -52,7 +61,9 @@ class CandidateSide:
         with native(at.precision):
             program = self._program("replay", at, run)
             given = (_arrays(side, at.precision) for side in (inputs, outputs))
-            return Forward(*map(numpy, program(self.params(at), self._batch(at), *given)))
+            params = self.params(at)
+            params |= {name: jnp.asarray(value, params[name].dtype) for name, value in (changed or {}).items()}
+            return Forward(*map(numpy, program(params, batch or self._batch(at), *given)))
 
     def replay_backward(self, at: Setting, forward: Forward, backward: Backward) -> Backward:
         """Every module's own backward pass, all in one.

@@ -44,8 +44,8 @@ class ReferenceSide:
     def forward(self, at: Setting) -> Forward:
         return self.replay(at, {}, {})
 
-    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays) -> Forward:
-        """The forward pass with given inputs and outputs of modules."""
+    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays, *, batch: Batch | None = None) -> Forward:
+        """The forward pass with given inputs and outputs of modules, on the setting's batch or another one."""
         import torch
 
         from jaxdec.parity.taps import torch_probe
@@ -53,7 +53,7 @@ class ReferenceSide:
         model = self.build(at)
         probe = Probe(*(_tensors(side, at.precision) for side in (inputs, outputs)))
         with torch.no_grad(), _float64(at), torch_probe(model, probe, self.names(model)):
-            logits = logits_of(self.reference.call(model, self._batch(at)))
+            logits = logits_of(self.reference.call(model, self._batch(at) if batch is None else tensors_of(batch)))
         return Forward(_numpy(probe.entered), _numpy(probe.left), _numpy({"logits": logits}))
 
     def backward(self, at: Setting) -> Backward:
