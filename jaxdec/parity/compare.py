@@ -19,8 +19,6 @@ from jaxdec.parity.dump import STAGES, Dump, read_dump
 from jaxdec.parity.null import Masks, compare_gradients, null_masks, without_null
 
 Arrays = dict[str, np.ndarray]
-RATIOS = {"float32": bars.FLOAT32_RATIO, "bfloat16": bars.BFLOAT16_RATIO}
-LOSSES = {"float32": bars.FLOAT32_LOSS, "bfloat16": bars.BFLOAT16_LOSS}
 
 
 def compare_dumps(
@@ -83,6 +81,8 @@ def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str]
     masks = _null(sides, ours.precision) if stage == "gradients" else {}
     if ours.precision == "float64":
         return _semantic(stage, sides[0], sides[1], masks) + lost
+    if stage == "losses":
+        return _losses(stage, *sides, precision=ours.precision, drifts=ours.regime == "generic") + lost
     return _rounded(stage, *sides, precision=ours.precision, masks=masks) + lost
 
 
@@ -94,16 +94,30 @@ def _semantic(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) -> list[Co
 
 def _rounded(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, masks: Masks) -> list[Comparison]:
     """The error against the oracle: of a loss by itself, of all else in the errors of the reference."""
-    if stage in ("loss", "losses"):
-        return relative(stage, ours, true, LOSSES[precision])
+    bar = bars.ratio(precision)
+    if stage == "loss":
+        return _losses(stage, ours, theirs, true, precision)
     if stage == "updates":
-        return [relative_to_all(stage, ours, true, RATIOS[precision], in_errors_of=theirs)]
+        return [relative_to_all(stage, ours, true, bar, in_errors_of=theirs)]
     if stage == "gradients":
         ours, theirs, true = (without_null(side, masks) for side in (ours, theirs, true))
         scales = gradient_scales(true) if true else {}
     else:
         scales = {name: norm(value) for name, value in true.items()}
-    return rounding_ratio(stage, ours, theirs, true, scales, bars.UNIT_ROUNDOFF[precision], RATIOS[precision])
+    return rounding_ratio(stage, ours, theirs, true, scales, bars.UNIT_ROUNDOFF[precision], bar)
+
+
+def _losses(
+    stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, drifts: bool = False
+) -> list[Comparison]:
+    """Relative to the oracle's. Where honest losses drift further (generic weights are large beside their updates, a
+    token may change its expert), all as one vector in the errors of the reference."""
+    bar, _ = bars.drift(precision, routed=False)
+    if not drifts and all(honest.equal for honest in relative(stage, theirs, true, bar)):
+        return relative(stage, ours, true, bar)
+    ours, theirs, true = ({"all losses": np.array(list(side.values()))} for side in (ours, theirs, true))
+    scales = {"all losses": norm(true["all losses"])}
+    return rounding_ratio(stage, ours, theirs, true, scales, bars.UNIT_ROUNDOFF[precision], bars.ratio(precision))
 
 
 def _null(sides: list[Arrays], precision: str) -> Masks:
@@ -127,6 +141,8 @@ def _require_same_run(a: Dump, b: Dump) -> None:
         ours, theirs = getattr(a, what), getattr(b, what)
         if ours != theirs:
             raise UserError(f"{both} have different {what}s ({ours} and {theirs}): dump both with the same {what}")
+    if a.batches != b.batches:
+        raise UserError(f"{both} are of {a.batches} and {b.batches} batches: dump both with as many steps")
     if parts := sorted(set(a.batch.items()) ^ set(b.batch.items())):
         raise UserError(f"{both} are of different batches (their {parts[0][0]} differ): dump both from the same batch")
     if a.weights != b.weights:

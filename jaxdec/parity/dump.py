@@ -39,7 +39,8 @@ class Recording:
     stages: stage -> name -> array, in the order of a report. "weights" is always there. "taps" are in the order of
         execution; "logits", "loss" and "gradients" are of the first batch; "updates" are of one optimizer step from
         gradients that both sides were given; "losses" one array [N] a run; "greedy" token ids, one array a prompt.
-    batches: what the side was given: token ids, targets, masks. Only their digests are written.
+    batches: what the side was given: token ids, targets, masks; one for each training step. Only digests are
+        written.
     rules: the weight rule table by which a reference's tensors were named.
     environment: versions and settings; None writes the versions of the installed frameworks.
     """
@@ -57,7 +58,8 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Dump:
-    """A folder read back, complete and undamaged. `batch` and `weights` are sha256 digests, the first by part."""
+    """A folder read back, complete and undamaged. `batch` and `weights` are sha256 digests, the first by part
+    over all `batches`."""
 
     folder: Path
     side: Side
@@ -65,6 +67,7 @@ class Dump:
     precision: Precision
     regime: Regime
     seed: int
+    batches: int
     batch: Mapping[str, str]
     weights: str
     rules: str
@@ -126,7 +129,7 @@ def read_dump(folder: str | Path) -> Dump:
         }
         return Dump(
             folder,
-            *(info[key] for key in ("side", "pair", "precision", "regime", "seed")),
+            *(info[key] for key in ("side", "pair", "precision", "regime", "seed", "batches")),
             batch=dict(info["sha256"]["batch"]),
             weights=info["sha256"]["weights"],
             rules=info["rules"],
@@ -166,6 +169,7 @@ def _info(recording: Recording, tensors: str) -> dict[str, Any]:
         "precision": recording.precision,
         "regime": recording.regime,
         "seed": recording.seed,
+        "batches": len(recording.batches),
         "sha256": {
             "batch": batch_digests(recording.batches),
             "weights": digest(recording.stages["weights"]),

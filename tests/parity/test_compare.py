@@ -81,9 +81,12 @@ def wrong(found: list[Comparison]) -> list[tuple[str, str]]:
     return [(comparison.stage, comparison.name) for comparison in found if not comparison.equal]
 
 
-def low(folder: Path, precision: Any, ours: Stages, theirs: Stages, say: Any = print) -> list[Comparison]:
-    true = dump(folder / "oracle", recorded("reference", exact()))
-    sides = recorded("candidate", ours, precision=precision), recorded("reference", theirs, precision=precision)
+def low(
+    folder: Path, precision: Any, ours: Stages, theirs: Stages, say: Any = print, regime: Any = "generic"
+) -> list[Comparison]:
+    true = dump(folder / "oracle", recorded("reference", exact(), regime=regime))
+    at = {"precision": precision, "regime": regime}
+    sides = recorded("candidate", ours, **at), recorded("reference", theirs, **at)
     return compared(folder, *sides, oracle=true, say=say)
 
 
@@ -122,9 +125,26 @@ def test_what_differs_is_named(precision: str, stage: str, name: str, tmp_path: 
         found = compared(tmp_path, recorded("candidate", ours), recorded("reference", theirs))
     else:
         found = low(tmp_path, precision, ours, theirs)
-    named = {"updates": name if precision == "float64" else "all parameters", "losses": "loss of step 0"}
+    named = {"losses": "loss of step 0"}
+    if precision != "float64":
+        named = {"updates": "all parameters", "losses": "all losses"}
     assert wrong(found)[0] == (stage, named.get(stage, name))
     assert {at for at, _ in wrong(found)} == {stage}
+
+
+@pytest.mark.parametrize("regime", ["init", "generic"])
+def test_losses_that_drift_are_measured_in_the_drift_of_the_reference(regime: str, tmp_path: Path) -> None:
+    """Two hundred times the bar on both sides is honest; on the candidate's alone it is not."""
+    sides: list[Stages] = [honest("float32", "candidate"), honest("float32", "reference")]
+    for number, (drifting, verdict) in enumerate([(sides, []), (sides[:1], ["losses"])]):
+        stages = [
+            {**side, "losses": {"loss": exact()["losses"]["loss"] * 1.0004}}
+            if any(side is one for one in drifting)
+            else side
+            for side in sides
+        ]
+        found = low(tmp_path / str(number), "float32", *stages, regime=regime)
+        assert list(dict.fromkeys(stage for stage, _ in wrong(found))) == verdict
 
 
 def test_tokens_that_differ_are_counted(tmp_path: Path) -> None:
@@ -176,6 +196,7 @@ def weights_changed() -> Mapping[str, Any]:
         ({"pair": "other"}, r"different pairs \(tiny and other\)"),
         ({"regime": "init"}, r"different regimes \(generic and init\)"),
         ({"seed": 1}, r"different seeds \(0 and 1\)"),
+        ({"batches": []}, "of 1 and 0 batches: dump both with as many steps"),
         ({"batches": [{"tokens": np.zeros((2, 3)), "targets": np.arange(6).reshape(2, 3)}]}, "batches .their tokens"),
         (weights_changed(), "different weights .b.kernel differs, and so do their weight rules"),
         ({"precision": "float32"}, "ours is in float64 and .*theirs in float32"),
@@ -225,7 +246,7 @@ def test_neither_framework_is_needed(tmp_path: Path) -> None:
 
 
 def test_bars_are_those_of_the_table(tmp_path: Path) -> None:
-    found = low(tmp_path, "float32", honest("float32", "candidate"), honest("float32", "reference"))
+    found = low(tmp_path, "float32", honest("float32", "candidate"), honest("float32", "reference"), regime="init")
     limits = {comparison.stage: comparison.limit for comparison in found}
     ratio, loss = bars.FLOAT32_RATIO.limit, bars.FLOAT32_LOSS.limit
     assert limits == {
