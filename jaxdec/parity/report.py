@@ -27,6 +27,11 @@ class Finding:
     limit: float
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """The text without the place, where it begins with it: a reader has just read that."""
+        return self.text.removeprefix(f"{self.where}: ")
+
 
 @dataclass(frozen=True)
 class Hint:

@@ -16,9 +16,9 @@ from jaxdec.parity.report_svg import Series, chart, legend
 DEPTH = "taps"  # the stage whose comparisons are in the order of depth
 RUNS = ("trajectory", "losses")  # stages with the losses of a training run: of a check, of two dumps
 ROWS = 60  # a failing table that is longer shows what fails first, and the whole of it on demand
-READING = """Measured in float64: |candidate - reference| / |reference|, in Frobenius norms; losses alike. In lower
-precision: the candidate's distance from the float64 oracle over the reference's own, or relative to the oracle for
-losses and updates; discrete outputs are counted. Headroom is log10(bar / measured), in decades."""
+READING = """Measured in float64: |candidate - reference| / |reference|, in Frobenius norms. In lower precision: the
+candidate's distance from the float64 oracle over the reference's own, or, of losses and updates, relative to the
+oracle. Discrete outputs: how many differ. Headroom is log10(bar / measured), in decades."""
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -101,7 +101,7 @@ def _head(report: Report) -> str:
 def _findings(report: Report) -> str:
     found = [
         f"<li><code>{escape(each.where)}</code> <b>{escape(each.kind)}</b>, {escape(each.direction)}: "
-        f"{figure(each.measured)} (bar {figure(each.limit)}): {escape(each.text)}</li>"
+        f"{figure(each.measured)} (bar {figure(each.limit)}): {escape(each.sentence)}</li>"
         for each in report.findings
     ]
     hints = [
@@ -230,4 +230,7 @@ def _chart(
     title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], bar: float | None
 ) -> str:
     drawing = chart(title, series, log=log, labels=labels, bar=bar)
-    return f"<figure><figcaption>{escape(title)}{legend(series)}</figcaption>{drawing}</figure>" if drawing else ""
+    if not drawing:
+        return ""
+    zeros = '<p class="quiet">hollow: no difference at all</p>' if "hollow" in drawing else ""
+    return f"<figure><figcaption>{escape(title)}{legend(series)}</figcaption>{drawing}{zeros}</figure>"

@@ -114,14 +114,15 @@ def _labels(labels: Sequence[tuple[int, str]], count: int) -> list[str]:
     for place, text in labels:
         x = _x(place, count)
         parts.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{y}" y2="{y + 5}"/>')
-        if x >= free and x <= WIDTH - RIGHT - len(text) * 3:
-            parts.append(f'<text x="{x:.1f}" y="{y + 19}" text-anchor="middle">{escape(text)}</text>')
+        if x >= free:
+            anchor = "end" if x > WIDTH - RIGHT - len(text) * 3 else "middle"
+            parts.append(f'<text x="{x:.1f}" y="{y + 19}" text-anchor="{anchor}">{escape(text)}</text>')
             free = x + max(LABEL_SPACE, len(text) * 7)
     return parts
 
 
 def _series(series: Series, number: int, axis: Axis, count: int) -> list[str]:
-    """The line, broken where values are missing or not finite, and a mark for each point: hollow for an exact zero on a
+    """The line, broken where the axis has no place for a value, and a mark for each point: hollow for a zero on a
     logarithmic axis, a cross for what is not finite."""
     line, pen, marks = [], "M", []
     for place, value in enumerate(series.values):
@@ -129,13 +130,14 @@ def _series(series: Series, number: int, axis: Axis, count: int) -> list[str]:
             pen = "M"
             continue
         x, y, finite = _x(place, count), axis.place(value), math.isfinite(value)
-        if finite:
+        hollow = axis.log and value <= 0
+        if finite and not hollow:
             line.append(f"{pen}{x:.1f} {y:.1f}")
-        pen = "L" if finite else "M"
+        pen = "L" if finite and not hollow else "M"
         over = not finite or (place < len(series.over) and series.over[place])
-        if over or len(series.values) <= MARKS_UP_TO:
+        if over or hollow or len(series.values) <= MARKS_UP_TO:
             text = series.texts[place] if place < len(series.texts) else f"{value:g}"
-            marks.append(_mark(x, y, number, over, finite, hollow=axis.log and value <= 0, text=text))
+            marks.append(_mark(x, y, number, over, finite, hollow=hollow, text=text))
     return [f'<path class="line s{number}" d="{"".join(line)}"/>', *marks]
 
 

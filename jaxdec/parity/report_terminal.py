@@ -75,7 +75,7 @@ def verdict(report: Report) -> Text:
 def finding_line(finding: Finding) -> str:
     """`blocks.1.mlp: semantic, forward, 3.2e-04 (bar 1e-11): what it is in a sentence`"""
     figures = f"{figure(finding.measured)} (bar {figure(finding.limit)})"
-    return f"{finding.where}: {finding.kind}, {finding.direction}, {figures}: {finding.text}"
+    return f"{finding.where}: {finding.kind}, {finding.direction}, {figures}: {finding.sentence}"
 
 
 def hint_line(hint: Hint) -> str:

@@ -99,7 +99,7 @@ def _from_file(path: Path, name: str) -> Pair:
             found = found()
     if not isinstance(found, Pair):
         kind = "a function that returned " if callable(getattr(module, name)) else ""
-        raise UserError(f"'{name}' in {path} is {kind}{type(found).__name__}: it must be a jaxdec.parity.pair.Pair")
+        raise UserError(f"'{name}' in {path} is {kind}{type(found).__name__}: it must be a jaxdec.parity.Pair")
     return found
 
 

@@ -220,7 +220,7 @@ def test_wrong_use_is_one_line(
         ("\ndel pair", "", "{path} does not define 'pair': define pair = Pair(...)"),
         ("", ":nothing", "{path} does not define 'nothing': did you mean {path}:pair?"),
         ("", ":make", "'make' in {path} needs arguments"),
-        ("\npair = 3", "", "'pair' in {path} is int: it must be a jaxdec.parity.pair.Pair"),
+        ("\npair = 3", "", "'pair' in {path} is int: it must be a jaxdec.parity.Pair"),
         ("\ndef pair():\n    return 'x'", "", "'pair' in {path} is a function that returned str: it must be"),
         ("\ndef pair():\n    return 1 / 0", "", "{path}, line 10 raised ZeroDivisionError: division by zero"),
     ],
