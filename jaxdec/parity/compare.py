@@ -81,8 +81,8 @@ def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str]
     masks = _null(sides, ours.precision) if stage == "gradients" else {}
     if ours.precision == "float64":
         return _semantic(stage, sides[0], sides[1], masks) + lost
-    if stage == "losses":
-        return _losses(stage, *sides, precision=ours.precision, drifts=ours.regime == "generic") + lost
+    if stage in ("loss", "losses"):
+        return _losses(stage, *sides, precision=ours.precision, regime=ours.regime) + lost
     return _rounded(stage, *sides, precision=ours.precision, masks=masks) + lost
 
 
@@ -93,10 +93,8 @@ def _semantic(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) -> list[Co
 
 
 def _rounded(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, masks: Masks) -> list[Comparison]:
-    """The error against the oracle: of a loss by itself, of all else in the errors of the reference."""
+    """The error against the oracle in the errors of the reference."""
     bar = bars.ratio(precision)
-    if stage == "loss":
-        return _losses(stage, ours, theirs, true, precision)
     if stage == "updates":
         return [relative_to_all(stage, ours, true, bar, in_errors_of=theirs)]
     if stage == "gradients":
@@ -107,16 +105,17 @@ def _rounded(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: 
     return rounding_ratio(stage, ours, theirs, true, scales, bars.UNIT_ROUNDOFF[precision], bar)
 
 
-def _losses(
-    stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, drifts: bool = False
-) -> list[Comparison]:
+def _losses(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, regime: str) -> list[Comparison]:
     """Relative to the oracle's. Where honest losses drift further (generic weights are large beside their updates, a
     token may change its expert), all as one vector in the errors of the reference."""
     bar, _ = bars.drift(precision, routed=False)
-    if not drifts and all(honest.equal for honest in relative(stage, theirs, true, bar)):
-        return relative(stage, ours, true, bar)
-    ours, theirs, true = ({"all losses": np.array(list(side.values()))} for side in (ours, theirs, true))
-    scales = {"all losses": norm(true["all losses"])}
+    found = relative(stage, ours, true, bar)
+    honest = found if regime == "generic" else relative(stage, theirs, true, bar)
+    if all(comparison.equal for comparison in honest):
+        return found
+    name = "all losses" if stage == "losses" else stage
+    ours, theirs, true = ({name: np.array(list(side.values()))} for side in (ours, theirs, true))
+    scales = {name: norm(true[name])}
     return rounding_ratio(stage, ours, theirs, true, scales, bars.UNIT_ROUNDOFF[precision], bars.ratio(precision))
 
 
