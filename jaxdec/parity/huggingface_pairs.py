@@ -127,20 +127,20 @@ def hf_model(hf_config: Any, precision: str) -> torch.nn.Module:
 
 
 def pair_of(name: str) -> Pair:
-    """The pair of an entry of `CONFIGS`: our decoder also continues texts with its cache, theirs reads them anew."""
+    """The pair of an entry of `CONFIGS`. Both sides train by our recipe, which decays no norm: Gemma stores a scale's
+    distance from one, so that decay would pull it elsewhere. Theirs continues a text by reading it anew."""
     from jaxdec.interop.huggingface import config_of, rules_of, taps_of
-    from jaxdec.parity.candidate import Candidate
     from jaxdec.parity.reference import Reference
     from jaxdec.parity.twins.jax_twin import JaxTwin
     from jaxdec.parity.twins.run import twin_run
+    from jaxdec.parity.twins.torch_twin import TorchTwin
 
     hf_config = hf_config_of(name)
     run = twin_run(config_of(hf_config), batch_size=BATCH_SIZE, window=WINDOW)
-    ours = JaxTwin(run)
     return Pair(
         name=f"hf:{name}",
-        reference=Reference(partial(hf_model, hf_config), call=read),
-        candidate=Candidate(ours.model("float32").shapes(), ours.read, generate=ours.generate),
+        reference=Reference(partial(hf_model, hf_config), call=read, optimizer=TorchTwin(run).optimizer),
+        candidate=JaxTwin(run).candidate(),
         vocab_size=run.vocab_size,
         context=run.model.context,
         weights=rules_of(hf_config),
