@@ -32,7 +32,8 @@ def rules_of(hf_config: Any) -> str:
     """The rule table from the names of `named_parameters()` to ours. Raises UserError as `config_of` does."""
     settings = Settings(hf_config)
     family = _family(settings)
-    return family.rules(family.config(settings))
+    config = family.config(settings)
+    return family.rules(config) + rules.left_out(config)
 
 
 def taps_of(hf_config: Any) -> str:

@@ -135,8 +135,28 @@ blocks.{i}.mlp.experts.down_bias <- model.layers.{i}.mlp.experts.down_proj_bias
 """
 
 
+# What files hold beside parameters: masks and rotary frequencies, which older versions saved.
+LEFT_OUT = """
+- <- h.{i}.attn.bias
+- <- h.{i}.attn.masked_bias
+- <- transformer.h.{i}.attn.bias
+- <- transformer.h.{i}.attn.masked_bias
+- <- model.layers.{i}.self_attn.rotary_emb.inv_freq
+"""
+
+
+def left_out(config: ModelConfig) -> str:
+    """For every family. A tied head may be in a file a second time."""
+    return LEFT_OUT + "- <- lm_head.weight\n" if config.tied_head else LEFT_OUT
+
+
 def gpt2(config: ModelConfig) -> str:
-    return GPT2 + CONV1D
+    """OpenAI's own files lack the prefix."""
+    return (
+        GPT2
+        + CONV1D
+        + (GPT2 + CONV1D).replace("<- transformer.", "<- ").replace("head.kernel <- lm_head.weight : T\n", "")
+    )
 
 
 def gpt_bigcode(config: ModelConfig) -> str:

@@ -100,6 +100,10 @@ CONFIGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # the class of the con
         ),
     ),
 }
+GEMMA_NORMS = (
+    "Gemma stores the distance of a norm's scale from one, which float32 rounds finer than the scale that is stored "
+    "here: in float32 the reference's updates of norms are the more exact ones"
+)
 
 
 def hf_config_of(name: str) -> Any:
@@ -148,6 +152,7 @@ def pair_of(name: str) -> Pair:
         window=WINDOW,
         batch_size=BATCH_SIZE,
         routing=run.routed,
+        notes=(GEMMA_NORMS,) if hf_config.model_type == "gemma2" else (),
     )
 
 

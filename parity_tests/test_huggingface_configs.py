@@ -1,0 +1,86 @@
+"""Hugging Face configs as ours: objects, files of this year and of earlier ones, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from jaxdec.errors import UserError
+from jaxdec.interop.huggingface import config_of
+from jaxdec.layer_config import Full, Local, MoE
+from jaxdec.parity.huggingface_pairs import CONFIGS, hf_config_of
+from jaxdec.position_config import RoPE, YarnScaling
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_file_of_the_config_says_the_same(name: str) -> None:
+    assert config_of(json.loads(hf_config_of(name).to_json_string())) == config_of(hf_config_of(name))
+
+
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+GPT2 = {"model_type": "gpt2", "vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+
+
+def test_rotary_settings_of_older_files() -> None:
+    """Before transformers 5: a dict `rope_scaling`, at first with `type`, beside `rope_theta`."""
+    scaling = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    position = config_of({**LLAMA, "rope_theta": 500_000, "rope_scaling": scaling}).position
+    assert position == RoPE(500_000.0, YarnScaling(original_context=16, factor=4.0))
+
+
+def test_layers_of_older_files() -> None:
+    """Which layers have a window followed from other settings before there were `layer_types`."""
+    window = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 3}
+    assert config_of({**LLAMA, **window, "model_type": "qwen2"}).attention == (Full(), Full(), Full(), Local(window=5))
+    assert config_of({**LLAMA, **window, "model_type": "qwen2", "use_sliding_window": False}).attention == Full()
+    gemma = config_of({**LLAMA, "model_type": "gemma2", "sliding_window": 5, "attn_logit_softcapping": None})
+    assert gemma.attention == (Local(window=5), Full())
+
+
+def test_dense_layers_among_mixtures() -> None:
+    config = {
+        **LLAMA,
+        "model_type": "qwen3_moe",
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 24,
+    }
+    found = config_of({**config, "mlp_only_layers": [3], "decoder_sparse_step": 2})
+    assert [isinstance(found.mlp_of(layer), MoE) for layer in range(4)] == [False, True, False, False]
+
+
+REFUSED = [
+    ({"model_type": "gpt_neox"}, r"model_type 'gpt_neox' is not supported .*gpt_oss"),
+    ({"model_type": "qwen3moe"}, "did you mean 'qwen3_moe'"),
+    ({}, "model_type '' is not supported"),
+    ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5 is not supported"),
+    ({**LLAMA, "rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type = 'dynamic' is not supported"),
+    ({**LLAMA, "rope_parameters": {"rope_type": "linear"}}, "rope_type linear without 'factor'"),
+    ({**LLAMA, "rope_parameters": {"full_attention": {"rope_type": "default"}}}, "the same angles"),
+    ({**LLAMA, "hidden_act": "swish9"}, "hidden_act = 'swish9' is not supported"),
+    ({**LLAMA, "hidden_size": None}, "hidden_size = None: a whole number is needed"),
+    ({**GPT2, "n_inner": 100}, "n_inner = 100 is not supported: an MLP has a multiple of the width 32"),
+    ({**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx = True is not supported"),
+    ({**LLAMA, "model_type": "opt", "do_layer_norm_before": False}, "do_layer_norm_before = False"),
+    ({**LLAMA, "model_type": "opt", "word_embed_proj_dim": 16}, "word_embed_proj_dim = 16"),
+    ({**LLAMA, "model_type": "qwen2", "layer_types": ["chunked_attention"] * 4}, "layer_types = 'chunked_attention'"),
+    ({**LLAMA, "model_type": "gpt_oss", "swiglu_alpha": 2.0}, "swiglu_alpha = 2.0"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), REFUSED)
+def test_what_is_not_supported_is_named_in_one_line(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        config_of(config)
+    assert "\n" not in str(caught.value)
