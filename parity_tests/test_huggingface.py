@@ -149,7 +149,7 @@ def test_files_carry_the_same_weights(name: str, tmp_path: Path) -> None:
 
 
 def test_what_files_hold_beside_parameters_is_left_out() -> None:
-    """OpenAI's GPT-2 has its masks, and names without a prefix; others hold a tied head twice, or rotary frequencies."""
+    """OpenAI's GPT-2 has its masks, and names without a prefix; others hold tied heads twice, or rotary frequencies."""
     gpt2, llama = (dict(sides(name).transfer.shapes) for name in ("gpt2", "llama-tied"))
     bare: dict[str, Any] = {name.removeprefix("transformer."): shape for name, shape in gpt2.items()}
     more = {"h.0.attn.bias": (1, 1, 64, 64), "h.1.attn.masked_bias": ()}
