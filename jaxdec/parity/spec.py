@@ -19,6 +19,7 @@ from jaxdec.parity.pair import Pair
 
 FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 OUTSIDE = "hf:"  # begins the names of pairs whose reference is not ours
+TASKS = ("reverse", "translate")  # recipes of the encoder-decoder, each with a model of its own
 PACKAGES = {
     "torch": "PyTorch, which is not installed: pip install 'jaxdec[torch]'",
     "safetensors": "safetensors, which is not installed: pip install 'jaxdec[torch]'",
@@ -38,9 +39,7 @@ def load_pair(spec: str) -> Pair:
             return _from_file(Path(match["path"]), match["name"] or "pair")
         if spec.startswith(OUTSIDE):
             return _outside_pairs()[spec]()
-        from jaxdec.parity.ours import pair_of
-
-        return pair_of(spec)
+        return _of_our_twins(spec)
 
 
 def require_spec(spec: str) -> None:
@@ -62,7 +61,7 @@ def require_spec(spec: str) -> None:
 
 def pair_names() -> list[str]:
     """Our own pairs: every rung of the ladder, the two translation tasks, and the outside oracles."""
-    return [rung.name for rung in LADDER] + ["reverse", "translate", *_outside_pairs()]
+    return [rung.name for rung in LADDER] + [*TASKS, *_outside_pairs()]
 
 
 @contextmanager
@@ -75,6 +74,16 @@ def needed_packages(what: str) -> Iterator[None]:
         if package not in PACKAGES:
             raise
         raise UserError(f"{what} needs {PACKAGES[package]}") from None
+
+
+def _of_our_twins(name: str) -> Pair:
+    from jaxdec.parity.twins.pairs import pair_of, pair_of_model, reduced
+
+    if name not in TASKS:
+        return pair_of(name)
+    from jaxdec.recipes import load_recipe
+
+    return pair_of_model(name, reduced(load_recipe(name).model))
 
 
 def _outside_pairs() -> Mapping[str, Callable[[], Pair]]:

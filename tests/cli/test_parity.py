@@ -18,6 +18,7 @@ from jaxdec.cli.parity import ABOUT
 from jaxdec.models.ladder import LADDER
 from jaxdec.parity.report import from_json
 from jaxdec.parity.spec import load_pair, pair_names
+from jaxdec.recipes import load_recipe
 from tests.cli.conftest import Refused
 from tests.reports import failing, passing
 
@@ -273,9 +274,13 @@ def test_every_rung_and_every_outside_oracle_has_a_name(monkeypatch: pytest.Monk
     names = pair_names()
     assert {rung.name for rung in LADDER} <= set(names) and {"reverse", "translate", "hf:gpt2"} <= set(names)
     asked = []
-    monkeypatch.setitem(sys.modules, "jaxdec.parity.ours", SimpleNamespace(pair_of=asked.append))
-    load_pair("char-gpt")
-    assert asked == ["char-gpt"]
+    twins = SimpleNamespace(
+        pair_of=asked.append, reduced=lambda model: model, pair_of_model=lambda name, model: asked.append((name, model))
+    )
+    monkeypatch.setitem(sys.modules, "jaxdec.parity.twins.pairs", twins)
+    for name in ("char-gpt", "reverse"):
+        load_pair(name)
+    assert asked == ["char-gpt", ("reverse", load_recipe("reverse").model)]
 
 
 def test_two_dumps_of_one_run_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
