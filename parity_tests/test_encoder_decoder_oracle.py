@@ -11,21 +11,18 @@ from torch import nn
 
 from jaxdec.parity import bars
 from jaxdec.parity.comparison import relative, require
-from parity_tests import jax_side
-from parity_tests.pairs import (  # noqa: F401 - the fixture works by being imported
-    criterion_for_encoder_decoders,
-    jax_forward,
-    pair_case,
-)
+from jaxdec.parity.stages import Sides
+from jaxdec.parity.twins.pairs import pair_of_model
+from parity_tests.twins import GENERIC
 from tests.encoder_decoders import DEEP
 
 
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) -> None:
     """torch.nn's encoder and decoder layers in stacks without (after) or with (before) a norm at the end."""
-    case = pair_case(place, replace(DEEP, norm_place=place), "generic")
-    weights, batch = jax_side.weights(case), case.batches(1)[0]
-    model = case.config.model
+    model = replace(DEEP, norm_place=place)
+    both = Sides(pair_of_model(place, model, window=9))
+    weights, batch = both.transfer.weights(GENERIC).candidate, both.pair.draw(0, 1)[0]
     settings = {
         "dim_feedforward": 4 * model.width,
         "dropout": 0.0,
@@ -72,7 +69,7 @@ def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) 
         hidden = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).triu(1)
         y = decoder(embed(tokens), memory, tgt_mask=hidden, memory_key_padding_mask=present == 0)
     require(
-        relative("logits", {"logits": jax_forward(case)["logits"]}, {"logits": (y @ table.T).numpy()}, bars.SEMANTIC)
+        relative("logits", both.candidate.forward(GENERIC).logits, {"logits": (y @ table.T).numpy()}, bars.SEMANTIC)
     )
 
 

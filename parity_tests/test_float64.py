@@ -4,34 +4,60 @@ from __future__ import annotations
 
 import pytest
 
+from jaxdec.models.ladder import LADDER
 from jaxdec.parity.comparison import require
-from parity_tests import jax_side, torch_side
-from parity_tests.cases import CASES, GENERIC, Case
-from parity_tests.checks import SEMANTIC_STAGES
+from jaxdec.parity.pair import Setting
+from jaxdec.parity.stages import Sides, stages_of
+from jaxdec.parity.twins.pairs import pair_of, reduced
+from parity_tests.twins import GENERIC, INIT, TWINS, pair, sides
 
-ONCE = {  # stages that one regime, or one case, can show
-    "init": [case for case in CASES if case.regime == "init"],
-    "accumulation": [case for case in CASES if case.regime == "generic"],
-    "dropout": [case for case in CASES if case.regime == "generic" and hasattr(case.config.model, "dropout")],
-    "schedule": [GENERIC],
-    "greedy": [case for case in CASES if case.regime == "generic"],
-    "sampling": [GENERIC],
+ONCE = {  # stages that one regime, or one model, can show
+    "init": [(name, INIT) for name in TWINS],
+    "schedule": [("gpt", GENERIC)],
+    "sampling": [("gpt", GENERIC)],
+    "checkpoint": [("gpt", GENERIC)],
+    "weights": [(name, GENERIC) for name in TWINS],
+    **{stage: [(name, GENERIC) for name in TWINS] for stage in ("routing", "accumulation", "dropout", "greedy")},
 }
+BOTH = [(name, at) for name in TWINS for at in (INIT, GENERIC)]
+CASES = [
+    (stage, name, at)
+    for stage in dict.fromkeys(stage for name in TWINS for stage in stages_of(pair(name)))
+    for name, at in ONCE.get(stage, BOTH)
+    if stage in stages_of(pair(name))
+    and not (stage == "routing" and not pair(name).routing)
+    and not (stage == "greedy" and not pair(name).continues)
+]
 
 
 @pytest.mark.parametrize(
-    ("stage", "case"),
-    [pytest.param(stage, case, id=f"{stage}-{case}") for stage in SEMANTIC_STAGES for case in ONCE.get(stage, CASES)],
+    ("stage", "name", "at"), CASES, ids=[f"{stage}-{name}-{at.regime}" for stage, name, at in CASES]
 )
-def test_the_twins_agree(stage: str, case: Case) -> None:
-    require(SEMANTIC_STAGES[stage](case, jax_side, torch_side))
+def test_the_twins_agree(stage: str, name: str, at: Setting) -> None:
+    found = stages_of(sides(name).pair)[stage](sides(name), at)
+    assert found, "nothing was compared"
+    require(found)
 
 
-def test_every_module_with_parameters_is_compared() -> None:
-    """All modules are tapped but the three projections that the JAX side runs as one product."""
-    ours, theirs = jax_side.forward(GENERIC), torch_side.forward(GENERIC)
-    fused = {f"blocks.{layer}.attention.{part}" for layer in range(2) for part in ("query", "key", "value")}
-    owners = {name.rpartition(".")[0] for name in jax_side.weights(GENERIC)}
+@pytest.mark.parametrize("name", ["gpt", "translation, two layers"])
+def test_every_module_with_parameters_is_compared(name: str) -> None:
+    """All modules are tapped but the three projections that the JAX side runs as one product, and of a cross attention
+    the two that read the memory."""
+    ours, theirs = sides(name).candidate.forward(GENERIC).left, sides(name).reference.forward(GENERIC).left
+    prefix = "blocks" if name == "gpt" else "decoder"
+    fused = {f"{prefix}.{layer}.attention.{part}" for layer in range(2) for part in ("query", "key", "value")}
+    owners = {parameter.rpartition(".")[0] for parameter in sides(name).candidate.candidate.shapes}
     assert owners - set(ours) == fused
     assert owners <= set(theirs)
-    assert {"blocks.0", "blocks.1", "blocks.0.attention", "blocks.0.mlp", "logits"} <= set(ours) & set(theirs)
+    assert {f"{prefix}.0", f"{prefix}.0.attention", f"{prefix}.0.mlp"} <= set(ours) & set(theirs)
+
+
+# A rung that is added to the ladder is compared without a word here; rungs that differ in size alone are one.
+RUNGS = {repr(reduced(rung.config)): rung.name for rung in LADDER}
+
+
+@pytest.mark.parametrize("name", RUNGS.values())
+def test_every_rung_agrees(name: str) -> None:
+    at_reduced_size = Sides(pair_of(name))
+    for stage in ("weights", "taps", "logits", "loss", "gradients"):
+        require(stages_of(at_reduced_size.pair)[stage](at_reduced_size, GENERIC))

@@ -25,8 +25,7 @@ from jaxdec.parity.comparison import (
 )
 from jaxdec.parity.taps import nnx_taps, torch_taps
 from jaxdec.parity.weights import generic_weights
-from parity_tests import jax_side, torch_side
-from parity_tests.cases import GENERIC, INIT
+from parity_tests.twins import GENERIC, INIT, halves, sides
 
 BAR = Bar(1e-11, "for these tests")
 finite = st.floats(-1e3, 1e3)
@@ -110,18 +109,19 @@ def test_all_parameters_are_one_vector() -> None:
 
 
 def test_generic_weights_are_of_order_one_and_exact_in_float32() -> None:
-    weights = generic_weights(jax_side.model_of(GENERIC).shapes(), 3)
+    shapes = sides("gpt").candidate.candidate.shapes
+    weights = generic_weights(shapes, 3)
     for name, value in weights.items():
         np.testing.assert_array_equal(value.astype(np.float32).astype(np.float64), value)
         assert np.any(value != value.flat[0]), f"{name} is constant"
-    again = generic_weights(jax_side.model_of(GENERIC).shapes(), 3)
+    again = generic_weights(shapes, 3)
     assert all(np.array_equal(again[name], value) for name, value in weights.items())
-    assert 0.5 < torch_side.forward(GENERIC)["blocks.0.mlp.up"].std() < 2
-    assert torch_side.forward(INIT)["blocks.0.mlp.up"].std() < 0.2
+    assert 0.5 < sides("gpt").reference.forward(GENERIC).left["blocks.0.mlp.up"].std() < 2
+    assert sides("gpt").reference.forward(INIT).left["blocks.0.mlp.up"].std() < 0.2
 
 
 def test_torch_taps_leave_the_model_as_it_was() -> None:
-    model = torch_side.build(GENERIC)
+    model = sides("gpt").reference.build(GENERIC)
     with torch_taps(model) as record:
         model(torch.zeros(1, 3, dtype=torch.long))
     seen = dict(record)
@@ -131,7 +131,7 @@ def test_torch_taps_leave_the_model_as_it_was() -> None:
 
 
 def test_nnx_taps_know_their_own_model_and_put_the_classes_back() -> None:
-    model, params = jax_side.model_of(GENERIC), jax_side.params_of(GENERIC)
+    model, params = halves("gpt")[0].model("float64"), sides("gpt").candidate.params(GENERIC)
     ours, other = model.module(params), model.module(params)
     call = type(ours.final_norm).__call__
     tokens = jnp.zeros((1, 3), jnp.int32)
@@ -144,8 +144,8 @@ def test_nnx_taps_know_their_own_model_and_put_the_classes_back() -> None:
 
 
 def test_taps_see_through_jit() -> None:
-    eager = jax_side.model_of(GENERIC).module(jax_side.params_of(GENERIC))
+    eager = halves("gpt")[0].model("float64").module(sides("gpt").candidate.params(GENERIC))
     with nnx_taps(eager) as record:
-        eager(jnp.asarray(GENERIC.batches(1)[0]["tokens"]), jnp.dtype("float64"))
-    compiled = jax_side.forward(GENERIC)
+        eager(jnp.asarray(sides("gpt").pair.draw(0, 1)[0]["tokens"]), jnp.dtype("float64"))
+    compiled = sides("gpt").candidate.forward(GENERIC).left
     require(relative("taps", {n: compiled[n] for n in record}, jax.tree.map(np.asarray, dict(record)), SEMANTIC))

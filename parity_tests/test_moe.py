@@ -17,33 +17,31 @@ from hypothesis import strategies as st
 
 from jaxdec.layer_config import MoE
 from jaxdec.layers import router
-from jaxdec.losses import language_loss
 from jaxdec.parity import bars
+from jaxdec.parity.candidate_side import native, numpy
 from jaxdec.parity.comparison import Comparison, Difference, relative, require
-from jaxdec.train import train_step
-from parity_tests import checks, jax_side, torch_side
-from parity_tests.cases import Case, case_of, make_case
-from parity_tests.mutants.moe import DROPS, DROPS_INIT
+from jaxdec.parity.reference_side import tensors_of
+from jaxdec.parity.rounding import ROUNDING
+from jaxdec.parity.stages import Sides
+from jaxdec.parity.twins.jax_twin import JaxTwin
+from jaxdec.parity.twins.pairs import pair_of_run
+from jaxdec.parity.twins.run import twin_run
+from jaxdec.parity.twins.stages import compare, torch_gradients
+from parity_tests.twins import DROPS, GENERIC, INIT, halves, sides
 from tests.variants import GPT
 from torchref.layers import moe as torch_moe
 from torchref.layers import router as torch_router
 
-NOISY = make_case("moe, noisy", replace(GPT, mlp=MoE(experts=4, top_k=2, noisy=True)), "generic")
-STAGES = ("init", "activations", "gradients", "optimizer", "accumulation", "dropout", "trajectory")  # no cache: drops
+NOISY = twin_run(replace(GPT, mlp=MoE(experts=4, top_k=2, noisy=True)))
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_twins_drop_alike(stage: str) -> None:
-    require(checks.SEMANTIC_STAGES[stage](DROPS_INIT if stage == "init" else DROPS, jax_side, torch_side))
-
-
-def test_the_case_that_drops_does() -> None:
+def test_the_pair_that_drops_does() -> None:
     """In training and at evaluation, in both frameworks to the same share."""
-    model, twin = jax_side.model_of(DROPS), torch_side.build(DROPS)
-    tokens = DROPS.batches(1)[0]["tokens"]
+    model, twin = halves(DROPS)[0].model("float64"), sides(DROPS).reference.build(GENERIC)
+    tokens = sides(DROPS).pair.draw(0, 1)[0]["tokens"]
     for training in (True, False):
         key = jax.random.key(0) if training else None
-        ours = jax.jit(model.apply)(jax_side.params_of(DROPS), tokens, key=key)
+        ours = jax.jit(model.apply)(sides(DROPS).candidate.params(GENERIC), tokens, key=key)
         theirs = twin.train(training)(torch.from_numpy(tokens))
         assert 0.05 < ours.metrics["dropped_fraction"] < 0.7
         for name in ("metrics", "aux"):
@@ -53,39 +51,42 @@ def test_the_case_that_drops_does() -> None:
             )
 
 
-def noises(case: Case) -> Iterator[np.ndarray]:
+@functools.cache
+def noisy() -> Sides:
+    return Sides(pair_of_run("noisy", NOISY))
+
+
+def noises() -> Iterator[np.ndarray]:
     """The noise of each layer in turn, [N,E]."""
-    rng = np.random.default_rng(case.seed)
-    shape = (case.config.batch_size * case.config.window, 4)
-    return iter([rng.standard_normal(shape) for _ in range(case.config.model.decoder.layers)])
+    rng = np.random.default_rng(0)
+    return iter([rng.standard_normal((NOISY.config.batch_size * NOISY.config.window, 4)) for _ in range(GPT.layers)])
 
 
 @functools.cache
 def noisy_jax() -> tuple[float, dict[str, np.ndarray]]:
-    drawn = noises(NOISY)
+    drawn = noises()
 
     def given_noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jnp.asarray(next(drawn))
 
-    with jax_side.native(NOISY), mock.patch.object(router, "router_noise", given_noise):
-        model = jax_side.model_of(NOISY)
-        program = jax.jit(functools.partial(train_step, model, jax_side.KEEP_GRADIENTS, language_loss))
-        return jax_side.run_gradients(program, NOISY, 1)
+    with native("float64"), mock.patch.object(router, "router_noise", given_noise):
+        params, batch = noisy().candidate.params(GENERIC), noisy().pair.draw(0, 1)[0]
+        loss, grads = JaxTwin(NOISY).gradients(params, batch, "float64", 1)
+        return float(loss), numpy(grads)
 
 
 def noisy_comparisons() -> list[Comparison]:
     """Loss and gradients of both sides with the same noise put in."""
-    twin = torch_side.build(NOISY).train()
-    for layer, noise in zip((m for m in twin.modules() if isinstance(m, torch_moe.MoE)), noises(NOISY), strict=True):
+    twin = noisy().reference.build(GENERIC)
+    for layer, noise in zip((m for m in twin.modules() if isinstance(m, torch_moe.MoE)), noises(), strict=True):
         layer.noise_NE = torch.from_numpy(noise)
-    return checks.compare_gradients(NOISY, "noise", noisy_jax(), torch_side.run_gradients(twin, NOISY, 1))
+    loss = noisy().pair.reference.backward(twin, tensors_of(noisy().pair.draw(0, 1)[0]))
+    return compare("noise", noisy_jax(), (loss.item(), torch_gradients(twin, noisy())))
 
 
 def test_noisy_gates_agree_given_the_same_noise() -> None:
     require(noisy_comparisons())
-    without = checks.compare_gradients(
-        NOISY, "noise", jax_side.loss_and_gradients(NOISY, 1), torch_side.loss_and_gradients(NOISY, 1)
-    )
+    without = compare("noise", *noisy().gradients(GENERIC))
     assert not all(comparison.equal for comparison in without), "noise drawn by each framework itself must differ"
 
 
@@ -112,28 +113,25 @@ def test_ties_are_broken_alike(seed: int, top_k: int) -> None:
     np.testing.assert_array_equal(ours, theirs.numpy())
 
 
-def scores_of(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Router scores of the first mixture: ours, the twin's, and the exact ones of the same bfloat16 input."""
-    name = "blocks.0.mlp"
-    ours, theirs = jax_side.forward(case), torch_side.forward(case)
-    exact = ours["blocks.0.mlp_norm"].reshape(-1, GPT.width) @ jax_side.weights(case)[f"{name}.router.kernel"]
-    return ours[f"{name}.router"], theirs[f"{name}.router"], exact
-
-
 def test_the_router_is_not_rounded_to_the_compute_dtype() -> None:
     """Where the exact scores' margin exceeds float32's error, tokens go where exact arithmetic sends them."""
-    ours, theirs, exact = scores_of(DROPS.at("bfloat16"))
-    np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-5)
+    at, name = GENERIC.at("bfloat16"), "blocks.0.mlp.router"
+    ours, theirs = (side.forward(at).left for side in (sides(DROPS).candidate, sides(DROPS).reference))
+    kernel = sides(DROPS).transfer.weights(at).candidate[f"{name}.kernel"]
+    exact = ours["blocks.0.mlp_norm"].reshape(-1, GPT.width) @ kernel
+    np.testing.assert_allclose(ours[name], exact, rtol=1e-5, atol=1e-5)
     ranked = np.sort(exact, axis=-1)
     clear = ranked[:, -2] - ranked[:, -3] > 1e-4
     assert clear.mean() > 0.95
-    chosen = [np.sort(np.argsort(-scores, axis=-1)[clear, :2], axis=-1) for scores in (ours, exact)]
+    chosen = [np.sort(np.argsort(-scores, axis=-1)[clear, :2], axis=-1) for scores in (ours[name], exact)]
     np.testing.assert_array_equal(*chosen)
     with mock.patch.object(torch_moe, "at_least_float32", lambda x: x):
-        rounded = torch_side.forward(DROPS.at("bfloat16"))["blocks.0.mlp.router"]
-    assert np.abs(theirs - exact).max() < np.abs(rounded - exact).max()
+        rounded = sides(DROPS).reference.forward(at).left[name]
+    assert np.abs(theirs[name] - exact).max() < np.abs(rounded - exact).max()
 
 
-def test_float32_is_no_less_exact_than_the_twin() -> None:
-    for case in (DROPS, case_of("moe-gpt", "init")):
-        checks.rounding(case.at("float32"), jax_side, torch_side, torch_side, bars.FLOAT32_RATIO)
+@pytest.mark.parametrize("name", [DROPS, "moe-gpt"])
+@pytest.mark.parametrize("stage", ["taps", "routing", "gradients"])
+def test_float32_is_no_less_exact_than_the_twin(stage: str, name: str) -> None:
+    at = (GENERIC if name == DROPS else INIT).at("float32")
+    require(ROUNDING[stage](sides(name), at))

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from jaxdec.config import Precision
 from jaxdec.parity.comparison import require
+from jaxdec.parity.stages import Sides, trajectory
+from jaxdec.parity.twins.pairs import pair_of_run
+from jaxdec.parity.twins.run import OPTIM, STEPS, TwinRun
 from jaxdec.recipes import load_recipe
-from parity_tests import jax_side, torch_side
-from parity_tests.cases import OPTIM, STEPS, Case
-from parity_tests.checks import trajectory
+from parity_tests.twins import INIT
 
 
 def test_char_gpt_trains_alike() -> None:
@@ -21,4 +22,4 @@ def test_char_gpt_trains_alike() -> None:
         train=replace(recipe.train, steps=STEPS),
         precision=Precision("float64", "float64"),
     )
-    require(trajectory(Case("char-gpt", config, "init"), jax_side, torch_side))
+    require(trajectory(Sides(pair_of_run("char-gpt", TwinRun(config))), INIT))

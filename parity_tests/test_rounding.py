@@ -3,7 +3,7 @@ that loses precision on purpose, put in JAX's place, is caught."""
 
 from __future__ import annotations
 
-import functools
+import copy
 from collections.abc import Callable
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -14,64 +14,79 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxdec.config import FloatType
-from jaxdec.parity import bars
-from jaxdec.parity.comparison import Difference
-from parity_tests import checks, jax_side, torch_side
-from parity_tests.cases import CASES, GENERIC, INIT, Case, case_of, make_case
-from parity_tests.mutants import Patch
-from tests.variants import RUNGS
+from jaxdec.parity.comparison import Difference, require
+from jaxdec.parity.mutants.registry import Patch
+from jaxdec.parity.pair import Precision, Setting
+from jaxdec.parity.rounding import ROUNDING
+from jaxdec.parity.stages import Sides
+from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
 from torchref.layers import attention, linear, norm
 from torchref.models import decoder
 
-RATIOS: dict[FloatType, bars.Bar] = {"float32": bars.FLOAT32_RATIO, "bfloat16": bars.BFLOAT16_RATIO}
-DRIFTS = {
-    "float32": (bars.FLOAT32_LOSS, bars.FLOAT32_UPDATE),
-    "bfloat16": (bars.BFLOAT16_LOSS, bars.BFLOAT16_UPDATE),
-}
-# The right twin's results, computed once and before any mutant
-torch_once = SimpleNamespace(
-    **{name: functools.cache(getattr(torch_side, name)) for name in ("forward", "loss_and_gradients", "trajectory")}
-)
+LOW: tuple[Precision, ...] = ("float32", "bfloat16")
+# Both regimes of the dense models; of the others one for activations and gradients, the other one for training.
+ROUNDED = [(name, at) for name in DENSE for at in (INIT, GENERIC)]
+ROUNDED += [(name, GENERIC) for name in (*RUNGS, *TRANSLATION)] + [("moe-gpt", INIT)]
+TRAINED = [("gpt", INIT), ("gpt", GENERIC), *((name, INIT) for name in (*RUNGS, *TRANSLATION))]
 
 
-# Both regimes of the dense models; of the others the one that shows more, since their runs below start from the other
-ROUNDED = [case for case in CASES if case.name not in RUNGS or case.regime == "generic"]
+def ids(cases: list[tuple[str, Setting]]) -> list[str]:
+    return [f"{name}-{at.regime}" for name, at in cases]
 
 
-@pytest.mark.parametrize("case", ROUNDED, ids=str)
-@pytest.mark.parametrize("compute", RATIOS)
-def test_activations_and_gradients(compute: FloatType, case: Case) -> None:
-    checks.rounding(case.at(compute), jax_side, torch_once, torch_once, RATIOS[compute])
+@pytest.mark.parametrize(("name", "at"), ROUNDED, ids=ids(ROUNDED))
+@pytest.mark.parametrize("precision", LOW)
+def test_activations_and_gradients(precision: Precision, name: str, at: Setting) -> None:
+    for stage in ("taps", "routing", "gradients"):
+        require(ROUNDING[stage](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize("case", [INIT, GENERIC, *(case_of(name, "init") for name in RUNGS)], ids=str)
-@pytest.mark.parametrize("compute", DRIFTS)
-def test_training(compute: FloatType, case: Case) -> None:
-    loss, update = DRIFTS[compute]
-    if case.routed and compute == "bfloat16":
-        # Rounding sends a token near a tie of two experts to the other one, in either framework. With four times the
-        # tokens the loss of a step does not hang on one of them.
-        case, update = make_case(case.name, case.config.model, "init", batch_size=16), bars.BFLOAT16_UPDATE_ROUTED
-    checks.drift(case.at(compute), jax_side, torch_once, torch_once, loss, update)
+@pytest.mark.parametrize(("name", "at"), TRAINED, ids=ids(TRAINED))
+@pytest.mark.parametrize("precision", LOW)
+def test_training(precision: Precision, name: str, at: Setting) -> None:
+    require(ROUNDING["trajectory"](sides(name), at.at(precision)))
 
 
-def require_wide_logits(side: checks.Side) -> None:
-    """The head's product ends in float32: most of its values are none that bfloat16 has."""
-    logits = side.forward(GENERIC.at("bfloat16"))["logits"]
-    rounded = logits.astype(ml_dtypes.bfloat16).astype(np.float64)
-    assert np.mean(logits == rounded) < 0.1
+def wide_share(logits: np.ndarray) -> float:
+    """How many logits bfloat16 does not have."""
+    return float(np.mean(logits != logits.astype(ml_dtypes.bfloat16).astype(np.float64)))
 
 
-@pytest.mark.parametrize("side", [jax_side, torch_side], ids=lambda side: side.__name__.rpartition(".")[2])
-def test_logits_are_not_rounded_to_the_compute_dtype(side: checks.Side) -> None:
-    require_wide_logits(side)
-
-
-def test_rounded_logits_are_caught() -> None:
+def test_logits_are_not_rounded_to_the_compute_dtype() -> None:
+    """The head's product ends in float32, on both sides; a twin that rounds is seen."""
+    at, both = GENERIC.at("bfloat16"), sides("gpt")
+    assert wide_share(both.candidate.forward(at).logits["logits"]) > 0.9
+    assert wide_share(both.reference.forward(at).logits["logits"]) > 0.9
     rounded = SimpleNamespace(linear=lambda x, weight: F.linear(x, weight).bfloat16().float())
-    with patch.object(decoder, "F", rounded), pytest.raises(AssertionError):
-        require_wide_logits(torch_side)
+    with patch.object(decoder, "F", rounded):
+        assert wide_share(both.reference.forward(at).logits["logits"]) == 0
+
+
+class TwinAsCandidate:
+    """The twin in JAX's place, changed by a patch."""
+
+    def __init__(self, both: Sides, change: Callable[[], Patch]) -> None:
+        self.both, self.change = both, change
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def run(*inputs: object) -> object:
+            with self.change():
+                return getattr(self.both.reference, name)(*inputs)
+
+        return run
+
+
+def swapped(change: Callable[[], Patch]) -> Sides:
+    """Sides whose candidate is the changed twin; null directions stay what they are."""
+    both = copy.copy(sides("gpt"))
+    masks = {at: both.null(at) for at in (INIT, GENERIC)}
+    both.candidate = TwinAsCandidate(both, change)  # type: ignore[assignment]
+    both.null = lambda at: masks[at.at("float64")]  # type: ignore[method-assign]
+    return both
+
+
+def unchanged() -> Patch:
+    return patch.object(linear, "__name__", linear.__name__)
 
 
 def projections_in_bfloat16() -> Patch:
@@ -111,22 +126,32 @@ def scores_in_bfloat16() -> Patch:
     ids=lambda mutant: mutant.__name__,
 )
 def test_lost_precision_is_caught(mutant: Callable[[], Patch]) -> None:
-    case = GENERIC.at("float32")
-    checks.rounding(case, torch_once, jax_side, torch_once, bars.FLOAT32_RATIO)  # the right twin in JAX's place
-    with mutant(), pytest.raises(Difference) as caught:
-        checks.rounding(case, torch_side, jax_side, torch_once, bars.FLOAT32_RATIO)
+    at = GENERIC.at("float32")
+    require(ROUNDING["taps"](swapped(unchanged), at))  # the right twin in JAX's place
+    with pytest.raises(Difference) as caught:
+        require(ROUNDING["taps"](swapped(mutant), at))
     print(f"{mutant.__name__}: {caught.value.first}")
 
 
 def parameters_in_bfloat16() -> Patch:
     """No masters: small updates are lost to rounding."""
-    original = torch_side.build
-    return patch.object(torch_side, "build", lambda case: original(case).bfloat16())
+    reference = sides("gpt").reference
+    original = reference.build
+    return patch.object(reference, "build", lambda at: original(at).bfloat16())
 
 
 def test_parameters_without_masters_are_caught() -> None:
-    case = INIT.at("bfloat16")
-    checks.drift(case, torch_once, jax_side, torch_once, *DRIFTS["bfloat16"])
-    with parameters_in_bfloat16(), pytest.raises(Difference) as caught:
-        checks.drift(case, torch_side, jax_side, torch_once, *DRIFTS["bfloat16"])
+    at = INIT.at("bfloat16")
+    require(ROUNDING["trajectory"](swapped(unchanged), at))
+    both = swapped(parameters_in_bfloat16)
+    honest = [both.reference.trajectory(to, both.marks) for to in (at, at.at("float64"))]
+    runs = iter(honest)
+    lost = both.candidate.trajectory(at, both.marks)
+    both.candidate = SimpleNamespace(trajectory=lambda at, marks: lost)  # type: ignore[assignment]
+    with patch.object(both.reference, "trajectory", lambda at, marks: next(runs)), pytest.raises(Difference) as caught:
+        require(ROUNDING["trajectory"](both, at))
     print(f"parameters_in_bfloat16: {caught.value.first}")
+
+
+def test_a_pair_that_drops_is_no_less_exact_in_training() -> None:
+    require(ROUNDING["gradients"](sides(DROPS), GENERIC.at("bfloat16")))

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 
 from jaxdec.errors import UserError
 from jaxdec.layer_config import Full
-from parity_tests import jax_side, torch_side
-from parity_tests.cases import GENERIC, SHORT
+from parity_tests.twins import GENERIC, SHORT, run, sides
 from tests.variants import GPT
 from torchref import generate
 from torchref.layers.attention import attend
@@ -33,8 +32,8 @@ def test_the_fused_attention_kernel_is_the_written_out_one() -> None:
 
 
 def test_no_position_reads_what_follows_it() -> None:
-    model = torch_side.build(GENERIC)
-    tokens = torch.from_numpy(GENERIC.batches(1)[0]["tokens"]).long()
+    model = sides("gpt").reference.build(GENERIC)
+    tokens = torch.from_numpy(sides("gpt").pair.draw(0, 1)[0]["tokens"]).long()
     embedded: list[torch.Tensor] = []
     model.token_embed.register_forward_hook(lambda *call: embedded.append(call[-1]))
     (gradient_BTD,) = torch.autograd.grad(model(tokens).logits_BTV[:, 5].sum(), embedded)
@@ -63,7 +62,7 @@ def test_each_parameter_is_in_one_group() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_training_learns_a_constant_text(fused: bool) -> None:
-    config, batch = SHORT.at("float32").config, dict(SHORT.batches(1)[0])
+    config, batch = run(SHORT).at("float32"), dict(run(SHORT).batches(0, 1)[0])
     batch["targets"] = batch["tokens"] * 0 + 3
     torch.manual_seed(0)
     model = Decoder(config.model, compute_dtype=torch.float32)
@@ -74,7 +73,7 @@ def test_training_learns_a_constant_text(fused: bool) -> None:
 
 
 def test_too_long_a_sequence_and_an_unknown_vocabulary_are_said() -> None:
-    model = torch_side.build(GENERIC)
+    model = sides("gpt").reference.build(GENERIC)
     with pytest.raises(UserError, match="17 tokens is longer than the model's context of 16"):
         model(torch.zeros(1, 17, dtype=torch.long))
     with pytest.raises(UserError, match="vocab_size is not set"):
@@ -96,8 +95,8 @@ def test_filters_keep_what_their_definitions_say() -> None:
 
 def test_draws_follow_the_probabilities() -> None:
     torch.manual_seed(0)
-    model = torch_side.build(GENERIC).float()
-    prompt = torch.from_numpy(GENERIC.prompts()[1])[None].repeat(4000, 1)
+    model = sides("gpt").reference.build(GENERIC).float()
+    prompt = torch.from_numpy(sides("gpt").pair.prompts(0)[1])[None].repeat(4000, 1)
     with torch.no_grad():
         expected = model(prompt[:1]).logits_BTV[0, -1].softmax(-1)
     drawn = generate.generate(model, prompt, 1, generate.Sampling())[:, 0]
@@ -106,5 +105,5 @@ def test_draws_follow_the_probabilities() -> None:
 
 
 def test_names_are_those_of_the_jax_model() -> None:
-    ours = {name.rpartition(".")[0] for name in jax_side.weights(GENERIC)}
-    assert ours == {name.rpartition(".")[0] for name in torch_side.build(GENERIC).state_dict()}
+    ours = {name.rpartition(".")[0] for name in sides("gpt").candidate.candidate.shapes}
+    assert ours == {name.rpartition(".")[0] for name in sides("gpt").reference.build(GENERIC).state_dict()}

@@ -76,10 +76,10 @@ def params_dtype(precision: str) -> str:
 def pair_batches(seed: int, count: int, shape: tuple[int, int], context: int, vocab_size: int) -> list[Batch]:
     """Random tokens; sources of unequal lengths, of which the longest fills its row; unequal numbers of targets."""
     rng, (rows, window) = np.random.default_rng(seed), shape
-    return [pair_batch(rng, rows, window, context, vocab_size) for _ in range(count)]
+    return [pair_batch(rows, window, context, vocab_size, rng) for _ in range(count)]
 
 
-def pair_batch(rng: np.random.Generator, rows: int, window: int, source_window: int, vocab_size: int) -> Batch:
+def pair_batch(rows: int, window: int, source_window: int, vocab_size: int, rng: np.random.Generator) -> Batch:
     text = rng.integers(0, vocab_size, (rows, window + 1), dtype=np.int32)
     lengths = np.linspace(1, source_window, rows).astype(int)[:, None]
     counts = rng.integers(1, window + 1, rows)[:, None]
