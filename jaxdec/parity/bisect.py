@@ -28,8 +28,9 @@ COMPONENTS = {
 FORWARD = {"taps", "logits", "routing", "loss", "gradients"}
 
 
-def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list[Finding]:
-    """What is wrong in one setting, given its comparisons; the most telling first."""
+def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting, *, in_time: bool = True) -> list[Finding]:
+    """What is wrong in one setting, given its comparisons; the most telling first. `in_time` also looks for the first
+    bad step of a training run."""
     wrong = [comparison for comparison in comparisons if not comparison.equal]
     if not wrong:
         return []
@@ -48,7 +49,8 @@ def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list
             for each in wrong
             if each.stage == "weights"
         ]
-    found = [null_direction(each) for each in wrong if each.name.endswith("(null)")]
+    null = {moved(each): each for each in reversed(wrong) if each.name.endswith("(null)")}  # each once, where it began
+    found = [null_direction(each) for each in reversed(null.values())]
     stages = {comparison.stage for comparison in wrong if not comparison.name.endswith("(null)")}
     if stages & FORWARD:
         found += replay_forward(sides, at) or replay_backward(sides, at)
@@ -57,7 +59,7 @@ def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list
     found += [
         component([each for each in others if each.stage == stage]) for stage in dict.fromkeys(e.stage for e in others)
     ]
-    if {"optimizer", "trajectory"} & {each.stage for each in others}:
+    if in_time and {"optimizer", "trajectory"} & {each.stage for each in others}:
         found += first_bad_step(sides, at)
     return found
 
@@ -71,6 +73,11 @@ def component(wrong: Sequence[Comparison]) -> Finding:
 
 
 def null_direction(each: Comparison) -> Finding:
-    name = each.name.removesuffix(" (null)")
-    text = f"{name} should not be able to change the output, and is moved by more than noise"
+    name = moved(each)
+    text = f"{name} cannot change the output, and differs by more than noise ({each.name.removesuffix(' (null)')})"
     return Finding("null direction", "component", name, each.measured, each.limit, text)
+
+
+def moved(each: Comparison) -> str:
+    """The parameter that a comparison of null elements is about, without the step."""
+    return each.name.removesuffix(" (null)").partition(" after ")[0]

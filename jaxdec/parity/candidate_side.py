@@ -12,13 +12,13 @@ import numpy as np
 import optax
 
 from jaxdec.errors import UserError
+from jaxdec.parity.adamw import torch_adamw
+from jaxdec.parity.calling import calling
 from jaxdec.parity.candidate import Params, logits_of
 from jaxdec.parity.pair import Arrays, Batch, Setting
 from jaxdec.parity.probe import Probe
 from jaxdec.parity.recording import Backward, Forward, Trajectory
 from jaxdec.parity.transfer import Transfer
-
-TORCH_ADAMW = optax.adamw(1e-3, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.01)
 
 
 @contextmanager
@@ -39,7 +39,7 @@ class CandidateSide:
         return {name: jnp.asarray(value, dtype) for name, value in self.transfer.weights(at).candidate.items()}
 
     def forward(self, at: Setting) -> Forward:
-        return self._keep(("forward", at), lambda: self.replay(at, {}, {}))
+        return self.keep(("forward", at), lambda: self.replay(at, {}, {}))
 
     def replay(
         self,
@@ -94,7 +94,7 @@ class CandidateSide:
                 loss, grads = self._gradients(at)(self.params(at), self._batch(at))
                 return float(loss), numpy(grads)
 
-        return self._keep(("gradients", at), compute)
+        return self.keep(("gradients", at), compute)
 
     def _gradients(self, at: Setting) -> Callable[..., Any]:
         if self.candidate.gradients is not None:
@@ -102,13 +102,15 @@ class CandidateSide:
             return lambda params, batch: given(params, batch, at.precision)
 
         def loss(params: Params, batch: Batch) -> jax.Array:
-            return self.candidate.loss(self.candidate.run(params, batch, at.precision, Probe()), batch)
+            outputs = self.candidate.run(params, batch, at.precision, Probe())
+            with calling("candidate's loss", batch):
+                return self.candidate.loss(outputs, batch)
 
         return self._program("gradients", at, jax.value_and_grad(loss))
 
     @property
     def optimizer(self) -> Any:
-        return TORCH_ADAMW if self.candidate.optimizer is None else self.candidate.optimizer
+        return torch_adamw() if self.candidate.optimizer is None else self.candidate.optimizer
 
     def updates(self, at: Setting, given: Sequence[Arrays]) -> Arrays:
         """What the optimizer adds to the parameters, given gradients one set after the other."""
@@ -133,7 +135,7 @@ class CandidateSide:
                 updates = {mark: difference(params, start) for mark, params in reached.items()}
             return Trajectory([float(loss) for loss in losses], updates)
 
-        return self._keep(("trajectory", at, marks), compute)
+        return self.keep(("trajectory", at, marks), compute)
 
     def _train(self, start: Params, batches: Any, marks: Any, precision: str) -> tuple[Any, dict[int, Params]]:
         at, params, state = Setting(precision=precision), start, self.optimizer.init(start)  # type: ignore[arg-type]
@@ -168,17 +170,23 @@ class CandidateSide:
     def _batch(self, at: Setting) -> Batch:
         return dict(self.pair.draw(at.seed, 1)[0])
 
-    def _keep(self, key: Any, compute: Callable[[], Any]) -> Any:
+    def keep(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns, which is called once for a key."""
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
+
+    def forget(self, at: Setting) -> None:
+        """Drops the results of a setting; programs stay."""
+        for key in [key for key in self._kept if isinstance(key, tuple) and at in key]:
+            del self._kept[key]
 
     def _program(self, name: str, at: Setting, function: Callable[..., Any]) -> Any:
         """Compiled once for each precision; both regimes and all seeds share it."""
 
         def compiled(*inputs: Any) -> Any:
             try:
-                return self._keep((name, at.precision), lambda: jax.jit(function))(*inputs)
+                return self.keep((name, at.precision), lambda: jax.jit(function))(*inputs)
             except jax.errors.UnexpectedTracerError as error:
                 raise UserError(
                     f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: tap what that returns, and "

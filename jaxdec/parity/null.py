@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxdec.parity import bars
-from jaxdec.parity.comparison import Comparison, norm, norm_of_all, relative
+from jaxdec.parity.comparison import Comparison, distance, norm, norm_of_all, relative
 from jaxdec.parity.pair import Arrays
 
 Masks = Mapping[str, np.ndarray]  # True where an element is null
@@ -55,7 +55,8 @@ def compare_gradients(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) ->
 
 
 def compare_updates(stage: str, ours: Arrays, theirs: Arrays, masks: Masks, label: str = "") -> list[Comparison]:
-    """Relative where gradients are no noise; null elements may move by what Adam makes of noise."""
+    """Relative where gradients are no noise; null elements may differ by what Adam makes of noise. How far they move
+    together says nothing: weight decay moves them."""
     whole, found = norm_of_all(theirs), []
     for name, reached in theirs.items():
         mask = masks.get(name)
@@ -65,8 +66,8 @@ def compare_updates(stage: str, ours: Arrays, theirs: Arrays, masks: Masks, labe
         if not mask.all():
             parts = ({name + label: np.where(mask, 0, side[name])} for side in (ours, theirs))
             found += relative(stage, *parts, bars.SEMANTIC)
-        size = max(norm(side[name][mask]) for side in (ours, theirs)) / whole if whole else 0.0
-        found.append(Comparison(stage, f"{name}{label} (null)", size, bars.NULL_UPDATE.limit))
+        apart = distance(ours[name][mask], reached[mask]) / whole if whole else 0.0
+        found.append(Comparison(stage, f"{name}{label} (null)", apart, bars.NULL_UPDATE.limit))
     return found
 
 

@@ -23,6 +23,9 @@ class Probe:
         self.inputs, self.outputs = inputs or {}, outputs or {}
         self.entered: dict[str, Any] = {}
         self.left: dict[str, Any] = {}
+        self.running: list[
+            str
+        ] = []  # modules that have been entered and not left: the last one is at fault in an error
 
     def enter(self, name: str, value: Any) -> Any:
         """The value that the module shall read. Of a module that runs several times, calls after the first get names

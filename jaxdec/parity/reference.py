@@ -21,10 +21,12 @@ def call_with_tokens(model: nn.Module, batch: Batch) -> Any:
 
 
 def cross_entropy(outputs: Any, batch: Batch) -> Tensor:
-    """The mean over the targets that count, in nats: sum(mask * loss) / sum(mask)."""
+    """The mean over the targets that count, in nats: sum(mask * loss) / sum(mask); in float32 at least."""
+    import torch
     import torch.nn.functional as F
 
     scores_BTV, mask_BT = logits_of(outputs), batch["mask"]
+    scores_BTV = scores_BTV.to(torch.promote_types(scores_BTV.dtype, torch.float32))
     losses_BT = F.cross_entropy(scores_BTV.flatten(0, 1), batch["targets"].flatten(), reduction="none")
     return (losses_BT * mask_BT.flatten()).sum() / mask_BT.sum()
 

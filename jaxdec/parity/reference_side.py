@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxdec.errors import UserError
+from jaxdec.parity.calling import calling
 from jaxdec.parity.candidate import logits_of
 from jaxdec.parity.float64 import everything_in_float64
 from jaxdec.parity.pair import Arrays, Batch, Setting
@@ -63,7 +64,7 @@ class ReferenceSide:
 
         model, probe, batch = self.build(at), Copies(), self._batch(at)
         with _float64(at), torch_probe(model, probe, self.names(model)):
-            outputs = self.reference.call(model, batch)
+            outputs = self.call(model, batch, probe)
             logits = logits_of(outputs)
             logits.retain_grad()
             self.reference.loss(outputs, batch).backward()
@@ -81,9 +82,16 @@ class ReferenceSide:
     def _backward(self, model: nn.Module, batch: Batch) -> Tensor:
         if self.reference.backward is not None:
             return self.reference.backward(model, batch)
-        loss = self.reference.loss(self.reference.call(model, batch), batch)
+        outputs = self.call(model, batch)
+        with calling("reference's loss", batch):
+            loss = self.reference.loss(outputs, batch)
         loss.backward()
         return loss.detach()
+
+    def call(self, model: nn.Module, batch: Any, probe: Probe | None = None) -> Any:
+        """What the model returns. Raises UserError, naming the place, where it raises anything."""
+        with calling("reference", batch, probe):
+            return self.reference.call(model, batch)
 
     def updates(self, at: Setting, given: Sequence[Arrays]) -> Arrays:
         """What the optimizer adds to the parameters, given gradients (under the reference's names) one set after the
@@ -124,7 +132,7 @@ class ReferenceSide:
                     rows.append(self.reference.generate(model, tokens_1T, count)[0].numpy())
                     continue
                 for _ in range(count):
-                    scores_1V = logits_of(self.reference.call(model, {"tokens": tokens_1T}))[:, -1]
+                    scores_1V = logits_of(self.call(model, {"tokens": tokens_1T}))[:, -1]
                     tokens_1T = torch.cat([tokens_1T, scores_1V.argmax(-1, keepdim=True).to(tokens_1T)], dim=1)
                 rows.append(tokens_1T[0, prompt.size :].numpy())
         return rows
@@ -134,9 +142,8 @@ class ReferenceSide:
         import torch
 
         with torch.no_grad(), _float64(at):
-            return _numpy_of(
-                logits_of(self.reference.call(self.build(at), {"tokens": torch.from_numpy(text)[None]}))[0, -1]
-            )
+            outputs = self.call(self.build(at), {"tokens": torch.from_numpy(text)[None]})
+            return _numpy_of(logits_of(outputs)[0, -1])
 
     def names(self, model: nn.Module) -> dict[str, str]:
         """Module path -> the name of its tap, which is the candidate's."""
@@ -163,9 +170,12 @@ class Copies(Probe):
         return self._copied(self.left, super().leave(name, value))
 
     def _copied(self, record: dict[str, Any], value: Any) -> Any:
+        """A value that is cut off from the gradient gets one all the same: what is cut off is the module's fault, not
+        that of those after it."""
         name, copy = next(reversed(record)), value.clone()
-        if copy.requires_grad:
-            copy.retain_grad()
+        if not copy.requires_grad:
+            copy.requires_grad_(True)
+        copy.retain_grad()
         record[name] = copy
         return copy
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from jaxdec.errors import UserError
 from jaxdec.parity.probe import Probe, first_array
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def linen_probe(probe: Probe) -> Any:
         path = ".".join(context.module.path)
         if context.method_name != "__call__" or not path:
             return next_function(*args, **kwargs)
+        if isinstance(context.module, linen.Dropout):
+            _refuse_dropout(context.module, path, args, kwargs)
         args, kwargs = _entered(probe, path, args, kwargs, is_jax_array)
         return _left(probe, path, next_function(*args, **kwargs), is_jax_array)
 
@@ -101,6 +104,13 @@ def is_jax_array(value: Any) -> bool:
     return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
 
 
+def _refuse_dropout(module: Any, path: str, args: Any, kwargs: Any) -> None:
+    """Raises UserError where a flax.linen dropout layer is on: no two frameworks draw the same masks."""
+    given = args[1] if len(args) > 1 else kwargs.get("deterministic")
+    if module.rate > 0 and not (module.deterministic if given is None else given):
+        raise UserError(f"the candidate's {path} drops {module.rate:g}: call the model with its dropout switched off")
+
+
 def _definer(cls: type) -> type | None:
     return next((base for base in cls.__mro__ if "__call__" in base.__dict__), None)
 
@@ -112,6 +122,7 @@ def _entered(
     keys = [*range(len(args)), *kwargs]
     values = [*args, *kwargs.values()]
     place = first_array(values, is_array)
+    probe.running.append(name)
     if place is not None:
         values[place] = probe.enter(name, values[place])
     return tuple(values[: len(args)]), dict(zip(keys[len(args) :], values[len(args) :], strict=True))
@@ -119,6 +130,8 @@ def _entered(
 
 def _left(probe: Probe, name: str, output: Any, is_array: Callable[[Any], bool]) -> Any:
     """The result of a call, with what the probe puts in."""
+    if probe.running:
+        probe.running.pop()
     if is_array(output):
         return probe.leave(name, output)
     if not isinstance(output, tuple | list) or (place := first_array(output, is_array)) is None:

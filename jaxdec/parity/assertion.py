@@ -1,0 +1,58 @@
+"""`assert_parity(pair)`: a whole check in one line of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxdec.parity.pair import Pair, Precision
+from jaxdec.parity.report import Report
+from jaxdec.parity.weights import Regime
+
+SHOWN = 5  # findings and hints: the first ones say most
+
+
+def assert_parity(
+    pair: Pair,
+    *,
+    precisions: Sequence[Precision] = ("float64",),
+    regimes: Sequence[Regime] = ("init", "generic"),
+    steps: int = 20,
+    seed: int = 0,
+    stages: Sequence[str] | None = None,
+) -> Report:
+    """Checks a pair and returns the report; the settings of JAX and torch are put back.
+
+    Raises AssertionError where the two differ, with the first comparison over its bar, what is at fault, and what would
+    mend it. Raises UserError where they cannot be compared.
+    """
+    import jax
+
+    from jaxdec.parity.check import check
+
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.numpy_rank_promotion("allow"):
+        report = check(
+            pair,
+            steps=steps,
+            seed=seed,
+            regimes=regimes,
+            precisions=precisions,
+            stages=stages,
+            say=lambda text: None,
+        )
+    if not report.equal:
+        raise AssertionError(short(report))
+    return report
+
+
+def short(report: Report) -> str:
+    """What a failed test prints: ten lines, or so."""
+    from jaxdec.parity.report_terminal import finding_line, hint_line
+
+    over = report.over
+    if not over:
+        return f"{report.pair}: nothing was compared, which proves nothing"
+    lines = [f"{report.pair}: {len(over)} of {len(report.comparisons)} comparisons are over their bars, the first:"]
+    lines += [str(over[0])]
+    lines += [f"finding: {finding_line(finding)}" for finding in report.findings[:SHOWN]]
+    lines += [f"hint: {hint_line(hint)}" for hint in report.hints[:SHOWN]]
+    return "\n".join(lines)
