@@ -17,7 +17,7 @@ class Seam(NamedTuple):
 
 SEAMS: tuple[Seam, ...] = (
     # Weights
-    Seam("transpose", "a JAX kernel is [in, out], a torch weight [out, in]; a square one fits either way", "0.3 to 0.75"),
+    Seam("transpose", "a JAX kernel is [in, out], a torch weight [out, in]; a square one fits both", "0.3 to 0.75"),
     Seam("fused projections", "query, key and value in three blocks, or side by side for each head", "0.6"),
     Seam("query and key", "which of two equal shapes is the query", "0.5"),
     Seam("gate and up", "which of the two projections goes through the activation", "0.05 to 0.7"),
@@ -41,11 +41,12 @@ SEAMS: tuple[Seam, ...] = (
     Seam("grouped heads", "each key head repeated for its neighbours, or all of them tiled", "0.6 to 0.9"),
     Seam("soft cap", "c tanh(x / c) on scores or logits", "0.01 to 1"),
     Seam("attention sink", "one more score in the softmax, without a value", "0.1"),
+    Seam("residual sum", "which branches are added to the stream, and what a norm reads", "0.1 to 1"),
     # Norms and activations
     Seam("norm epsilon", "Flax 1e-6, torch's LayerNorm 1e-5, torch's RMSNorm the dtype's own", "6e-3 at init"),
     Seam("epsilon place", "inside the root or outside", "1e-2 at init"),
     Seam("norm kind", "layer norm or RMS norm: whether the mean is removed; biased or unbiased variance", "0.02 to 1"),
-    Seam("activation", "jax.nn.gelu is the tanh form by default, torch's the exact one; quick GELU, SiLU, ReLU", "2e-5 to 2e-4"),
+    Seam("activation", "jax.nn.gelu is the tanh form by default, torch's the exact one; others", "2e-5 to 2e-4"),
     Seam("logit factor", "logits multiplied by a constant, such as the embeddings' scale", "1"),
     Seam("float32", "a cast that caps a float64 run at the precision of float32", "3e-8"),
     Seam("fast variance", "Flax computes E[x^2] - E[x]^2 by default", "1e-2 in float32 at a mean of 1000"),
@@ -59,7 +60,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("target shift", "the target is the next token; shifted twice when both data and loss do it", "0.1 to 1"),
     Seam("label smoothing", "a share of the target's weight spread over the vocabulary", "0.1"),
     Seam("z-loss", "a penalty on the square of the softmax's normaliser", "1e-3"),
-    Seam("accumulation", "a mean of microbatches' means, though they hold unequal numbers of targets", "39 % of the gradient"),
+    Seam("accumulation", "a mean of means over parts with unequal numbers of targets", "39 % of the gradient"),
     Seam("clip epsilon", "torch divides by the norm + 1e-6, optax by the norm", "3e-9 to 1e-7"),
     Seam("clip", "by the norm of all gradients, of each tensor, or not at all", "0.1 to 1"),
     Seam("Adam epsilon", "its size; inside the root, or added before bias correction", "8e-3 to 0.3"),
@@ -69,9 +70,9 @@ SEAMS: tuple[Seam, ...] = (
     Seam("decay coupling", "decay added to the gradient (L2), or to the update", "up to 1"),
     Seam("decay set", "which parameters decay: all, matrices, matrices but embeddings", "up to 1"),
     Seam("schedule offset", "the rate of this step or of the next", "0.3 at step 2"),
-    Seam("schedule end", "a cosine over N or N - 1 steps, down to a floor or to zero; warm-up from zero", "7e-3 at step 100"),
+    Seam("schedule end", "a cosine over N or N - 1 steps, to a floor or zero; warm-up from zero", "7e-3 at step 100"),
     Seam("initial values", "torch's embeddings are drawn with deviation 1, Flax's with 1 / sqrt(width)", "-"),
-    Seam("null direction", "a key bias has a gradient of exactly zero, whose noise Adam amplifies", "1e-8 of the update"),
+    Seam("null direction", "a key bias has a gradient of zero, whose noise Adam amplifies", "1e-8 of the update"),
     Seam("random draws", "masks of dropout and sampling noise: put the same into both", "-"),
 )  # fmt: skip
 
