@@ -65,6 +65,16 @@ class CandidateSide:
             params |= {name: jnp.asarray(value, params[name].dtype) for name, value in (changed or {}).items()}
             return Forward(*map(numpy, program(params, batch or self._batch(at), *given)))
 
+    def narrow_casts(self, at: Setting) -> list[tuple[str, str]]:
+        """(dtype, place) of each cast to less than float64 in the forward pass, each place once."""
+        from jaxdec.parity.narrow import casts_of
+
+        def run(params: Params, batch: Batch) -> Any:
+            return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
+
+        with native(at.precision):
+            return list(dict.fromkeys(casts_of(jax.make_jaxpr(run)(self.params(at), self._batch(at)).jaxpr)))
+
     def replay_backward(self, at: Setting, forward: Forward, backward: Backward) -> Backward:
         """Every module's own backward pass, all in one.
 
@@ -155,17 +165,23 @@ class CandidateSide:
             params, prompts = self.params(at), self.pair.prompts(at.seed)
             if cached and self.candidate.generate is not None:
                 return [np.asarray(row) for row in self.candidate.generate(params, prompts, count, at.precision)]
-            return [self._continue(at, params, prompt, count) for prompt in prompts]
+            return self._continue(at, params, prompts, count)
 
-    def _continue(self, at: Setting, params: Params, prompt: np.ndarray, count: int) -> np.ndarray:
+    def _continue(self, at: Setting, params: Params, prompts: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+        """All prompts in one batch of one shape, each filled from the left: what stands behind a text is not read."""
+
         def run(params: Params, batch: Batch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
-        program, text = self._program("logits", at, run), np.zeros((1, prompt.size + count), np.int32)
-        text[0, : prompt.size] = prompt
-        for end in range(prompt.size, prompt.size + count):
-            text[0, end] = int(np.argmax(program(params, {"tokens": text})[0, end - 1]))
-        return text[0, prompt.size :]
+        program = self._program("logits", at, run)
+        ends, rows = np.array([prompt.size for prompt in prompts]), np.arange(len(prompts))
+        text = np.zeros((len(prompts), ends.max() + count), np.int32)
+        for row, prompt in enumerate(prompts):
+            text[row, : prompt.size] = prompt
+        for step in range(count):
+            scores_RTV = np.asarray(program(params, {"tokens": text}))
+            text[rows, ends + step] = scores_RTV[rows, ends + step - 1].argmax(-1)
+        return [text[row, end : end + count] for row, end in enumerate(ends)]
 
     def _batch(self, at: Setting) -> Batch:
         return dict(self.pair.draw(at.seed, 1)[0])
@@ -189,8 +205,8 @@ class CandidateSide:
                 return self.keep((name, at.precision), lambda: jax.jit(function))(*inputs)
             except jax.errors.UnexpectedTracerError as error:
                 raise UserError(
-                    f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: tap what that returns, and "
-                    "no module inside"
+                    f"a tap of {self.pair.name} lies inside a scan, remat or jit of the candidate: tap what that "
+                    "returns, and no module inside"
                 ) from error
 
         return compiled

@@ -14,7 +14,15 @@ import numpy as np
 
 from jaxdec.errors import UserError
 from jaxdec.parity import bars
-from jaxdec.parity.comparison import Comparison, gradient_scales, norm, relative, relative_to_all, rounding_ratio
+from jaxdec.parity.comparison import (
+    Comparison,
+    aligned,
+    gradient_scales,
+    norm,
+    relative,
+    relative_to_all,
+    rounding_ratio,
+)
 from jaxdec.parity.dump import STAGES, Dump, read_dump
 from jaxdec.parity.null import Masks, compare_gradients, null_masks, without_null
 
@@ -72,7 +80,7 @@ def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str]
         alone = []
     sides = [{name: side[name] for name in names} for side in sides]
     if stage in ("taps", "logits"):
-        sides = [{name: _like(value, sides[2][name]) for name, value in side.items()} for side in sides]
+        sides = [{name: aligned(value, sides[2][name]) for name, value in side.items()} for side in sides]
     lost = [Comparison(stage, name, np.inf, 0.0, note="held by one side alone") for name in alone]
     if stage == "weights":
         return relative(stage, sides[0], sides[1], bars.EXACT) + lost
@@ -182,12 +190,6 @@ def _first_different(a: Dump, b: Dump) -> str:
 def _by_step(losses: Arrays) -> dict[str, np.ndarray]:
     """A number for each step of each run: "loss of step 3"."""
     return {f"{name} of step {step}": at for name, run in losses.items() for step, at in enumerate(np.atleast_1d(run))}
-
-
-def _like(value: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """A side that flattens batch and time gives the same numbers in another shape."""
-    flattened = value.size == other.size and value.shape[-1:] == other.shape[-1:]
-    return value.reshape(other.shape) if flattened else value
 
 
 def _different(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -72,6 +72,12 @@ def distance(a: Any, b: Any) -> float:
     return norm(a[finite] - b[finite])
 
 
+def aligned(value: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The value in the other's shape where a side that flattens batch and time gives the same numbers in its own."""
+    flattened = value.size == other.size and value.shape[-1:] == other.shape[-1:]
+    return value.reshape(other.shape) if flattened else value
+
+
 def relative(stage: str, candidate: Tensors, reference: Tensors, bar: Bar) -> list[Comparison]:
     """|candidate - reference| / |reference| for each name; the names must be the same on both sides."""
     _same_names(stage, candidate, reference)

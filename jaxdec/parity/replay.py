@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 
 from jaxdec.parity import bars
-from jaxdec.parity.comparison import distance, norm
+from jaxdec.parity.comparison import aligned, distance, norm
 from jaxdec.parity.null import null_masks, wholly_null
 from jaxdec.parity.pair import Arrays, Setting
 from jaxdec.parity.recording import Forward
 from jaxdec.parity.report import Finding
-from jaxdec.parity.stages import Sides, aligned
+from jaxdec.parity.stages import Sides
 
 WHOLE = "model"  # what surrounds the outermost modules
 
@@ -40,19 +40,24 @@ def replay_forward(sides: Sides, at: Setting) -> list[Finding]:
 def replay_backward(sides: Sides, at: Setting) -> list[Finding]:
     """Modules whose own backward pass computes something else, last one first."""
     theirs, true = sides.reference.forward(at), sides.reference.backward(at)
-    ours = sides.candidate.replay_backward(at, theirs, true)
+    ours, tapped = sides.candidate.replay_backward(at, theirs, true), sides.candidate.forward(at)
     faults: dict[str, tuple[float, str]] = {}
-    names = [name for name in theirs.left if name in ours.left]
-    null = wholly_null(null_masks(ours.parameters, true.parameters), true.parameters)
+    names = [name for name in theirs.left if name in tapped.left]  # derivatives by what is not there are zero
+    if not tapped.entered:  # a plain function: what reads a tap is not known, what reads a parameter is by its name
+        _note_parameters(faults, ours.parameters, true.parameters, names)
     for name in reversed(names):
         _note(faults, owner(name, names), excess(ours.left, true.left, name), f"the derivative by {name}'s result")
-        if name in ours.entered and name in true.entered:
+        if name in tapped.entered and name in true.entered:
             _note(faults, name, excess(ours.entered, true.entered, name), "the derivative by its input")
-    for parameter in true.parameters:
-        if parameter not in null:
-            error = excess(ours.parameters, true.parameters, parameter)
-            _note(faults, owner(parameter, names), error, f"the gradient of {parameter}")
+    _note_parameters(faults, ours.parameters, true.parameters, names)
     return [_finding("backward", name, error, what) for name, (error, what) in faults.items()]
+
+
+def _note_parameters(faults: dict[str, tuple[float, str]], ours: Arrays, theirs: Arrays, names: list[str]) -> None:
+    null = wholly_null(null_masks(ours, theirs), theirs)
+    for parameter in theirs:
+        if parameter not in null:
+            _note(faults, owner(parameter, names), excess(ours, theirs, parameter), f"the gradient of {parameter}")
 
 
 def given(theirs: Forward) -> tuple[Arrays, Arrays]:

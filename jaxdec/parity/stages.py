@@ -18,7 +18,7 @@ import numpy as np
 from jaxdec.errors import UserError
 from jaxdec.parity import bars
 from jaxdec.parity.candidate_side import CandidateSide
-from jaxdec.parity.comparison import Comparison, norm, norm_of_all, relative
+from jaxdec.parity.comparison import Comparison, aligned, norm, norm_of_all, relative
 from jaxdec.parity.null import compare_gradients, compare_updates, null_masks
 from jaxdec.parity.pair import Arrays, Pair, Setting, Stage
 from jaxdec.parity.recording import Forward
@@ -230,12 +230,6 @@ def shared(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
     time, its values are read in the other's shape."""
     names = [name for name in theirs if name in ours]
     return {name: aligned(ours[name], theirs[name]) for name in names}, {name: theirs[name] for name in names}
-
-
-def aligned(value: np.ndarray, other: np.ndarray) -> np.ndarray:
-    if value.shape != other.shape and value.size == other.size and value.shape[-1] == other.shape[-1]:
-        return value.reshape(other.shape)
-    return value
 
 
 def refuse_unmatched_taps(pair: Pair, ours: Forward, theirs: Forward) -> None:
