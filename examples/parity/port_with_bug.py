@@ -1,4 +1,4 @@
-"""SPEC of a port in a hurry: Flax's defaults, where PyTorch has others.  jaxdec parity check examples/parity/port_with_bug.py"""
+"""SPEC of a hasty port, which keeps Flax's defaults.  jaxdec parity check examples/parity/port_with_bug.py"""
 
 import jax
 import nnx_gpt

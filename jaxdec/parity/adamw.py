@@ -32,10 +32,10 @@ def _direction() -> optax.GradientTransformation:
         zeros = jax.tree.map(jnp.zeros_like, params)
         return Moments(jnp.zeros((), jnp.int32), zeros, zeros)
 
-    def update(grads: Any, state: Moments, params: Any = None) -> tuple[Any, Moments]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Moments]:
         count = state.count + 1
-        first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, state.first, grads)
-        second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, state.second, grads)
+        first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, state.first, updates)
+        second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, state.second, updates)
         correction1, correction2 = (-jnp.expm1(count * math.log(beta)) for beta in (BETA1, BETA2))
 
         def step(m: jax.Array, v: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxdec.parity.comparison import Comparison
+from jaxdec.parity.narrow import as_precision
 from jaxdec.parity.pair import Setting
 from jaxdec.parity.replay import replay_backward, replay_forward, rounding_faults
 from jaxdec.parity.report import Finding
@@ -53,7 +54,7 @@ def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting, *, in_t
     found = [null_direction(each) for each in reversed(null.values())]
     stages = {comparison.stage for comparison in wrong if not comparison.name.endswith("(null)")}
     if stages & FORWARD:
-        found += replay_forward(sides, at) or replay_backward(sides, at)
+        found += as_precision(sides, replay_forward(sides, at) or replay_backward(sides, at), at)
     explained = FORWARD | {"accumulation", "dropout", "greedy", "sampling", "trajectory"} if found else set()
     others = [each for each in wrong if each.stage not in explained and not each.name.endswith("(null)")]
     found += [
