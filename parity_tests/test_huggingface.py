@@ -48,7 +48,7 @@ def test_activations_logits_and_gradients(name: str, regime: Any) -> None:
         require(stage(sides(name), at))
 
 
-@pytest.mark.parametrize("name", ["gpt-bigcode", "mistral", "gemma2", "gpt-oss"])
+@pytest.mark.parametrize("name", ["gemma2", "gpt-oss"])
 def test_the_cached_decoder_continues_as_they_do(name: str) -> None:
     """Prompts and continuations are longer than the windows."""
     require(stages.greedy(sides(name), GENERIC))
