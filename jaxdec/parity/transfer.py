@@ -48,6 +48,10 @@ class Transfer:
                 self._drawn[key] = Weights(self.plan.to_candidate(reference), reference)
         return self._drawn[key]
 
+    def forget(self, at: Setting) -> None:
+        """Drops a setting's weights, which would be drawn the same again."""
+        self._drawn.pop((at.regime, at.seed), None)
+
     def _own(self) -> Arrays:
         """The reference's own initial weights."""
         parameters = parameters_of(self.pair.reference.build("float32"))

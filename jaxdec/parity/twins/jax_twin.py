@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -95,16 +96,32 @@ class JaxTwin:
         self, params: Params, batch: Batch, masks: Sequence[np.ndarray], precision: str
     ) -> tuple[jax.Array, Params]:
         """With the masks of dropout taken from `masks` in the order of their use."""
-        left = iter(masks)
 
-        def next_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> np.ndarray:
-            return next(left)
+        def program(*inputs: Any) -> Any:
+            return self.dropping_program(precision)(masks, *inputs)
 
-        with mock.patch.object(jaxdec.layers.dropout, "keep_mask", next_mask):
-            program = jax.jit(functools.partial(train_step, self.model(precision), KEEP_GRADIENTS, language_loss))
-            result = kept(program, params, split(batch, 1))
-        assert next(left, None) is None, "fewer masks were used than there are places to drop"
-        return result
+        return kept(program, params, split(batch, 1))
+
+    @functools.cache  # noqa: B019
+    def dropping_program(self, precision: str) -> Callable[..., Any]:
+        def step(masks: Sequence[jax.Array], *inputs: Any) -> Any:
+            left = iter(masks)
+
+            def next_mask(key: jax.Array, rate: float, shape: tuple[int, ...]) -> jax.Array:
+                return next(left)
+
+            with mock.patch.object(jaxdec.layers.dropout, "keep_mask", next_mask):
+                result = train_step(self.model(precision), KEEP_GRADIENTS, language_loss, *inputs)
+            assert next(left, None) is None, "fewer masks were used than there are places to drop"
+            return result
+
+        return jax.jit(step)
+
+    @functools.cache  # noqa: B019
+    def dropping(self, rate: float) -> JaxTwin:
+        """The same model with dropout."""
+        config = self.run.config
+        return JaxTwin(TwinRun(replace(config, model=replace(config.model, dropout=rate))))  # type: ignore[call-arg]
 
     def train(
         self, start: Params, batches: Sequence[Batch], marks: Sequence[int], precision: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -84,9 +83,13 @@ def accumulation(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) ->
     if at.regime != "generic":
         return []
     batch, parts = sides.pair.draw(at.seed, 1)[0], ours.run.config.batch_size
-    with native(at.precision):
-        loss, grads = ours.gradients(sides.candidate.params(at), batch, at.precision, parts)
-        cut = float(loss), numpy(grads)
+
+    def in_parts() -> tuple[float, Arrays]:
+        with native(at.precision):
+            loss, grads = ours.gradients(sides.candidate.params(at), batch, at.precision, parts)
+            return float(loss), numpy(grads)
+
+    cut = sides.candidate.keep(("accumulation", at), in_parts)
     model = sides.reference.build(at)
     true_loss = theirs.backward(model, tensors_of(batch), parts).item()
     true = true_loss, torch_gradients(model, sides)
@@ -99,13 +102,17 @@ def dropout(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> list
     """Loss and gradients with the same masks put into both sides."""
     if at.regime != "generic":
         return []
-    config = ours.run.config
-    run = TwinRun(replace(config, model=replace(config.model, dropout=0.2)))  # type: ignore[call-arg]
+    twin_in_jax = ours.dropping(0.2)
+    run = twin_in_jax.run
     masks, batch = keep_masks(run, at.seed), sides.pair.draw(at.seed, 1)[0]
-    with native(at.precision):
-        params = sides.candidate.params(at)
-        loss, grads = JaxTwin(run).dropped_gradients(params, batch, [mask for _, mask in masks], at.precision)
-        dropped = float(loss), numpy(grads)
+
+    def ours_dropped() -> tuple[float, Arrays]:
+        with native(at.precision):
+            params = sides.candidate.params(at)
+            loss, grads = twin_in_jax.dropped_gradients(params, batch, [mask for _, mask in masks], at.precision)
+            return float(loss), numpy(grads)
+
+    dropped = sides.candidate.keep(("dropout", at), ours_dropped)
     twin = TorchTwin(run)
     model = twin.build(at.precision)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 
-from parity_tests.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.registry import Patch, mutant
 from torchref import train
 from torchref.layers import attention, block, dropout
 from torchref.models import decoder
@@ -19,22 +19,22 @@ from torchref.models import decoder
 # Head and loss
 
 
-@mutant("gradients", "token_embed.embedding")
+@mutant("token_embed")
 def tied_head_without_gradient() -> Patch:
     return patch.object(decoder, "F", SimpleNamespace(linear=lambda x, weight: F.linear(x, weight.detach())))
 
 
-@mutant("loss", "loss")
+@mutant("loss")
 def mean_over_all_targets() -> Patch:
     return _loss(lambda loss, logits, targets, mask: loss(logits, targets, mask) * mask.mean())
 
 
-@mutant("loss", "loss")
+@mutant("loss")
 def loss_mask_ignored() -> Patch:
     return _loss(lambda loss, logits, targets, mask: loss(logits, targets, torch.ones_like(mask)))
 
 
-@mutant("loss", "loss")
+@mutant("loss")
 def targets_shifted_twice() -> Patch:
     return _loss(lambda loss, logits, targets, mask: loss(logits, targets.roll(-1, 1), mask))
 
@@ -44,7 +44,7 @@ def _loss(change: Callable[..., torch.Tensor]) -> Patch:
     return patch.object(train, "language_loss", lambda *inputs: change(original, *inputs))
 
 
-@mutant("accumulation", "loss")
+@mutant("accumulation")
 def mean_of_means() -> Patch:
     def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
         cut = [torch.from_numpy(batch[name]).chunk(parts) for name in ("tokens", "targets", "mask")]
@@ -61,12 +61,12 @@ def mean_of_means() -> Patch:
 # Dropout
 
 
-@mutant("dropout", "loss")
+@mutant("dropout")
 def dropout_not_scaled_up() -> Patch:
     return patch.object(dropout.Dropout, "forward", lambda self, x: x * self.keep if self.active else x)
 
 
-@mutant("dropout", "loss")
+@mutant("dropout")
 def dropout_before_the_residual_sum_left_out() -> Patch:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.attention_norm(x))
@@ -75,8 +75,52 @@ def dropout_before_the_residual_sum_left_out() -> Patch:
     return patch.object(block.Block, "forward", forward)
 
 
-@mutant("dropout", "loss")
+@mutant("dropout")
 def attention_weights_not_dropped() -> Patch:
     original = attention.attend
     whole = lambda q, k, v, pattern, sink, drop, scale: original(q, k, v, pattern, sink, dropout.Dropout(0.0), scale)
     return patch.object(attention, "attend", whole)
+
+
+@mutant("dropout")
+def dropped_and_kept_exchanged() -> Patch:
+    return patch.object(
+        dropout.Dropout, "forward", lambda self, x: torch.where(self.keep, 0, x) / (1 - self.rate) if self.active else x
+    )
+
+
+@mutant("dropout")
+def kept_values_divided_by_the_rate_of_dropping() -> Patch:
+    return patch.object(dropout.Dropout, "forward", lambda self, x: x * self.keep / self.rate if self.active else x)
+
+
+@mutant("dropout")
+def attention_weights_normed_again_after_dropping() -> Patch:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        if not self.active:
+            return x
+        kept = x * self.keep
+        return kept / kept.sum(-1, keepdim=True).clamp_min(1e-9) if x.ndim == 4 else kept / (1 - self.rate)
+
+    return patch.object(dropout.Dropout, "forward", forward)
+
+
+@mutant("accumulation")
+def last_part_alone_counts() -> Patch:
+    """Gradients are set to zero before each part."""
+    original = train.accumulate_gradients
+
+    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+        if parts == 1:
+            return original(model, batch, parts)
+        loss = original(model, batch, parts)
+        for p in model.parameters():
+            p.grad = None
+        cut = {name: value[-(len(value) // parts) :] for name, value in batch.items()}
+        original(model, cut, 1)
+        share = float(cut["mask"].sum() / batch["mask"].sum())
+        for p in model.parameters():
+            p.grad *= share
+        return loss
+
+    return patch.object(train, "accumulate_gradients", accumulate)

@@ -11,24 +11,15 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 
-from jaxdec.parity import weight_ops
-from parity_tests.cases import INIT
-from parity_tests.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.rounded import rounded
 from torchref.layers import attention, block, embed, linear, mlp, norm
 from torchref.models import decoder
 
-# The bridge and initial weights
+# Initial weights
 
 
-@mutant("taps", "blocks.0.attention.out")
-def square_kernel_not_transposed() -> Patch:
-    def swapped(self: Any, array: Any) -> Any:
-        return array if array.shape[-1] == array.shape[-2] else array.swapaxes(-1, -2)
-
-    return patch.object(weight_ops.Transpose, "__call__", swapped)
-
-
-@mutant("init", "blocks.0.attention.out.kernel deviation", INIT)
+@mutant("initial weights", regime="init")
 def residual_projections_not_scaled() -> Patch:
     return _initialised(lambda inputs, outputs, bias, init_std: (inputs, outputs, bias, 0.02))
 
@@ -43,7 +34,7 @@ def _initialised(change: Callable[..., tuple[int, int, bool, float]]) -> Patch:
     return patch.object(linear.Linear, "__init__", init)
 
 
-@mutant("init", "token_embed.embedding", INIT)
+@mutant("initial weights", regime="init")
 def embeddings_drawn_with_std_one() -> Patch:
     original = embed.Embed.__init__
 
@@ -53,7 +44,7 @@ def embeddings_drawn_with_std_one() -> Patch:
     return patch.object(embed.Embed, "__init__", init)
 
 
-@mutant("init", "blocks.", INIT)
+@mutant("initial weights", regime="init")
 def weights_drawn_uniformly() -> Patch:
     """With the right standard deviation: only the kurtosis tells."""
     uniform = lambda *shape: (2 * torch.rand(*shape) - 1) * 3**0.5
@@ -63,45 +54,46 @@ def weights_drawn_uniformly() -> Patch:
 # Embeddings and norms
 
 
-@mutant("taps", "position_embed")
+@mutant("position_embed")
 def positions_from_one() -> Patch:
     original = embed.Embed.forward
     shifted = lambda self, ids: original(self, (ids + 1) % len(self.weight) if len(ids) == 1 else ids)
     return patch.object(embed.Embed, "forward", shifted)
 
 
-@mutant("taps", "token_embed")
+@mutant("token_embed")
 def embedding_times_root_width() -> Patch:
     original = embed.Embed.forward
     return patch.object(embed.Embed, "forward", lambda self, ids: original(self, ids) * self.weight.shape[1] ** 0.5)
 
 
-@mutant("taps", "blocks.0.attention_norm", INIT)
+@mutant("blocks.0.attention_norm", regime="init")
 def norm_epsilon_of_flax() -> Patch:
     return _norm(lambda x, w, b, epsilon: F.layer_norm(x, w.shape, w, b, 1e-6))
 
 
-@mutant("taps", "blocks.0.attention_norm", INIT)
+@mutant("blocks.0.attention_norm", regime="init")
 def norm_epsilon_outside_the_root() -> Patch:
     return _norm(
         lambda x, w, b, epsilon: (x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) + epsilon) * w + b
     )
 
 
-@mutant("taps", "blocks.0.attention_norm")
+@mutant("blocks.0.attention_norm")
 def norm_with_unbiased_variance() -> Patch:
     return _norm(lambda x, w, b, epsilon: (x - x.mean(-1, True)) / (x.var(-1, keepdim=True) + epsilon).sqrt() * w + b)
 
 
-@mutant("taps", "blocks.0.attention_norm")
+@mutant("blocks.0.attention_norm")
 def norm_without_mean() -> Patch:
     return _norm(lambda x, w, b, epsilon: F.rms_norm(x, w.shape, w, epsilon) + b)
 
 
-@mutant("taps", "blocks.0.attention_norm")
+@mutant("blocks.0.attention_norm")
 def norm_in_float32() -> Patch:
-    """A cast that caps a float64 run: not wrong in itself, but it would hide what is."""
-    return _norm(lambda x, w, b, epsilon: F.layer_norm(x.float(), w.shape, w.float(), b.float(), epsilon).to(x.dtype))
+    """A loss of precision that caps a float64 run: not wrong in itself, but it would hide what is."""
+    narrow = lambda x: x + (rounded(x) - x).detach()
+    return _norm(lambda x, w, b, epsilon: narrow(F.layer_norm(narrow(x), w.shape, w, b, epsilon)))
 
 
 def _norm(formula: Callable[..., torch.Tensor]) -> Patch:
@@ -109,7 +101,7 @@ def _norm(formula: Callable[..., torch.Tensor]) -> Patch:
     return patch.object(norm.LayerNorm, "forward", forward)
 
 
-@mutant("taps", "final_norm")
+@mutant("final_norm")
 def final_norm_left_out() -> Patch:
     class Identity(norm.LayerNorm):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -122,7 +114,7 @@ def final_norm_left_out() -> Patch:
 # Attention, feed-forward, block
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def attention_sees_the_next_token() -> Patch:
     def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         mask = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).tril(1)
@@ -131,18 +123,18 @@ def attention_sees_the_next_token() -> Patch:
     return _attention(attend)
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def attention_not_scaled() -> Patch:
     return _attention(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0))
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def attention_scaled_by_the_width() -> Patch:
     width = lambda q: q.shape[1] * q.shape[3]
     return _attention(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=width(q) ** -0.5))
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def query_and_key_swapped() -> Patch:
     return _attention(lambda q, k, v: F.scaled_dot_product_attention(k, q, v, is_causal=True))
 
@@ -152,29 +144,29 @@ def _attention(attend: Callable[..., torch.Tensor]) -> Patch:
     return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def heads_interleaved() -> Patch:
     split = lambda self, x: x.unflatten(-1, (self.config.channels, -1)).transpose(-1, -2)
     return patch.object(attention.Heads, "split_heads", split)
 
 
-@mutant("taps", "blocks.0.attention.out")
+@mutant("blocks.0.attention")
 def biases_left_out() -> Patch:
     return patch.object(linear.Linear, "forward", lambda self, x: F.linear(x, self.weight.to(x.dtype)))
 
 
-@mutant("gradients", "blocks.0.attention.query.bias", INIT)
+@mutant("blocks.0.attention.out", regime="init")
 def biases_left_out_at_zero() -> Patch:
     """Zero biases hide it from every output; their gradients do not."""
     return biases_left_out()
 
 
-@mutant("taps", "blocks.0.mlp.down", INIT)
+@mutant("blocks.0.mlp", regime="init")
 def gelu_with_erf() -> Patch:
     return patch.dict(mlp.ACTIVATIONS, {"gelu_tanh": mlp.gelu})
 
 
-@mutant("taps", "blocks.0.mlp_norm")
+@mutant("blocks.0")
 def attention_and_mlp_in_parallel() -> Patch:
     forward = lambda self, x: (x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x)), None)
     return patch.object(block.Block, "forward", forward)

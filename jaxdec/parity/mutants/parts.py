@@ -14,16 +14,15 @@ import torch
 import torch.nn.functional as F
 
 from jaxdec.layer_config import Local, Strided
-from parity_tests.cases import case_of
-from parity_tests.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.registry import Patch, mutant, together
+from jaxdec.parity.mutants.tiny import MODELS
 from torchref.layers import attention, mlp, norm, position
 from torchref.layers.promotion import at_least_float32
 from torchref.models import decoder
 
-MODERN, DENSE, YARN = case_of("linear scaling"), case_of("modern, dense"), case_of("yarn")
-LOCAL, STRIDED, ALIBI = case_of("local"), case_of("strided"), case_of("alibi")
-SINKS, SOFTCAP, SINES = case_of("sinks"), case_of("softcap"), case_of("sinusoidal")
-FIRST = "blocks.0.attention.out"
+MODERN, DENSE, YARN, LOCAL, STRIDED = "linear scaling", "modern, dense", "yarn", "local", "strided"
+ALIBI, SINKS, SOFTCAP, SINES = "alibi", "sinks", "softcap", "sinusoidal"
+FIRST = "blocks.0.attention"
 
 # Rotary positions
 
@@ -42,7 +41,7 @@ def _half_split(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def rotary_pairs_interleaved() -> Patch:
     def turn(x: torch.Tensor, slots: torch.Tensor, frequencies: torch.Tensor, factor: float) -> torch.Tensor:
         angles, a, b = slots[:, None] * frequencies, x[..., 0::2], x[..., 1::2]
@@ -52,7 +51,7 @@ def rotary_pairs_interleaved() -> Patch:
     return _rotated(turn)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def rotary_angle_negative_for_one_half() -> Patch:
     def turn(x: torch.Tensor, slots: torch.Tensor, frequencies: torch.Tensor, factor: float) -> torch.Tensor:
         angles = slots[:, None] * frequencies
@@ -62,27 +61,27 @@ def rotary_angle_negative_for_one_half() -> Patch:
     return _rotated(turn)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def rotary_theta_ten_times_larger() -> Patch:
     original = position.rope_frequencies
     larger = lambda rope, channels: original(replace(rope, theta=10 * rope.theta), channels)
     return patch.object(position, "rope_frequencies", larger)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def rotary_frequencies_over_half_the_channels() -> Patch:
     original = position.rope_frequencies
     return patch.object(position, "rope_frequencies", lambda rope, channels: (original(rope, channels)[0] ** 2, 1.0))
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def rotary_scaling_left_out() -> Patch:
     original = position.rope_frequencies
     plain = lambda rope, channels: original(replace(rope, scaling=None), channels)
     return patch.object(position, "rope_frequencies", plain)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def queries_turned_one_position_ahead() -> Patch:
     """A common offset of queries and keys is invisible; an offset between them is not."""
     calls = iter(range(10**6))
@@ -94,35 +93,90 @@ def queries_turned_one_position_ahead() -> Patch:
     return _rotated(turn)
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def values_turned_too() -> Patch:
     original = attention.F.scaled_dot_product_attention
-    rope = MODERN.config.model.decoder.position  # type: ignore[union-attr]
+    rope = MODELS[MODERN].decoder.position  # type: ignore[union-attr]
     kernel = lambda q, k, v, is_causal: original(q, k, position.rotate(v, rope), is_causal=True)  # type: ignore[arg-type]
     return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
 
 
-@mutant("taps", FIRST, DENSE)
+@mutant(FIRST, DENSE)
 def llama3_ramp_reversed() -> Patch:
     original = position.llama3_frequencies
     turned = lambda plain, scaling: plain + plain / scaling.factor - original(plain, scaling)
     return patch.object(position, "llama3_frequencies", turned)
 
 
-@mutant("taps", FIRST, YARN)
+@mutant(FIRST, YARN)
 def yarn_without_its_temperature() -> Patch:
     original = position.rope_frequencies
     return patch.object(position, "rope_frequencies", lambda rope, channels: (original(rope, channels)[0], 1.0))
 
 
-@mutant("taps", FIRST, YARN)
+@mutant(FIRST, YARN)
 def yarn_ramp_not_rounded() -> Patch:
     return patch.object(
         position, "math", SimpleNamespace(floor=lambda x: x, ceil=lambda x: x, log=math.log, pi=math.pi)
     )
 
 
-@mutant("taps", "blocks.0.attention_norm", SINES)
+@mutant(FIRST, MODERN)
+def linear_scaling_of_the_base() -> Patch:
+    """The factor multiplies theta, which leaves the fastest pair as it was."""
+
+    def frequencies(rope: Any, channels: int) -> Any:
+        pair = torch.arange(channels // 2, dtype=torch.float64)
+        return torch.pow(rope.theta * rope.scaling.factor, -2 * pair / channels), 1.0
+
+    return patch.object(position, "rope_frequencies", frequencies)
+
+
+@mutant(FIRST, DENSE)
+def llama3_wavelengths_without_two_pi() -> Patch:
+    return patch.object(position, "math", SimpleNamespace(pi=0.5))
+
+
+@mutant(FIRST, DENSE)
+def llama3_stretches_all() -> Patch:
+    return patch.object(position, "llama3_frequencies", lambda plain, scaling: plain / scaling.factor)
+
+
+@mutant(FIRST, YARN)
+def yarn_temperature_on_queries_alone() -> Patch:
+    calls = iter(range(10**6))
+    original = position.rope_frequencies
+
+    def frequencies(rope: Any, channels: int) -> Any:
+        table, factor = original(rope, channels)
+        return table, 1.0 if next(calls) % 2 else factor
+
+    return patch.object(position, "rope_frequencies", frequencies)
+
+
+@mutant(FIRST, YARN)
+def yarn_ends_of_the_ramp_exchanged() -> Patch:
+    original = position.yarn_frequencies
+
+    def turned(plain: torch.Tensor, scaling: Any, theta: float) -> torch.Tensor:
+        fields = vars(scaling) | {"beta_fast": scaling.beta_slow, "beta_slow": scaling.beta_fast}
+        return original(plain, SimpleNamespace(**fields), theta)  # type: ignore[arg-type]
+
+    return patch.object(position, "yarn_frequencies", turned)
+
+
+@mutant(FIRST, MODERN)
+def rotary_halves_turned_backwards() -> Patch:
+    return _rotated(lambda x, slots, frequencies, factor: _half_split(x, -slots[:, None] * frequencies * 1.5))
+
+
+@mutant("model", SINES)
+def sines_of_the_next_position() -> Patch:
+    original = position.sinusoids
+    return patch.object(decoder, "sinusoids", lambda context, *others: original(context + 1, *others)[1:])
+
+
+@mutant("model", SINES)
 def sines_and_cosines_in_halves() -> Patch:
     original = position.sinusoids
     halves = lambda *inputs: torch.cat([original(*inputs)[:, 0::2], original(*inputs)[:, 1::2]], -1)
@@ -132,7 +186,7 @@ def sines_and_cosines_in_halves() -> Patch:
 # Grouped queries, norms of queries and keys
 
 
-@mutant("taps", FIRST, MODERN)
+@mutant(FIRST, MODERN)
 def key_heads_tiled_instead_of_repeated() -> Patch:
     def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, is_causal: bool) -> torch.Tensor:
         k, v = (part[:, ::2].repeat(1, 2, 1, 1) for part in (k, v))
@@ -141,20 +195,20 @@ def key_heads_tiled_instead_of_repeated() -> Patch:
     return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
 
 
-@mutant("taps", "blocks.0.attention_norm", DENSE)
+@mutant("blocks.0.attention_norm", DENSE)
 def rms_epsilon_outside_the_root() -> Patch:
     forward = lambda self, x: x / (x.square().mean(-1, keepdim=True).sqrt() + self.epsilon) * self.weight
     return patch.object(norm.RMSNorm, "forward", forward)
 
 
-@mutant("taps", "blocks.0.attention_norm", MODERN)
+@mutant("blocks.0.attention_norm", MODERN)
 def rms_scale_from_zero() -> Patch:
     """Gemma's form, in which a scale of zero means one."""
     original = norm.RMSNorm.forward
     return patch.object(norm.RMSNorm, "forward", lambda self, x: original(self, x) * (1 + self.weight) / self.weight)
 
 
-@mutant("taps", "blocks.0.attention.query_norm", DENSE)
+@mutant("blocks.0.attention.query_norm", DENSE)
 def rotated_before_the_norm_of_queries_and_keys() -> Patch:
     """The lengths are the same, and the scale comes after the turn."""
     scales: list[torch.Tensor] = []
@@ -169,17 +223,7 @@ def rotated_before_the_norm_of_queries_and_keys() -> Patch:
     original = position.rotate
     rotate = lambda x, rope: original(x, rope) * scales.pop(0)
 
-    class Both:
-        def __enter__(self) -> None:
-            self.patches = (patch.object(norm.RMSNorm, "forward", forward), patch.object(attention, "rotate", rotate))
-            for each in self.patches:
-                each.start()
-
-        def __exit__(self, *_: object) -> None:
-            for each in self.patches:
-                each.stop()
-
-    return Both()  # type: ignore[return-value]
+    return together(patch.object(norm.RMSNorm, "forward", forward), patch.object(attention, "rotate", rotate))
 
 
 # Attention patterns
@@ -198,29 +242,29 @@ def _sees(pattern: type, rule: Callable[..., Any]) -> Patch:
     return patch.object(attention, "attend", attend)
 
 
-@mutant("taps", FIRST, LOCAL)
+@mutant(FIRST, LOCAL)
 def window_one_too_wide() -> Patch:
     return _sees(Local, lambda value, query, key: (key <= query) & (query - key <= value.window))
 
 
-@mutant("taps", FIRST, LOCAL)
+@mutant(FIRST, LOCAL)
 def window_on_both_sides() -> Patch:
     return _sees(Local, lambda value, query, key: abs(query - key) < value.window)
 
 
-@mutant("taps", FIRST, STRIDED)
+@mutant(FIRST, STRIDED)
 def strides_counted_from_the_start() -> Patch:
     rule = lambda value, query, key: (key <= query) & ((query - key < value.stride) | (key % value.stride == 0))
     return _sees(Strided, rule)
 
 
-@mutant("taps", FIRST, ALIBI)
+@mutant(FIRST, ALIBI)
 def alibi_slopes_from_head_zero() -> Patch:
     shifted = lambda heads, largest: 2.0 ** (-largest * torch.arange(heads, dtype=torch.float64) / heads)
     return patch.object(attention, "alibi_slopes", shifted)
 
 
-@mutant("taps", FIRST, ALIBI)
+@mutant(FIRST, ALIBI)
 def alibi_rewards_distance() -> Patch:
     original = position.alibi_slopes
     return patch.object(attention, "alibi_slopes", lambda heads, largest: -original(heads, largest))
@@ -231,12 +275,12 @@ def _attend(change: Callable[..., torch.Tensor]) -> Patch:
     return patch.object(attention, "attend", lambda *inputs: change(original, *inputs))
 
 
-@mutant("taps", FIRST, SINKS)
+@mutant(FIRST, SINKS)
 def sink_left_out() -> Patch:
     return _attend(lambda original, q, k, v, pattern, sink, *others: original(q, k, v, pattern, None, *others))
 
 
-@mutant("taps", FIRST, SINKS)
+@mutant(FIRST, SINKS)
 def one_sink_for_all_heads() -> Patch:
     return _attend(
         lambda original, q, k, v, pattern, sink, *others: original(
@@ -245,14 +289,14 @@ def one_sink_for_all_heads() -> Patch:
     )
 
 
-@mutant("taps", FIRST, SOFTCAP)
+@mutant(FIRST, SOFTCAP)
 def softcap_left_out() -> Patch:
     return _attend(
         lambda original, q, k, v, pattern, *others: original(q, k, v, replace(pattern, softcap=None), *others)
     )
 
 
-@mutant("taps", FIRST, SOFTCAP)
+@mutant(FIRST, SOFTCAP)
 def softcap_before_the_scale() -> Patch:
     def change(original: Any, q: Any, k: Any, v: Any, pattern: Any, *_: Any) -> torch.Tensor:
         scores = at_least_float32(q) @ k.transpose(-2, -1)
@@ -263,7 +307,7 @@ def softcap_before_the_scale() -> Patch:
     return _attend(change)
 
 
-@mutant("logits", "logits", SOFTCAP)
+@mutant("model", SOFTCAP)
 def logit_softcap_left_out() -> Patch:
     return patch.object(decoder, "torch", SimpleNamespace(tanh=lambda x: x, arange=torch.arange))
 
@@ -271,11 +315,11 @@ def logit_softcap_left_out() -> Patch:
 # Gated layers
 
 
-@mutant("taps", "blocks.0.mlp.down", MODERN)
+@mutant("blocks.0.mlp", MODERN)
 def gate_and_up_swapped() -> Patch:
     return patch.object(mlp.SwiGLU, "forward", lambda self, x: self.down(F.silu(self.up(x)) * self.gate(x)))
 
 
-@mutant("taps", "blocks.0.mlp.down", MODERN)
+@mutant("blocks.0.mlp", MODERN)
 def gated_by_gelu() -> Patch:
     return patch.object(mlp.SwiGLU, "forward", lambda self, x: self.down(F.gelu(self.gate(x)) * self.up(x)))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -12,56 +11,72 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jaxdec.layer_config import MLP, MoE, SwiGLU
-from parity_tests.cases import case_of, make_case
-from parity_tests.mutants.registry import Patch, mutant
-from tests.variants import GPT
+from jaxdec.layer_config import MoE
+from jaxdec.parity.mutants.registry import Patch, mutant, together
+from jaxdec.parity.mutants.rounded import rounded
+from jaxdec.parity.mutants.tiny import DROPS
 from torchref import optim
 from torchref.layers import moe, router
 
-ROUTED, ROUTED_INIT = case_of("moe-gpt"), case_of("moe-gpt", "init")
-# Capacities that drop, and that rounding matters to: 64 tokens of 2 choices share 4 experts, an even share of 32
-PART = MoE(
-    experts=4, top_k=2, expert=SwiGLU(24), shared=MLP(expansion=1), capacity_factor=0.66, eval_capacity_factor=0.91
-)
-DROPS = make_case("moe, drops", replace(GPT, mlp=replace(PART, gates="all")), "generic")
-DROPS_INIT = make_case("moe, drops", replace(GPT, mlp=replace(PART, gates="all")), "init")
+ROUTED = "moe-gpt"
 FIRST = "blocks.0.mlp"
 
 # Choices and gates
 
 
-@mutant("taps", "blocks.1.mlp", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def gates_not_normalised_over_the_chosen() -> Patch:
     original = router.gates
     return patch.object(router, "gates", lambda scores, chosen, over: original(scores, chosen, "all"))
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def gates_normalised_over_the_chosen() -> Patch:
     original = router.gates
     return patch.object(router, "gates", lambda scores, chosen, over: original(scores, chosen, "chosen"))
 
 
-@mutant("taps", "blocks.1.mlp", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def gates_of_the_choices_exchanged() -> Patch:
     original = router.gates
     return patch.object(router, "gates", lambda *given: original(*given).flip(-1))
 
 
-@mutant("taps", "blocks.1.mlp", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def lowest_scores_chosen() -> Patch:
     original = router.choose
     return patch.object(router, "choose", lambda scores, top_k: original(-scores, top_k))
 
 
-@mutant("taps", "blocks.1.mlp.router", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
+def gates_applied_before_the_experts() -> Patch:
+    """The gate scales what an expert reads, not what it returns."""
+    gates, one, latest = router.gates, moe.Experts.one, []
+
+    def remember(scores: Tensor, chosen: Tensor, over: Any) -> Tensor:
+        latest[:] = [gates(scores, chosen, over), chosen]
+        return torch.ones_like(latest[0])
+
+    def scaled(self: Any, expert: int, x: Tensor) -> Tensor:
+        tokens, choices = torch.nonzero(latest[1] == expert, as_tuple=True)
+        return one(self, expert, x * latest[0][tokens, choices][:, None])
+
+    return together(patch.object(router, "gates", remember), patch.object(moe.Experts, "one", scaled))
+
+
+@mutant("blocks.1.mlp", ROUTED)
+def one_choice_fewer() -> Patch:
+    original = router.choose
+    return patch.object(router, "choose", lambda scores, top_k: original(scores, top_k - 1))
+
+
+@mutant("blocks.1.mlp.router", ROUTED)
 def router_in_float32() -> Patch:
-    forward = lambda self, x: F.linear(x.float(), self.weight.float()).to(x.dtype)
+    forward = lambda self, x: (y := F.linear(x, self.weight)) + (rounded(y) - y).detach()
     return patch.object(moe.Scores, "forward", forward)
 
 
-@mutant("gradients", "token_embed.embedding", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def no_gradient_through_the_gates() -> Patch:
     """Only the router's own losses teach it."""
     original = router.gates
@@ -71,7 +86,7 @@ def no_gradient_through_the_gates() -> Patch:
 # Capacity
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def placed_token_by_token() -> Patch:
     """A token's second choice before the next token's first."""
 
@@ -82,14 +97,15 @@ def placed_token_by_token() -> Patch:
     return patch.object(router, "kept", kept)
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def training_capacity_at_evaluation() -> Patch:
     original = router.capacity
     return patch.object(router, "capacity", lambda part, tokens, training: original(part, tokens, training=True))
 
 
-@mutant("loss", "loss", DROPS)
+@mutant(FIRST, DROPS, named="loss")
 def evaluation_capacity_in_training() -> Patch:
+    """Activations are compared in evaluation, where it is right: only the loss shows it."""
     original = router.capacity
     return patch.object(router, "capacity", lambda part, tokens, training: original(part, tokens, training=False))
 
@@ -99,30 +115,30 @@ def _share(part: MoE, tokens: int, training: bool) -> float:
     return part.top_k * (factor or part.experts) * tokens / part.experts
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def capacity_not_rounded_to_even() -> Patch:
     return patch.object(router, "capacity", lambda part, tokens, training: math.floor(_share(part, tokens, training)))
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def capacity_rounded_up_to_even() -> Patch:
     rounded = lambda part, tokens, training: 2 * math.ceil(_share(part, tokens, training) / 2)
     return patch.object(router, "capacity", rounded)
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def capacity_for_one_choice() -> Patch:
     rounded = lambda part, tokens, training: int(_share(part, tokens, training) / part.top_k) // 2 * 2
     return patch.object(router, "capacity", rounded)
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def one_slot_too_few() -> Patch:
     original = router.kept
     return patch.object(router, "kept", lambda chosen, experts, slots: original(chosen, experts, slots - 1))
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def gates_of_the_dropped_given_to_the_kept() -> Patch:
     gates, kept, latest = router.gates, router.kept, []
 
@@ -141,7 +157,7 @@ def gates_of_the_dropped_given_to_the_kept() -> Patch:
 # Experts
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant(FIRST, DROPS)
 def gate_and_up_exchanged() -> Patch:
     original = moe.Experts.one
 
@@ -154,13 +170,13 @@ def gate_and_up_exchanged() -> Patch:
     return patch.object(moe.Experts, "one", one)
 
 
-@mutant("taps", "blocks.1.mlp", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def neighbouring_expert_used() -> Patch:
     original = moe.Experts.one
     return patch.object(moe.Experts, "one", lambda self, expert, x: original(self, (expert + 1) % 4, x))
 
 
-@mutant("taps", FIRST, DROPS)
+@mutant("blocks.0.mlp.shared", DROPS)
 def shared_expert_left_out() -> Patch:
     original = moe.MoE.__init__
 
@@ -171,7 +187,7 @@ def shared_expert_left_out() -> Patch:
     return patch.object(moe.MoE, "__init__", init)
 
 
-@mutant("optimizer", "blocks.0.mlp.experts.gate_bias", DROPS)
+@mutant("optimizer", DROPS)
 def stacked_biases_decayed() -> Patch:
     def groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
         parameters = list(model.parameters())
@@ -186,7 +202,7 @@ def stacked_biases_decayed() -> Patch:
 # Initial weights
 
 
-@mutant("init", "blocks.1.mlp.experts", ROUTED_INIT)
+@mutant("initial weights", ROUTED, "init")
 def cut_not_made_up_for() -> Patch:
     def draw(shape: tuple[int, ...], variance: float) -> Tensor:
         std = variance**0.5
@@ -195,7 +211,7 @@ def cut_not_made_up_for() -> Patch:
     return patch.object(moe, "truncated_normal", draw)
 
 
-@mutant("init", "blocks.1.mlp.experts", ROUTED_INIT)
+@mutant("initial weights", ROUTED, "init")
 def normals_not_cut() -> Patch:
     return patch.object(moe, "truncated_normal", lambda shape, variance: variance**0.5 * torch.randn(shape))
 
@@ -203,7 +219,7 @@ def normals_not_cut() -> Patch:
 # The router's losses
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def balance_of_kept_probabilities_alone() -> Patch:
     """The mean of gates, which are zero where an expert was not chosen, in place of probabilities."""
 
@@ -216,35 +232,36 @@ def balance_of_kept_probabilities_alone() -> Patch:
     return patch.object(router, "balance_loss", loss)
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def balance_by_first_choices_alone() -> Patch:
     original = router.balance_loss
     return patch.object(router, "balance_loss", lambda scores, chosen: original(scores, chosen[:, :1]))
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def balance_shares_not_divided_by_the_choices() -> Patch:
     original = router.balance_loss
     return patch.object(router, "balance_loss", lambda scores, chosen: chosen.shape[1] * original(scores, chosen))
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def z_loss_not_squared() -> Patch:
     return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).mean())
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def z_loss_summed_over_tokens() -> Patch:
     return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).square().sum())
 
 
-@mutant("loss", "loss", ROUTED)
+@mutant("blocks.1.mlp", ROUTED)
 def z_loss_of_the_mean() -> Patch:
     return patch.object(router, "z_loss", lambda scores: torch.logsumexp(scores, -1).mean().square())
 
 
-@mutant("loss", "loss", DROPS)
+@mutant("model", DROPS, named="blocks.1.mlp")
 def losses_of_layers_averaged() -> Patch:
+    """Named by the last layer whose loss weighs too little."""
     original = moe.summarise
 
     def averaged(routings: Any) -> Any:

@@ -5,28 +5,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from parity_tests.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.registry import Patch, mutant
 from torchref import optim, train
 
 # Schedule and optimizer
 
 
-@mutant("schedule", "step 0")
+@mutant("schedule")
 def schedule_one_step_ahead() -> Patch:
     return _rate(lambda rate, config, decay_steps, step: rate(config, decay_steps, step + 1))
 
 
-@mutant("schedule", "step 11")
+@mutant("schedule")
 def cosine_over_one_step_less() -> Patch:
     return _rate(lambda rate, config, decay_steps, step: rate(config, decay_steps - 1, step))
 
 
-@mutant("schedule", "step 0")
+@mutant("schedule")
 def warmup_from_zero() -> Patch:
     return _rate(
         lambda rate, config, decay_steps, step: (
@@ -37,7 +38,7 @@ def warmup_from_zero() -> Patch:
     )
 
 
-@mutant("schedule", "step 11")
+@mutant("schedule")
 def cosine_down_to_zero() -> Patch:
     def falling(rate: Any, config: Any, decay_steps: int, step: int) -> float:
         if step < config.warmup_steps:
@@ -53,7 +54,7 @@ def _rate(change: Callable[..., float]) -> Patch:
     return patch.object(train, "learning_rate", lambda *inputs: change(original, *inputs))
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def rate_set_after_the_update() -> Patch:
     def update(model: Any, optimizer: Any, config: Any, step: int) -> torch.Tensor:
         norm = train.clip_by_global_norm(model.parameters(), config.optim.clip_norm)
@@ -64,7 +65,7 @@ def rate_set_after_the_update() -> Patch:
     return patch.object(train, "update", update)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def clip_without_epsilon() -> Patch:
     def clip(parameters: Any, max_norm: float) -> torch.Tensor:
         grads = [p.grad for p in parameters]
@@ -76,27 +77,27 @@ def clip_without_epsilon() -> Patch:
     return patch.object(train, "clip_by_global_norm", clip)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def clip_each_tensor_alone() -> Patch:
     original = train.clip_by_global_norm
     alone = lambda parameters, max_norm: next(iter([original([p], max_norm) for p in parameters]))
     return patch.object(train, "clip_by_global_norm", alone)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def not_clipped() -> Patch:
     original = train.clip_by_global_norm
     return patch.object(train, "clip_by_global_norm", lambda parameters, max_norm: original(parameters, None))
 
 
-@mutant("optimizer", "blocks.0.attention_norm.scale")
+@mutant("optimizer")
 def norms_and_biases_decayed() -> Patch:
     return patch.object(
         optim, "parameter_groups", lambda model, decay: [{"params": model.parameters(), "weight_decay": decay}]
     )
 
 
-@mutant("optimizer", "token_embed.embedding")
+@mutant("optimizer")
 def embeddings_not_decayed() -> Patch:
     def groups(model: Any, decay: float) -> list[dict]:
         decayed = {name for name, p in model.named_parameters() if p.ndim >= 2 and "embed" not in name}
@@ -111,7 +112,8 @@ def embeddings_not_decayed() -> Patch:
 class Adam(torch.optim.AdamW):
     """AdamW written out, so that one term can be changed."""
 
-    inside_the_root = before_correction = no_correction = coupled = decay_not_scaled = False
+    inside_the_root = before_correction = no_correction = coupled = False
+    decay_not_scaled = decay_last = one_moment = False
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -124,7 +126,8 @@ class Adam(torch.optim.AdamW):
                     state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
                 state["t"] += 1
                 state["m"].lerp_(grad, 1 - beta1)
-                state["v"].lerp_(grad * grad, 1 - beta2)
+                square = (grad * grad).mean().expand_as(p) if self.one_moment else grad * grad
+                state["v"].lerp_(square, 1 - beta2)
                 first, second = (1, 1) if self.no_correction else (1 - beta1 ** state["t"], 1 - beta2 ** state["t"])
                 if self.inside_the_root:
                     denominator = (state["v"] / second + epsilon).sqrt()
@@ -132,47 +135,100 @@ class Adam(torch.optim.AdamW):
                     denominator = (state["v"].sqrt() + epsilon) / second**0.5
                 else:
                     denominator = (state["v"] / second).sqrt() + epsilon
-                if not self.coupled:
+                if not self.coupled and not self.decay_last:
                     p -= (1e-3 if self.decay_not_scaled else rate) * decay * p
                 p -= rate * state["m"] / first / denominator
+                if self.decay_last:
+                    p -= rate * decay * p
 
 
 def adam(**changes: bool) -> Patch:
     return patch.object(torch.optim, "AdamW", type("Changed", (Adam,), changes))
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def adam_epsilon_inside_the_root() -> Patch:
     return adam(inside_the_root=True)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def adam_epsilon_before_bias_correction() -> Patch:
     return adam(before_correction=True)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def adam_without_bias_correction() -> Patch:
     return adam(no_correction=True)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def decay_coupled_to_the_gradient() -> Patch:
     return adam(coupled=True)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def decay_not_scaled_by_the_schedule() -> Patch:
     return adam(decay_not_scaled=True)
 
 
-@mutant("optimizer", "")
+@mutant("optimizer")
 def beta2_of_torch() -> Patch:
     original = torch.optim.AdamW
     changed = lambda groups, betas, **rest: original(groups, betas=(betas[0], 0.999), **rest)
     return patch.object(torch.optim, "AdamW", changed)
 
 
-@mutant("trajectory", "loss of step 2")
+@mutant("training")
 def gradients_not_reset() -> Patch:
-    return patch.object(torch.optim.AdamW, "zero_grad", lambda self, set_to_none: None)
+    """Each step adds to the gradients of those before it."""
+    original = train.accumulate_gradients
+
+    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+        loss = original(model, batch, parts)
+        for p in model.parameters():
+            p.grad += getattr(p, "summed", 0)
+            p.summed = p.grad.clone()
+        return loss
+
+    return patch.object(train, "accumulate_gradients", accumulate)
+
+
+@mutant("training")
+def weights_averaged_over_steps() -> Patch:
+    """From the second step on, the forward pass reads the mean of the weights and those before."""
+    original = train.accumulate_gradients
+
+    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+        for p in model.parameters():
+            now = p.detach().clone()
+            p.data = (now + getattr(p, "before", now)) / 2
+            p.before = now
+        return original(model, batch, parts)
+
+    return patch.object(train, "accumulate_gradients", accumulate)
+
+
+@mutant("optimizer")
+def decay_added_after_the_step() -> Patch:
+    """The decay reads what the step has already moved."""
+    return adam(decay_last=True)
+
+
+@mutant("optimizer")
+def second_moment_of_the_clipped_norm() -> Patch:
+    """One second moment for a whole tensor."""
+    return adam(one_moment=True)
+
+
+@mutant("optimizer")
+def clip_at_twice_the_norm() -> Patch:
+    original = train.clip_by_global_norm
+    return patch.object(train, "clip_by_global_norm", lambda parameters, most: original(parameters, 2 * most))
+
+
+@mutant("schedule")
+def warmup_one_step_shorter() -> Patch:
+    def rate(original: Any, config: Any, decay_steps: int, step: int) -> float:
+        return original(replace(config, warmup_steps=config.warmup_steps - 1), decay_steps, step)
+
+    return _rate(rate)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -12,19 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from parity_tests.cases import case_of
-from parity_tests.mutants.registry import Patch, mutant
+from jaxdec.parity.mutants.registry import Patch, mutant, together
+from jaxdec.parity.mutants.tiny import MODELS
 from torchref.layers import attention, block, mlp, moe, norm, position
 from torchref.models import decoder
 
-AFTER, BOTH, CLAMPED = case_of("norms after"), case_of("norms on both sides"), case_of("clamped experts")
-SMALL = case_of("norms on both sides", "init")  # where a norm does not hide a factor: epsilon counts
-HEADS, EXPERTS = "blocks.0.attention.out", "blocks.0.mlp"
+AFTER, BOTH, CLAMPED = "norms after", "norms on both sides", "clamped experts"
+HEADS, EXPERTS = "blocks.0.attention", "blocks.0.mlp"
 
 # Norms
 
 
-@mutant("taps", "blocks.0.attention_post_norm", AFTER)
+@mutant("blocks.0", AFTER)
 def norm_of_the_sum_instead_of_the_branch() -> Patch:
     def forward(self: Any, x: Tensor) -> tuple[Tensor, None]:
         x = self.attention_post_norm(x + self.attention(x))
@@ -33,19 +31,19 @@ def norm_of_the_sum_instead_of_the_branch() -> Patch:
     return patch.object(block.Block, "forward", forward)
 
 
-@mutant("taps", "blocks.0.mlp_norm", BOTH)
+@mutant("blocks.0", BOTH)
 def post_norm_of_attention_left_out() -> Patch:
     first = lambda self, x: x + self.attention(self.attention_norm(x))
     second = lambda self, x: x + self.mlp_post_norm(self.mlp(self.mlp_norm(x)))
     return patch.object(block.Block, "forward", lambda self, x: (second(self, first(self, x)), None))
 
 
-@mutant("taps", "blocks.0.attention.query_norm", AFTER)
+@mutant("blocks.0.attention.query_norm", AFTER)
 def queries_and_keys_normed_head_by_head() -> Patch:
     plain = norm.RMSNorm.forward
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        if self.epsilon == AFTER.config.model.norm.epsilon:  # type: ignore[union-attr]
+        if self.epsilon == MODELS[AFTER].norm.epsilon:  # type: ignore[union-attr]
             return plain(self, x)
         heads = x.unflatten(-1, (-1, 8))
         return (heads * (heads.square().mean(-1, keepdim=True) + self.epsilon).rsqrt()).flatten(-2) * self.weight
@@ -61,29 +59,29 @@ def _scaled(change: Any) -> Patch:
     return patch.object(attention, "attend", lambda *inputs: original(*inputs[:-1], change(inputs[-1])))
 
 
-@mutant("taps", HEADS, BOTH)
+@mutant(HEADS, BOTH)
 def scores_scaled_by_the_head_width() -> Patch:
     return _scaled(lambda scale: None)
 
 
-@mutant("taps", HEADS, BOTH)
+@mutant(HEADS, BOTH)
 def score_scale_taken_for_its_square() -> Patch:
     return _scaled(lambda scale: scale**2)
 
 
-@mutant("taps", "blocks.0.attention_norm", BOTH)
+@mutant("model", BOTH)
 def embeddings_not_scaled() -> Patch:
     return patch.object(decoder.Decoder, "embed", lambda self, tokens: self.token_embed(tokens))
 
 
-@mutant("taps", "blocks.0.attention_norm", SMALL)
+@mutant("model", BOTH, "init")
 def embeddings_scaled_by_a_rounded_root() -> Patch:
     """As a model in bfloat16 scales them."""
     scale = torch.tensor(32**0.5, dtype=torch.bfloat16).double()
     return patch.object(decoder.Decoder, "embed", lambda self, tokens: self.token_embed(tokens) * scale)
 
 
-@mutant("logits", "logits", BOTH)
+@mutant("model", BOTH)
 def tied_head_scaled_as_the_embeddings() -> Patch:
     original = decoder.Decoder.forward
 
@@ -94,7 +92,7 @@ def tied_head_scaled_as_the_embeddings() -> Patch:
     return patch.object(decoder.Decoder, "forward", forward)
 
 
-@mutant("taps", HEADS, AFTER)
+@mutant(HEADS, AFTER)
 def value_bias_left_out() -> Patch:
     original = attention.Heads.forward
 
@@ -108,12 +106,12 @@ def value_bias_left_out() -> Patch:
 # Gates
 
 
-@mutant("taps", "blocks.0.mlp.down", BOTH)
+@mutant("blocks.0.mlp", BOTH)
 def gated_by_the_exact_gelu() -> Patch:
     return patch.dict(mlp.ACTIVATIONS, gelu_tanh=mlp.gelu)
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def gate_without_the_factor_1702() -> Patch:
     return patch.dict(mlp.ACTIVATIONS, gelu_sigmoid=F.silu)
 
@@ -124,12 +122,12 @@ def _gated(change: Any) -> Patch:
     return patch.object(moe, "gated_product", lambda part, gate, up: original(*change(part, gate, up)))
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def gate_clamped_on_both_sides() -> Patch:
     return _gated(lambda part, gate, up: (part, gate.clamp(min=-part.clamp), up))
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def up_clamped_above_alone() -> Patch:
     def forward(part: Any, gate: Tensor, up: Tensor) -> Tensor:
         return mlp.gelu_sigmoid(gate.clamp(max=part.clamp)) * (up.clamp(max=part.clamp) + part.up_shift)
@@ -137,12 +135,12 @@ def up_clamped_above_alone() -> Patch:
     return patch.object(moe, "gated_product", forward)
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def up_shifted_before_the_clamp() -> Patch:
     return _gated(lambda part, gate, up: (replace(part, up_shift=0.0), gate, up + part.up_shift))
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def up_not_shifted() -> Patch:
     return _gated(lambda part, gate, up: (replace(part, up_shift=0.0), gate, up))
 
@@ -150,12 +148,12 @@ def up_not_shifted() -> Patch:
 # Router and positions
 
 
-@mutant("taps", "blocks.0.mlp.router", CLAMPED)
+@mutant("blocks.0.mlp.router", CLAMPED)
 def router_bias_left_out() -> Patch:
     return patch.object(moe.Scores, "forward", lambda self, x: F.linear(x, self.weight))
 
 
-@mutant("taps", EXPERTS, CLAMPED)
+@mutant(EXPERTS, CLAMPED)
 def router_bias_in_the_choice_alone() -> Patch:
     """The chosen experts are weighted by their scores without it, as in DeepSeek's balancing."""
     original, biases = moe.router.gates, []
@@ -166,13 +164,10 @@ def router_bias_in_the_choice_alone() -> Patch:
         return plain(self, x)
 
     gates = lambda scores, chosen, over: original(scores - biases[-1], chosen, over)
-    both = ExitStack()  # entered here, closed by the test
-    both.enter_context(patch.object(moe.Scores, "forward", scores))
-    both.enter_context(patch.object(moe.router, "gates", gates))
-    return both
+    return together(patch.object(moe.Scores, "forward", scores), patch.object(moe.router, "gates", gates))
 
 
-@mutant("taps", HEADS, CLAMPED)
+@mutant(HEADS, CLAMPED)
 def yarn_ramp_rounded() -> Patch:
     original = position.yarn_frequencies
     rounded = lambda plain, scaling, theta: original(plain, replace(scaling, truncate=True), theta)

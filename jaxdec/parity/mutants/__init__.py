@@ -1,0 +1,34 @@
+"""All seeded bugs of our own pairs, and those that any pair can have."""
+
+from jaxdec.parity.mutants import (
+    decoding,
+    encoder_decoder,
+    generation,
+    harmless,
+    layers,
+    losses,
+    moe,
+    parts,
+    training,
+    transfer,
+    values,
+)
+from jaxdec.parity.mutants.registry import EQUIVALENT, MUTANTS, Mutant, Patch
+
+__all__ = [
+    "EQUIVALENT",
+    "MUTANTS",
+    "Mutant",
+    "Patch",
+    "decoding",
+    "encoder_decoder",
+    "generation",
+    "harmless",
+    "layers",
+    "losses",
+    "moe",
+    "parts",
+    "training",
+    "transfer",
+    "values",
+]

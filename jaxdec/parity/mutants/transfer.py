@@ -1,0 +1,101 @@
+"""Seeded bugs in the weight rules: the code of both models is right, and a weight arrives wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+
+from jaxdec import checkpoint
+from jaxdec.parity.mutants.registry import Patch, mutant, together
+from jaxdec.parity.stages import Sides
+from jaxdec.parity.transfer import Transfer
+
+
+def rules(sides: Sides, *lines: str) -> Patch:
+    """The pair's table with other lines in front: the first that fits a parameter is used."""
+    pair = replace(sides.pair, weights="\n".join([*lines, sides.pair.weights]))
+    changed = Transfer(pair)
+    problems = [each for each in changed.plan.problems if each.kind != "square"]
+    parts = [patch.object(sides, "transfer", changed), patch.object(sides.reference, "transfer", changed)]
+    if problems:  # kept by the sides from the first time that they were asked for
+        sides.__dict__.pop("problems", None)
+        parts.append(_forget_problems(sides))
+    return together(*parts)
+
+
+class _forget_problems:
+    """Leaves no trace of what a changed table had wrong."""
+
+    def __init__(self, sides: Sides) -> None:
+        self.sides = sides
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.sides.__dict__.pop("problems", None)
+
+
+@mutant("blocks.0.attention.out")
+def square_kernel_not_transposed(sides: Sides) -> Patch:
+    return rules(sides, "{*path}.out.kernel <- {*path}.out.weight")
+
+
+@mutant("blocks.0.attention")
+def key_and_value_exchanged(sides: Sides) -> Patch:
+    return rules(
+        sides, "{*path}.key.kernel <- {*path}.value.weight : T", "{*path}.value.kernel <- {*path}.key.weight : T"
+    )
+
+
+@mutant("blocks.0.attention_norm")
+def norm_scale_counted_from_one(sides: Sides) -> Patch:
+    return rules(sides, "{*path}_norm.scale <- {*path}_norm.weight : plus(1)")
+
+
+@mutant("blocks.0.mlp", "linear scaling")
+def gate_and_up_exchanged_by_the_rules(sides: Sides) -> Patch:
+    return rules(sides, "{*path}.gate.kernel <- {*path}.up.weight : T", "{*path}.up.kernel <- {*path}.gate.weight : T")
+
+
+@mutant("blocks.0.attention", "linear scaling")
+def rotary_channels_in_another_order(sides: Sides) -> Patch:
+    """Queries are taken for interleaved ones, keys are not."""
+    return rules(sides, "{*path}.query.kernel <- {*path}.query.weight : halves(4) T")
+
+
+@mutant("blocks.0.mlp.up.kernel")
+def kernel_in_torchs_layout(sides: Sides) -> Patch:
+    return rules(sides, "{*path}.up.kernel <- {*path}.up.weight")
+
+
+@mutant("blocks.0.attention.query.weight")
+def tensor_left_out_that_is_used(sides: Sides) -> Patch:
+    return rules(sides, "- <- blocks.0.attention.query.weight")
+
+
+@mutant("checkpoint")
+def checkpoint_in_bfloat16() -> Patch:
+    original = checkpoint.restore_params
+
+    def restored(*given: object) -> object:
+        import jax.numpy as jnp
+
+        params, about = original(*given)  # type: ignore[arg-type]
+        narrow = {name: np.asarray(jnp.asarray(value, "bfloat16"), np.float64) for name, value in params.items()}
+        return narrow, about
+
+    return patch.object(checkpoint, "restore_params", restored)
+
+
+@mutant("checkpoint")
+def layers_exchanged_in_the_checkpoint() -> Patch:
+    original = checkpoint.restore_params
+
+    def restored(*given: object) -> object:
+        params, about = original(*given)  # type: ignore[arg-type]
+        turned = {"blocks.0.": "blocks.1.", "blocks.1.": "blocks.0."}
+        return {turned.get(name[:9], name[:9]) + name[9:]: value for name, value in params.items()}, about
+
+    return patch.object(checkpoint, "restore_params", restored)
