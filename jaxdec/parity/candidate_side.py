@@ -65,6 +65,15 @@ class CandidateSide:
             params |= {name: jnp.asarray(value, params[name].dtype) for name, value in (changed or {}).items()}
             return Forward(*map(numpy, program(params, batch or self._batch(at), *given)))
 
+    def vocabulary(self, at: Setting) -> int:
+        """How many scores a token gets, whatever the weights."""
+
+        def run(params: Params, batch: Batch) -> Any:
+            return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
+
+        with native(at.precision):
+            return jax.eval_shape(run, dict(self.candidate.shapes), self._batch(at)).shape[-1]
+
     def narrow_casts(self, at: Setting) -> list[tuple[str, str]]:
         """(dtype, place) of each cast to less than float64 in the forward pass, each place once."""
         from jaxdec.parity.narrow import casts_of
@@ -122,14 +131,17 @@ class CandidateSide:
     def optimizer(self) -> Any:
         return torch_adamw() if self.candidate.optimizer is None else self.candidate.optimizer
 
-    def updates(self, at: Setting, given: Sequence[Arrays]) -> Arrays:
-        """What the optimizer adds to the parameters, given gradients one set after the other."""
+    def updates(self, at: Setting, given: Sequence[Arrays], see: Callable[[Arrays], Any] | None = None) -> Arrays:
+        """What the optimizer adds to the parameters, given gradients one set after the other. `see` is called with what
+        has been added after each of them."""
         with native(at.precision):
             start: Params = self.params(at)
             params, state = start, self.optimizer.init(start)
             for grads in given:
                 grads = {name: jnp.asarray(value, start[name].dtype) for name, value in grads.items()}
                 params, state = self._program("update", at, self._update)(params, state, grads)
+                if see is not None:
+                    see(difference(params, start))
             return difference(params, start)
 
     def _update(self, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ Every call builds the module anew, so that a changed reference shows at once: se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,15 @@ class ReferenceSide:
         model = self.build(at)
         probe = Probe(*(_tensors(side, at.precision) for side in (inputs, outputs)))
         with torch.no_grad(), _float64(at), torch_probe(model, probe, self.names(model)):
-            logits = logits_of(self.reference.call(model, self._batch(at) if batch is None else tensors_of(batch)))
+            logits = logits_of(self.call(model, self._batch(at) if batch is None else tensors_of(batch), probe))
         return Forward(_numpy(probe.entered), _numpy(probe.left), _numpy({"logits": logits}))
+
+    def vocabulary(self, at: Setting) -> int:
+        """How many scores a token gets, with the module's own weights."""
+        import torch
+
+        with torch.no_grad(), _float64(at):
+            return logits_of(self.call(self.reference.build(at.precision), self._batch(at))).shape[-1]
 
     def backward(self, at: Setting) -> Backward:
         """The loss's derivatives at every tap. Copies stand at each module's input and output, so that the derivative
@@ -93,9 +100,9 @@ class ReferenceSide:
         with calling("reference", batch, probe):
             return self.reference.call(model, batch)
 
-    def updates(self, at: Setting, given: Sequence[Arrays]) -> Arrays:
+    def updates(self, at: Setting, given: Sequence[Arrays], see: Callable[[Arrays], Any] | None = None) -> Arrays:
         """What the optimizer adds to the parameters, given gradients (under the reference's names) one set after the
-        other."""
+        other. `see` is called with what has been added after each of them."""
         import torch
 
         model = self.build(at)
@@ -105,6 +112,8 @@ class ReferenceSide:
                 for name, parameter in parameters_of(model).items():
                     parameter.grad = torch.from_numpy(np.array(grads[name])).to(parameter.dtype)
                 apply(step)
+                if see is not None:
+                    see(self._moved(model, start))
         return self._moved(model, start)
 
     def trajectory(self, at: Setting, marks: tuple[int, ...]) -> Trajectory:
