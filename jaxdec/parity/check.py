@@ -14,9 +14,10 @@ from jaxdec.parity.comparison import Comparison
 from jaxdec.parity.environment import environment
 from jaxdec.parity.null import describe
 from jaxdec.parity.pair import Pair, Precision, Setting
+from jaxdec.parity.refusals import refuse_noise, refuse_unequal_vocabularies, some
 from jaxdec.parity.report import Finding, Hint, Report
 from jaxdec.parity.rounding import ROUNDING
-from jaxdec.parity.stages import STEPS, Sides, some, stages_of
+from jaxdec.parity.stages import STEPS, Sides, stages_of
 from jaxdec.parity.weights import Regime
 
 INHERITING = (
@@ -48,7 +49,7 @@ def check(
     started = time.perf_counter()
     run = Run(pair, steps, stages, say)
     with quiet_torch():
-        refuse_noise(run.sides, Setting(regimes[0], "float64", seed))
+        refuse(run.sides, Setting(regimes[0], "float64", seed))
         for precision in sorted(precisions, key=lambda name: ("float64", "float32", "bfloat16").index(name)):
             if precision != "float64" and not run.equal:
                 run.notes.append(f"{precision} left out: the two differ in float64 already")
@@ -145,21 +146,14 @@ def hints_for(sides: Sides, found: Sequence[Comparison], findings: Sequence[Find
     return hints(sides, found, findings, at)
 
 
-def refuse_noise(sides: Sides, at: Setting) -> None:
-    """Raises UserError where two runs of the reference differ."""
-    import numpy as np
-
+def refuse(sides: Sides, at: Setting) -> None:
+    """Raises UserError where the two sides cannot be compared; where weights alone have none to go to, a report says
+    which."""
     if sides.problems:
-        return
-    first, second = (sides.reference.forward(at) for _ in range(2))
-    if not np.array_equal(first.logits["logits"], second.logits["logits"], equal_nan=True):
-        unequal = [
-            name for name in first.left if not np.array_equal(first.left[name], second.left[name], equal_nan=True)
-        ]
-        raise UserError(
-            f"{sides.pair.name}: the reference is not deterministic: two runs on one batch differ, first at "
-            f"{unequal[0] if unequal else 'the logits'}; switch off dropout and noise (eval())"
-        )
+        vocabularies = (side.vocabulary(at) for side in (sides.candidate, sides.reference))
+        refuse_unequal_vocabularies(sides.pair, *vocabularies)
+    else:
+        refuse_noise(sides.pair, sides.reference.forward(at), sides.reference.forward(at))
 
 
 @contextmanager

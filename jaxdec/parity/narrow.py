@@ -1,4 +1,4 @@
-"""Where a candidate rounds to less than float64 although the run is in float64: a difference of precision, not of meaning.
+"""Where a candidate rounds to less than float64 although the run is in float64: precision differs then, not meaning.
 
 The reference cannot do so: its float64 run casts to nothing less (`float64`).
 """

@@ -78,7 +78,10 @@ class Pair:
     def draw(self, seed: int, count: int) -> Sequence[Batch]:
         """`count` batches that follow from the seed: tokens and targets int32 [B,T], mask float32 [B,T]."""
         if self.batches is not None:
-            return self.batches(seed, count)
+            made = self.batches(seed, count)
+            if len(made) < count:
+                raise UserError(f"{self.name} was asked for {count} batches, and its `batches` gave {len(made)}")
+            return made
         return random_batches(seed, count, (self.batch_size, self.window or self.context), self.vocab_size)
 
     def prompts(self, seed: int) -> list[np.ndarray]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxdec.errors import UserError
 from jaxdec.parity import bars
 from jaxdec.parity.candidate_side import CandidateSide
 from jaxdec.parity.comparison import Comparison, aligned, norm, norm_of_all, relative
 from jaxdec.parity.null import compare_gradients, compare_updates, null_masks
 from jaxdec.parity.pair import Arrays, Pair, Setting, Stage
-from jaxdec.parity.recording import Forward
 from jaxdec.parity.reference_side import ReferenceSide
+from jaxdec.parity.refusals import refuse_unequal_vocabularies, refuse_unmatched_taps
 from jaxdec.parity.transfer import Transfer
 
 STEPS = 100
@@ -71,14 +70,14 @@ def weights(sides: Sides, at: Setting) -> list[Comparison]:
 def taps(sides: Sides, at: Setting) -> list[Comparison]:
     """What every module returns, in the order of execution on the reference."""
     ours, theirs = sides.candidate.forward(at), sides.reference.forward(at)
-    refuse_unequal_vocabularies(sides.pair, ours, theirs)
-    refuse_unmatched_taps(sides.pair, ours, theirs)
+    refuse_unequal_vocabularies(sides.pair, *(side.logits["logits"].shape[-1] for side in (ours, theirs)))
+    refuse_unmatched_taps(sides.pair, ours.left, theirs.left)
     return relative("taps", *shared(ours.left, theirs.left), bars.SEMANTIC)
 
 
 def logits(sides: Sides, at: Setting) -> list[Comparison]:
     ours, theirs = sides.candidate.forward(at), sides.reference.forward(at)
-    refuse_unequal_vocabularies(sides.pair, ours, theirs)
+    refuse_unequal_vocabularies(sides.pair, *(side.logits["logits"].shape[-1] for side in (ours, theirs)))
     return relative("logits", ours.logits, theirs.logits, bars.SEMANTIC)
 
 
@@ -230,26 +229,3 @@ def shared(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
     time, its values are read in the other's shape."""
     names = [name for name in theirs if name in ours]
     return {name: aligned(ours[name], theirs[name]) for name in names}, {name: theirs[name] for name in names}
-
-
-def refuse_unmatched_taps(pair: Pair, ours: Forward, theirs: Forward) -> None:
-    """A plain function without taps is compared by its logits; taps without a counterpart are a mistake."""
-    if ours.left and not shared(ours.left, theirs.left)[0]:
-        raise UserError(
-            f"{pair.name}: no tap has the same name on both sides: the candidate has {some(ours.left)}, the reference "
-            f"{some(theirs.left)}; say which is which by Pair(taps='candidate <- reference')"
-        )
-
-
-def some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else "none"
-
-
-def refuse_unequal_vocabularies(pair: Pair, ours: Forward, theirs: Forward) -> None:
-    a, b = ours.logits["logits"].shape, theirs.logits["logits"].shape
-    if a[-1] != b[-1]:
-        raise UserError(
-            f"{pair.name}: the candidate's vocabulary has {a[-1]} entries and the reference's {b[-1]}: leave padding out "
-            "by a rule such as 'embed <- wte.weight : rows(0,V)', and cut the logits in `call`"
-        )
