@@ -11,7 +11,7 @@ from jaxdec.parity.dump import Recording, Side
 from jaxdec.parity.environment import environment
 from jaxdec.parity.pair import Pair, Setting
 from jaxdec.parity.reference_side import ReferenceSide
-from jaxdec.parity.stages import TOKENS, made_up_gradients
+from jaxdec.parity.stages import continued, made_up_gradients
 from jaxdec.parity.transfer import Transfer
 
 
@@ -36,7 +36,8 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
         "losses": {"loss": np.asarray(runs.trajectory(at, (steps,)).losses)},
     }
     if at.precision == "float64" and at.regime == "generic" and pair.continues:
-        rows = runs.greedy(at, TOKENS, cached=False) if isinstance(runs, CandidateSide) else runs.greedy(at, TOKENS)
+        count = continued(pair, at.seed)
+        rows = runs.greedy(at, count, cached=False) if isinstance(runs, CandidateSide) else runs.greedy(at, count)
         stages["greedy"] = {f"prompt {row}": tokens for row, tokens in enumerate(rows)}
     return Recording(
         side,

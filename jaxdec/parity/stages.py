@@ -146,8 +146,7 @@ def greedy(sides: Sides, at: Setting) -> list[Comparison]:
     """The most likely continuations, with the candidate's cache and without: the same tokens, but after a tie."""
     if at.regime != "generic" or not sides.pair.continues:
         return []
-    longest = max(prompt.size for prompt in sides.pair.prompts(at.seed))
-    count = min(TOKENS, sides.pair.context - longest)
+    count = continued(sides.pair, at.seed)
     found, theirs = [], sides.reference.greedy(at, count)
     ways = [False, True] if sides.candidate.candidate.generate is not None else [False]
     for cached in ways:
@@ -156,6 +155,11 @@ def greedy(sides: Sides, at: Setting) -> list[Comparison]:
             wrong, note = differing_tokens(sides, at, row, ours, true)
             found.append(Comparison("greedy", label, float(wrong), 0.0, note=note))
     return found
+
+
+def continued(pair: Pair, seed: int) -> int:
+    """How many tokens fit after every prompt."""
+    return min(TOKENS, pair.context - max(prompt.size for prompt in pair.prompts(seed)))
 
 
 def differing_tokens(sides: Sides, at: Setting, row: int, ours: np.ndarray, true: np.ndarray) -> tuple[int, str]:
