@@ -37,6 +37,7 @@ def of_modules(sides: Sides, at: Setting) -> list[Hint]:
     from jaxdec.parity.repairs.attention_search import attentions
     from jaxdec.parity.repairs.causality import futures
     from jaxdec.parity.repairs.evidence import Evidence, merged
+    from jaxdec.parity.repairs.experts import experts
     from jaxdec.parity.repairs.norms import norms
     from jaxdec.parity.repairs.outputs import constants
     from jaxdec.parity.repairs.param_trials import param_trials
@@ -47,7 +48,7 @@ def of_modules(sides: Sides, at: Setting) -> list[Hint]:
     from jaxdec.parity.repairs.value_trials import value_trials
 
     evidence, found = Evidence(sides, at), []
-    for search in (casts, norms, activations, sums, scores, constants, attentions):
+    for search in (casts, norms, activations, sums, scores, constants, experts, attentions):
         explained = {hint.where for hint in found}
         found += [hint for hint in search(evidence) if hint.where not in explained]
     explained = {hint.where for hint in found}
@@ -58,4 +59,14 @@ def of_modules(sides: Sides, at: Setting) -> list[Hint]:
 
 
 def of_training(sides: Sides, comparisons: Sequence[Comparison], wrong: set[str], at: Setting) -> list[Hint]:
-    return []
+    """Hints on what turns logits into updates, where the model itself is equal."""
+    from jaxdec.parity.repairs.accumulations import accumulations
+    from jaxdec.parity.repairs.losses import losses
+    from jaxdec.parity.repairs.optimizers import optimizers
+
+    if wrong & {"taps", "logits", "routing"}:
+        return []
+    if "loss" in wrong:
+        return losses(sides, at)
+    found = accumulations(sides, comparisons, at) if "accumulation" in wrong else []
+    return found + (optimizers(sides, at) if wrong & {"optimizer", "schedule", "trajectory"} else [])

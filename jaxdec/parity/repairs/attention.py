@@ -29,7 +29,7 @@ PLAIN: dict[str, Any] = {
     "swapped": False,
     "offset": 0,  # of a query's position against its key's
     "softcap": None,
-    "alibi": None,
+    "alibi": None,  # the last slope is 2^-this; times this; the first head is number this
     "sink": False,
 }
 
@@ -57,7 +57,7 @@ def attend(given: Projected, **options: Any) -> np.ndarray | None:
         scores_BHRS = o["softcap"] * np.tanh(scores_BHRS / o["softcap"])
     ahead_RS = np.arange(len(slots_T))[None, :] - rows_R[:, None]
     if o["alibi"]:
-        slopes_H = 2.0 ** (-o["alibi"] * np.arange(1, count + 1) / count)
+        slopes_H = o["alibi"][1] * 2.0 ** (-o["alibi"][0] * (np.arange(count) + o["alibi"][2]) / count)
         scores_BHRS = scores_BHRS + slopes_H[:, None, None] * ahead_RS
     seen_RS = ahead_RS <= (10**6 if o["mask"] is None else o["mask"])
     if o["window"]:

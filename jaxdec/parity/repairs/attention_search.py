@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, tuple[Any, ...]] = {
     "offset": (1, -1),
     "sink": (True,),
     "softcap": (50.0, 30.0, 20.0, 10.0, 5.0, 2.0),
-    "alibi": (8.0, 4.0, -8.0),
+    "alibi": ((8.0, 1, 1), (8.0, 1, 0), (8.0, -1, 1), (4.0, 1, 1)),
     "window": (*range(1, 17), 32, 64, 128, 256, 512, 1024),
 }
 SEAMS = {
@@ -179,11 +179,19 @@ def phrase(option: str, value: Any) -> str:
         "groups": "key heads {}",
         "offset": "positions of queries {:+d}",
         "softcap": "a soft cap of {}",
-        "alibi": "ALiBi with slopes from 2^(-{}/H)",
         "window": "a window of {}",
     }
+    if option == "alibi":
+        return alibi_phrase(value)
     if option == "swapped":
         return "queries and keys exchanged" if value else "queries and keys in their places"
     if option == "sink":
         return "a sink" if value else "no sink"
     return words[option].format(value) if value not in (None, 0) or option == "offset" else f"no {SEAMS[option]}"
+
+
+def alibi_phrase(value: tuple[float, int, int] | None) -> str:
+    if value is None:
+        return "no ALiBi"
+    last, sign, first = value
+    return f"ALiBi with slopes {'' if sign > 0 else 'minus '}2^(-{last:g} h / H), h from {first}"

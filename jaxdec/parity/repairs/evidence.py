@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdec.parity import bars
+from jaxdec.parity.comparison import aligned
 from jaxdec.parity.pair import Arrays, Setting
 from jaxdec.parity.recording import Forward
 from jaxdec.parity.replay import WHOLE, excess, given, owner
 from jaxdec.parity.report import Hint
-from jaxdec.parity.stages import Sides, aligned
+from jaxdec.parity.stages import Sides
 
 
 class Two(NamedTuple):
@@ -110,7 +111,12 @@ def last(name: str) -> str:
 def role_of(name: str) -> str | None:
     """What a projection is for, by the names that are in use: "query", "key", "value", "qkv", "out", "gate", "up" or
     "down"; None for any other."""
-    return next((role for role, names in ROLES.items() if last(name) in names), None)
+    return next((role for role, names in ROLES.items() if stem(last(name)) in names), None)
+
+
+def stem(part: str) -> str:
+    """ "gate" of "gate_bias"."""
+    return re.sub(r"_(bias|weight|kernel)$", "", part)
 
 
 ROLES: Mapping[str, tuple[str, ...]] = {

@@ -30,9 +30,8 @@ def factor(name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
     if ratio == 0 or (error := residual(ratio * value, true)) > bars.SEMANTIC.limit:
         return []
     seam = "embedding scale" if "embed" in name or name.endswith(("wte", "wpe")) else "logit factor"
-    text = (
-        f"matches at {size(error)} with {factor_text(ratio, true.shape[-1]).removesuffix(' x ')} times the candidate's"
-    )
+    times = factor_text(ratio, true.shape[-1]).removesuffix(" x ")
+    text = f"matches at {size(error)} with {times} times the candidate's"
     return [Hint(seam, name, error, text)]
 
 

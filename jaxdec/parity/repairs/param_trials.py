@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from jaxdec.parity.pair import Arrays
-from jaxdec.parity.repairs.evidence import Evidence, last, pattern, role_of
+from jaxdec.parity.repairs.evidence import Evidence, last, pattern, role_of, stem
 from jaxdec.parity.repairs.layouts import fused_by_head, fused_in_blocks, relaid
 from jaxdec.parity.repairs.trials import Trial
 
@@ -109,7 +109,7 @@ def partners(params: Arrays, first: str, second: str) -> Iterator[tuple[str, str
 
 def pattern_of_role(key: str, found: str | None) -> str:
     parts = key.split(".")
-    return ".".join("*" if role_of(part) == found else part for part in parts)
+    return ".".join("*" + part.removeprefix(stem(part)) if role_of(part) == found else part for part in parts)
 
 
 def role(key: str) -> str | None:
