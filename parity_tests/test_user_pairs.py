@@ -252,7 +252,7 @@ def test_the_default_optimizer_is_torchs_in_float32_too() -> None:
     from jaxdec.parity.stages import Sides, made_up_gradients
 
     sides = Sides(pair_of(TorchOfFunction(), from_function(function, SHAPES), weights=FUNCTION_RULES))
-    at, given = Setting(precision="float32"), made_up_gradients(sides.transfer.shapes, 0)
+    at, given = Setting(precision="float32"), made_up_gradients(sides.transfer, 0)
     exact = sides.reference.updates(at.at("float64"), given)
     ours = sides.candidate.updates(at, [sides.transfer.plan.tangents_to_candidate(grads) for grads in given])
     for name, true in exact.items():

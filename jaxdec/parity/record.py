@@ -23,7 +23,7 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
     transfer = Transfer(pair)
     runs = CandidateSide(transfer) if side == "candidate" else ReferenceSide(transfer)
     forward, (loss, gradients) = runs.forward(at), runs.loss_and_gradients(at)
-    given = made_up_gradients(transfer.shapes, at.seed)
+    given = made_up_gradients(transfer, at.seed)
     if side == "candidate":
         given = [transfer.plan.tangents_to_candidate(grads) for grads in given]
     stages: dict[str, Any] = {

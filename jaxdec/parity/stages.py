@@ -123,20 +123,22 @@ def gradients(sides: Sides, at: Setting) -> list[Comparison]:
 
 def optimizer(sides: Sides, at: Setting) -> list[Comparison]:
     """Updates from identical gradients: null directions are given too, so that nothing is noise."""
-    given = made_up_gradients(sides.transfer.shapes, at.seed)
+    given = made_up_gradients(sides.transfer, at.seed)
     plan = sides.transfer.plan
     ours = sides.candidate.updates(at, [plan.tangents_to_candidate(grads) for grads in given])
     return relative("optimizer", ours, sides.reference.updates(at, given), bars.SEMANTIC)
 
 
-def made_up_gradients(shapes: Mapping[str, Any], seed: int) -> list[Arrays]:
-    """For an optimizer: elements from far below Adam's epsilon up to one, and whole norms on both sides of a clip."""
+def made_up_gradients(transfer: Transfer, seed: int) -> list[Arrays]:
+    """For an optimizer, under the reference's names: elements from far below Adam's epsilon up to one, and whole norms
+    on both sides of a clip. What the rules leave out gets none, since a clip sees all that there is."""
     rng, sets = np.random.default_rng(seed), []
     for size in (3.0, 0.2, 1.5, 0.7, 40.0):
         drawn = {
             name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape)
-            for name, at in sorted(shapes.items())
+            for name, at in sorted(transfer.shapes.items())
         }
+        transfer.plan.clear_left_out(drawn)
         scale = size / norm_of_all(drawn)
         sets.append({name: (scale * value).astype(np.float32).astype(np.float64) for name, value in drawn.items()})
     return sets

@@ -62,6 +62,12 @@ class WeightPlan(Resolved):
             found.setdefault(source, np.array(_array(base, source, self.reference_shapes[source], "the base's")))
         return found
 
+    def clear_left_out(self, arrays: dict[str, np.ndarray]) -> None:
+        """Sets what is left out on purpose to zero, in place, in arrays under the reference's names."""
+        for entry in self.left_out:
+            whole = arrays[entry.sources[0]]
+            place(entry.rule.ops, np.zeros_like(carry(entry.rule.ops, whole, constants=False)), whole)
+
     def require(self) -> WeightPlan:
         """The plan itself; UserError with the first error and the number of others, where there is one."""
         errors = [problem.text for problem in self.problems if problem.kind != "square"]

@@ -26,7 +26,7 @@ class Fit(NamedTuple):
 
 def observed(sides: Sides, at: Setting, steps: int) -> tuple[list[str], Two, Two]:
     """The names of tensors; what each side is given; and its updates, a sample [n] after each of `steps` sets."""
-    sets = made_up_gradients(sides.transfer.shapes, at.seed)
+    sets = made_up_gradients(sides.transfer, at.seed)
     sets = [sets[step % len(sets)] for step in range(steps)]
     ours = [sides.transfer.plan.tangents_to_candidate(grads) for grads in sets]
     start = sides.transfer.weights(at).candidate
