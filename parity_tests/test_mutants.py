@@ -56,7 +56,7 @@ def test_change_that_is_none_raises_no_alarm(mutant: Mutant) -> None:
 
 def test_there_are_enough_of_them_and_few_that_cannot_be_located() -> None:
     names = [mutant.name for mutant in [*MUTANTS, *EQUIVALENT]]
-    assert len(set(names)) == len(names) >= 150 and 3 <= len(EQUIVALENT)
+    assert len(set(names)) == len(names) >= 150 and len(EQUIVALENT) >= 3
     assert sum(bool(mutant.named) for mutant in MUTANTS) <= 0.05 * len(MUTANTS)
     assert {mutant.where for mutant in MUTANTS} > {"generation", "checkpoint", "dropout", "optimizer", "schedule"}
 
@@ -91,7 +91,7 @@ def test_the_certificate_of_a_users_pair(plain: Sides) -> None:
     assert summary["caught_by_kl"] == 0, "a look at logits would have let them pass"
     assert sum("epsilon_times_ten" in line for line in said) == 3
     assert "caught     3 of 3" in str(done) and done.table().count("\n") == 5
-    with pytest.raises(UserError, match="no mutant 'epsilon_times_tenn' of plain.*did you mean"):
+    with pytest.raises(UserError, match=r"no mutant 'epsilon_times_tenn' of plain.*did you mean"):
         certify(plain.pair, only="epsilon_times_tenn", say=said.append)
 
 

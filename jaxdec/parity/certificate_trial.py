@@ -15,7 +15,7 @@ from jaxdec.parity.pair import Setting
 from jaxdec.parity.stages import Sides, stages_of
 
 KL_BAR = 0.015  # mean KL divergence by which ported models are often accepted, in nats
-ALLCLOSE = {"rtol": 1e-3, "atol": 1e-5}  # elementwise, on float32 logits
+RTOL, ATOL = 1e-3, 1e-5  # elementwise, on float32 logits
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def usual_bars(sides: Sides, at: Setting) -> tuple[bool, bool]:
     """(allclose, KL): whether a look at the logits of one float32 forward pass on each side would have caught it."""
     ours = sides.candidate.forward(at.at("float32")).logits["logits"]
     theirs = reference_logits(sides, at)
-    return not np.allclose(ours, theirs, **ALLCLOSE), not divergence(theirs, ours) < KL_BAR
+    return not np.allclose(ours, theirs, rtol=RTOL, atol=ATOL), not divergence(theirs, ours) < KL_BAR
 
 
 def reference_logits(sides: Sides, at: Setting) -> np.ndarray:

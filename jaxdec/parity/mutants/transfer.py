@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
 
 from jaxdec import checkpoint
-from jaxdec.parity.mutants.registry import Patch, mutant, together
+from jaxdec.parity.mutants.registry import Patch, mutant
 from jaxdec.parity.stages import Sides
 from jaxdec.parity.transfer import Transfer
 
 
-def rules(sides: Sides, *lines: str) -> Patch:
+@contextmanager
+def rules(sides: Sides, *lines: str) -> Iterator[None]:
     """The pair's table with other lines in front: the first that fits a parameter is used."""
-    pair = replace(sides.pair, weights="\n".join([*lines, sides.pair.weights]))
-    changed = Transfer(pair)
-    problems = [each for each in changed.plan.problems if each.kind != "square"]
-    parts = [patch.object(sides, "transfer", changed), patch.object(sides.reference, "transfer", changed)]
-    if problems:  # kept by the sides from the first time that they were asked for
-        sides.__dict__.pop("problems", None)
-        parts.append(_forget_problems(sides))
-    return together(*parts)
-
-
-class _forget_problems:
-    """Leaves no trace of what a changed table had wrong."""
-
-    def __init__(self, sides: Sides) -> None:
-        self.sides = sides
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self.sides.__dict__.pop("problems", None)
+    changed = Transfer(replace(sides.pair, weights="\n".join([*lines, sides.pair.weights])))
+    sides.__dict__.pop("problems", None)  # of the right table
+    with patch.object(sides, "transfer", changed), patch.object(sides.reference, "transfer", changed):
+        try:
+            yield
+        finally:
+            sides.__dict__.pop("problems", None)
 
 
 @mutant("blocks.0.attention.out")

@@ -43,11 +43,10 @@ class Anatomy:
 
         def note(path: str) -> Callable[..., None]:
             def hook(module: nn.Module, args: Any, output: Any) -> None:
-                shape = getattr(output, "shape", None)
                 if args and isinstance(args[0], torch.Tensor) and not args[0].is_floating_point():
                     indexed.add(path)
-                floating = shape is not None and output.is_floating_point()
-                found[path] = tuple(shape) if floating and path not in found else None
+                once = isinstance(output, torch.Tensor) and output.is_floating_point() and path not in found
+                found[path] = tuple(output.shape) if once else None
 
             return hook
 
