@@ -61,6 +61,7 @@ def of_modules(sides: Sides, at: Setting) -> list[Hint]:
 def of_training(sides: Sides, comparisons: Sequence[Comparison], wrong: set[str], at: Setting) -> list[Hint]:
     """Hints on what turns logits into updates, where the model itself is equal."""
     from jaxdec.parity.repairs.accumulations import accumulations
+    from jaxdec.parity.repairs.gradients import unused_biases
     from jaxdec.parity.repairs.losses import losses
     from jaxdec.parity.repairs.optimizers import optimizers
 
@@ -68,5 +69,7 @@ def of_training(sides: Sides, comparisons: Sequence[Comparison], wrong: set[str]
         return []
     if "loss" in wrong:
         return losses(sides, at)
+    if "gradients" in wrong:
+        return unused_biases(sides, at)
     found = accumulations(sides, comparisons, at) if "accumulation" in wrong else []
     return found + (optimizers(sides, at) if wrong & {"optimizer", "schedule", "trajectory"} else [])

@@ -19,7 +19,7 @@ SEAMS: tuple[Seam, ...] = (
     # Weights
     Seam("transpose", "a JAX kernel is [in, out], a torch weight [out, in]; a square one fits both", "0.3 to 0.75"),
     Seam("fused projections", "query, key and value in three blocks, or side by side for each head", "0.6"),
-    Seam("query and key", "which of two equal shapes is the query", "0.5"),
+    Seam("query and key", "which of equal shapes is the query, which the key or the value", "0.5"),
     Seam("gate and up", "which of the two projections goes through the activation", "0.05 to 0.7"),
     Seam("bias", "one side adds a bias that the other lacks; at zero only its gradient tells", "0.1; 0 at init"),
     Seam("norm scale", "Gemma stores scale - 1 and multiplies by 1 + scale", "1"),

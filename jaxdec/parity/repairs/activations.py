@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.parity.repairs.evidence import Evidence, Two, last, role_of
+from jaxdec.parity.repairs.evidence import Evidence, Finish, Two, last, role_of
 from jaxdec.parity.repairs.identify import compared, identify
 from jaxdec.parity.report import Hint
 
@@ -40,15 +40,16 @@ def activations(evidence: Evidence) -> list[Hint]:
     hints: list[Hint] = []
     for name in evidence.faults:
         inner = evidence.inside(name)
-        if len(inner) < 2 or (targets := evidence.handed(inner[-1])) is None:
+        if len(inner) < 2 or (after := evidence.after(name)) is None:
             continue
-        wide = [each for each in inner[:-1] if evidence.theirs.left[each].shape == targets.reference.shape]
+        shape = evidence.theirs.entered[inner[-1]].shape
+        wide = [each for each in inner[:-1] if evidence.theirs.left[each].shape == shape]
         if role_of(inner[-1]) == "down" or len(wide) == len(inner) - 1 <= 2:
-            hints += _activation(name, evidence, wide, targets)
+            hints += _activation(name, evidence, wide, *after)
     return hints
 
 
-def _activation(name: str, evidence: Evidence, wide: list[str], targets: Two) -> list[Hint]:
+def _activation(name: str, evidence: Evidence, wide: list[str], targets: Two, finish: Finish) -> list[Hint]:
     values = [evidence.theirs.left[each] for each in wide]
     if len(values) == 1:
         orders = ["plain"]
@@ -62,7 +63,7 @@ def _activation(name: str, evidence: Evidence, wide: list[str], targets: Two) ->
     def compute(order: str, activation: str) -> np.ndarray:
         inner = values if order == orders[0] else values[::-1]
         product = ACTIVATIONS[activation](inner[0])
-        return product * inner[1] if len(inner) == 2 else product
+        return finish(product * inner[1] if len(inner) == 2 else product)
 
     choices = [{"order": order, "activation": activation} for order in orders for activation in ACTIVATIONS]
     return compared(name, "the activation", identify(choices, compute, targets), SEAMS, _phrase)

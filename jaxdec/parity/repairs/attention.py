@@ -16,6 +16,7 @@ class Projected(NamedTuple):
     rows: np.ndarray
     sinks: np.ndarray | None
     width: int
+    fused: bool = False
 
 
 PLAIN: dict[str, Any] = {
@@ -27,6 +28,7 @@ PLAIN: dict[str, Any] = {
     "split": "together",  # a head's channels; "strided before attention" alone is a bug
     "groups": "repeated",
     "swapped": False,
+    "fused": "in three blocks",  # where one projection makes all three
     "offset": 0,  # of a query's position against its key's
     "softcap": None,
     "alibi": None,  # the last slope is 2^-this; times this; the first head is number this
@@ -37,6 +39,10 @@ PLAIN: dict[str, Any] = {
 def attend(given: Projected, **options: Any) -> np.ndarray | None:
     """softmax(scale q k^T + ...) v as [B,rows,H C]; None where the options do not fit the shapes."""
     o = {**PLAIN, **options}
+    if o["fused"] == "head by head":
+        if not given.fused:
+            return None
+        given = by_head(given, o["channels"])
     q_BTHC, k_BTKC = heads(given.q, o["channels"], o["split"]), heads(given.k, o["channels"], o["split"])
     v_BTKC = heads(given.v, given.v.shape[-1] * o["channels"] // given.k.shape[-1], o["split"])
     if o["swapped"]:
@@ -69,6 +75,14 @@ def attend(given: Projected, **options: Any) -> np.ndarray | None:
     if o["split"] == "strided":
         y_BRHC = y_BRHC.swapaxes(-1, -2)
     return y_BRHC.reshape(*y_BRHC.shape[:2], -1)
+
+
+def by_head(given: Projected, channels: int) -> Projected:
+    """What one projection [.., 3 H C] made, read as [.., H 3 C]."""
+    joined = np.concatenate([given.q, given.k, given.v], axis=-1)
+    parts = joined.reshape(*joined.shape[:-1], -1, 3, channels)
+    q, k, v = (parts[..., place, :].reshape(given.q.shape) for place in range(3))
+    return given._replace(q=q, k=k, v=v)
 
 
 def heads(x: np.ndarray, channels: int, split: str) -> np.ndarray:

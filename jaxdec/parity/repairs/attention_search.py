@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.repairs.attention import PLAIN, Projected, attend
-from jaxdec.parity.repairs.evidence import Evidence, Two, pattern, role_of
+from jaxdec.parity.repairs.evidence import Evidence, Finish, Two, pattern, role_of
 from jaxdec.parity.repairs.identify import Match, compared, identify
 from jaxdec.parity.report import Hint
 
@@ -21,6 +21,7 @@ ROTARY = (
 )
 OPTIONS: Mapping[str, tuple[Any, ...]] = {
     "swapped": (True,),
+    "fused": ("head by head",),
     "scale": ("1", "1 / sqrt(model width)", "1 / head width"),
     "mask": (None, 1, -1),
     "split": ("strided", "strided before attention"),
@@ -33,6 +34,7 @@ OPTIONS: Mapping[str, tuple[Any, ...]] = {
 }
 SEAMS = {
     "swapped": "query and key",
+    "fused": "fused projections",
     "channels": "head split",
     "split": "head split",
     "groups": "grouped heads",
@@ -56,8 +58,7 @@ def attentions(evidence: Evidence) -> list[Hint]:
     for name in evidence.faults:
         if pattern(name) in unknown or (recorded := _recorded(evidence, name)) is None:
             continue
-        given, targets, channels = recorded
-        found = search(given, targets, channels, known)
+        found = search(*recorded, known)
         for match in found:
             if match is not None and dict(match.options) not in known:
                 known.append(dict(match.options))
@@ -68,17 +69,22 @@ def attentions(evidence: Evidence) -> list[Hint]:
 
 
 def search(
-    given: Projected, targets: Two, channels: tuple[int, ...], known: list[dict[str, Any]]
+    given: Projected, targets: Two, finish: Finish, channels: tuple[int, ...], known: list[dict[str, Any]]
 ) -> tuple[Match | None, Match | None]:
     """What other modules were found to compute comes first; then one option beside each base; where that gives one side
     alone, two more changes to what that one computes."""
     found: tuple[Match | None, Match | None] = (None, None)
+
+    def compute(**options: Any) -> np.ndarray | None:
+        value = attend(given, **options)
+        return None if value is None else finish(value)
+
     for choices in (iter(known), one_change(channels)):
-        found = _both(found, identify(choices, lambda **options: attend(given, **options), targets))
+        found = _both(found, identify(choices, compute, targets))
         if None not in found:
             return found
     for base in [dict(match.options) for match in found if match is not None] or known:
-        found = _both(found, identify(two_changes(base), lambda **options: attend(given, **options), targets))
+        found = _both(found, identify(two_changes(base), compute, targets))
     return found
 
 
@@ -115,18 +121,23 @@ def _both(first: Any, second: Any) -> tuple[Match | None, Match | None]:
     return tuple(a if a is not None else b for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 
-def _recorded(evidence: Evidence, name: str) -> tuple[Projected, Two, tuple[int, ...]] | None:
+def _recorded(evidence: Evidence, name: str) -> tuple[Projected, Two, Finish, tuple[int, ...]] | None:
     """Projections, what is made of them, and the widths that a head may have."""
     inner = {role: each for each in evidence.inside(name) if (role := role_of(each)) is not None}
-    if not {"query", "key", "value"} <= set(inner):
+    fused = "qkv" in inner and evidence.theirs.left[inner["qkv"]].shape[-1] % 3 == 0
+    if not fused and not {"query", "key", "value"} <= set(inner):
         return None
-    targets = evidence.handed(inner["out"]) if "out" in inner else evidence.left(name)
-    if targets is None:
+    after = evidence.after(name) if "out" in inner else (evidence.left(name), lambda value: value)
+    if after is None:
         return None
+    targets, finish = after
     normed = {each.rpartition(".")[2][0]: each for each in evidence.inside(name) if "norm" in each.rpartition(".")[2]}
     values, channels = [], None
-    for role in ("query", "key", "value"):
-        value = evidence.theirs.left[normed.get(role[0], inner[role])]
+    for place, role in enumerate(("query", "key", "value")):
+        if fused:
+            value = np.split(evidence.theirs.left[inner["qkv"]], 3, axis=-1)[place]
+        else:
+            value = evidence.theirs.left[normed.get(role[0], inner[role])]
         if value.ndim == 4:
             channels, value = value.shape[-1], value.reshape(*value.shape[:2], -1)
         values.append(value[:BATCH])
@@ -144,7 +155,7 @@ def _recorded(evidence: Evidence, name: str) -> tuple[Projected, Two, tuple[int,
     if sinks is not None:
         channels_tried = tuple(each for each in channels_tried if values[0].shape[-1] == each * len(sinks))
     kept = Two(*(side[:BATCH][:, rows] for side in targets))
-    return Projected(*values, rows, sinks, width), kept, channels_tried
+    return Projected(*values, rows, sinks, width, fused), kept, finish, channels_tried
 
 
 def _seams(found: tuple[Match | None, Match | None]) -> dict[str, str]:
@@ -175,6 +186,7 @@ def phrase(option: str, value: Any) -> str:
     words = {
         "channels": "heads of width {}",
         "scale": "scores times {}",
+        "fused": "one projection of all, {}",
         "split": "channels of a head {}",
         "groups": "key heads {}",
         "offset": "positions of queries {:+d}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from jaxdec.parity.recording import Forward
 from jaxdec.parity.replay import WHOLE, excess, given, owner
 from jaxdec.parity.report import Hint
 from jaxdec.parity.stages import Sides
+
+Finish = Callable[[np.ndarray], np.ndarray]
 
 
 class Two(NamedTuple):
@@ -89,6 +91,29 @@ class Evidence:
             return None
         true = self.theirs.entered[name]
         return Two(true, aligned(self.ours.entered[name], true))
+
+    def after(self, name: str) -> tuple[Two, Finish] | None:
+        """What arrives at the last module inside another; where the candidate does not show it, what that one returns,
+        and the reference's own module to take the other there."""
+        if (inner := self.inside(name)) and (targets := self.handed(inner[-1])) is not None:
+            return targets, lambda value: value
+        if not inner or name not in self.names or role_of(inner[-1]) not in ("out", "down"):
+            return None
+        module = self.module(inner[-1])
+
+        def finish(value: np.ndarray) -> np.ndarray:
+            import torch
+
+            with torch.no_grad():
+                return module(torch.from_numpy(np.ascontiguousarray(value))).numpy()
+
+        return self.left(name), finish
+
+    def module(self, name: str) -> Any:
+        """The reference's module behind a tap."""
+        model = self.sides.reference.build(self.at)
+        paths = {tap: path for path, tap in self.sides.reference.names(model).items()}
+        return model.get_submodule(paths[name])
 
     @property
     def logits(self) -> Two:

@@ -13,7 +13,7 @@ from jaxdec.parity.pair import Setting
 from jaxdec.parity.repairs.adam import PLAIN, Given, directions
 from jaxdec.parity.repairs.identify import Match, compared, residual
 from jaxdec.parity.repairs.schedules import schedules
-from jaxdec.parity.repairs.updates import Fit, fit, observed
+from jaxdec.parity.repairs.updates import Fit, Sampled, fit, observed
 from jaxdec.parity.report import Hint
 from jaxdec.parity.stages import STEPS, Sides
 
@@ -43,21 +43,31 @@ SEAMS = {
 
 def optimizers(sides: Sides, at: Setting) -> list[Hint]:
     """Hints on the update rule; if both sides follow the same, on their learning rates."""
-    names, given, updates = observed(sides, at, max(sides.steps, STEPS) + 10)
-    options = [recognised(short(given[side]), updates[side][:SETS]) for side in range(2)]
+    sampled = observed(sides, at, SETS)
+    options = [recognised(given, updates) for given, updates in zip(sampled.given, sampled.updates, strict=True)]
     if options[0] is None or options[1] is None:
         return []
-    fits = [whole(given[side], options[side], updates[side]) for side in range(2)]
+    hints = difference(sampled, options)
+    if hints:
+        return hints
+    longer = observed(sides, at, max(sides.steps, STEPS) + 10)
+    return schedules(*(whole(longer.given[side], options[side], longer.updates[side]) for side in range(2)))
+
+
+def difference(sampled: Sampled, options: list[Any]) -> list[Hint]:
+    """A hint where the sides follow different rules, whatever their rates."""
+    fits = [whole(sampled.given[side], options[side], sampled.updates[side]) for side in range(2)]
     for side in range(2):
         if options[side]["form"] in TWINS:
-            options[side], fits[side] = likelier(given[side], options[side], updates[side], fits[1 - side].rates)
+            given, updates = sampled.given[side], sampled.updates[side]
+            options[side], fits[side] = likelier(given, options[side], updates, fits[1 - side].rates)
     theirs, ours = (
-        Match({**options[side], **decay_of(names, given[side], fits[side])}, fits[side].residual) for side in range(2)
+        Match({**options[side], **decay_of(sampled.names, sampled.given[side], fits[side])}, fits[side].residual)
+        for side in range(2)
     )
     if max(theirs.residual, ours.residual) > bars.SEMANTIC.limit:
         return []
-    hints = compared("optimizer", "the optimizer", (theirs, ours), seams(theirs, ours), phrase)
-    return hints or schedules(*fits)
+    return compared("optimizer", "the optimizer", (theirs, ours), seams(theirs, ours), phrase)
 
 
 def whole(given: Given, options: dict[str, Any], updates: np.ndarray) -> Fit:
@@ -70,10 +80,6 @@ def likelier(
     """Of two forms that differ in the rate alone, the one with the other side's rates."""
     both = [({**options, "form": form}, whole(given, {**options, "form": form}, updates)) for form in TWINS]
     return min(both, key=lambda each: residual(each[1].rates, rates))
-
-
-def short(given: Given) -> Given:
-    return given._replace(grads=given.grads[:SETS], params=given.params[:SETS])
 
 
 def recognised(given: Given, updates: np.ndarray) -> dict[str, Any] | None:

@@ -13,10 +13,10 @@ from jaxdec.parity.report import Hint
 
 
 def constants(evidence: Evidence) -> list[Hint]:
-    """Hints on faulty modules without others inside."""
+    """Hints on what faulty modules return."""
     hints: list[Hint] = []
     for name in evidence.faults:
-        if name not in evidence.names or evidence.inside(name):
+        if name not in evidence.names:
             continue
         true, value = evidence.left(name)
         hints += factor(name, true, value) or added(evidence, name, true, value)

@@ -10,6 +10,7 @@ from jaxdec.parity.pair import Arrays
 from jaxdec.parity.repairs.evidence import Evidence, last, pattern, role_of, stem
 from jaxdec.parity.repairs.layouts import fused_by_head, fused_in_blocks, relaid
 from jaxdec.parity.repairs.trials import Trial
+from jaxdec.parity.replay import WHOLE, owner
 
 BIASES = ("bias", "beta", "b")
 
@@ -22,18 +23,24 @@ def param_trials(evidence: Evidence) -> Iterator[Trial]:
     for label, keys in groups.items():
         yield from of_one(label, {key: params[key] for key in keys})
     yield from exchanged(params, "query", "key", "query and key")
+    yield from exchanged(params, "key", "value", "query and key")
     yield from exchanged(params, "gate", "up", "gate and up")
     yield from turned(params)
     yield from stretched(params)
 
 
 def faulty(evidence: Evidence) -> list[str]:
-    """Parameters of faulty modules, but not those of other tapped ones inside them."""
-    found = []
-    for name in evidence.faults:
-        prefix = "" if name == "model" else name + "."
-        found += [prefix + key for key in evidence.own_params(name)]
-    return found
+    """Parameters of faulty modules, but not those of other tapped ones inside them. A function's taps are at results
+    alone: what differs there may have happened in the code around."""
+    names = dict.fromkeys(evidence.faults)
+    for name in list(names):
+        while not evidence.ours.entered and name != WHOLE:
+            name = owner(name, evidence.names)
+            names[name] = None
+    found: dict[str, None] = {}
+    for name in names:
+        found |= dict.fromkeys(("" if name == WHOLE else name + ".") + key for key in evidence.own_params(name))
+    return list(found)
 
 
 def of_one(label: str, same: Arrays) -> Iterator[Trial]:

@@ -24,8 +24,16 @@ class Fit(NamedTuple):
     residual: float
 
 
-def observed(sides: Sides, at: Setting, steps: int) -> tuple[list[str], Two, Two]:
-    """The names of tensors; what each side is given; and its updates, a sample [n] after each of `steps` sets."""
+class Sampled(NamedTuple):
+    """The names of tensors; what each side is given; and its updates, a sample [n] after each set."""
+
+    names: list[str]
+    given: Two
+    updates: Two
+
+
+def observed(sides: Sides, at: Setting, steps: int) -> Sampled:
+    """Both optimizers at work on `steps` sets of made-up gradients."""
     sets = made_up_gradients(sides.transfer, at.seed)
     sets = [sets[step % len(sets)] for step in range(steps)]
     ours = [sides.transfer.plan.tangents_to_candidate(grads) for grads in sets]
@@ -49,7 +57,7 @@ def observed(sides: Sides, at: Setting, steps: int) -> tuple[list[str], Two, Two
                 np.array([start[name].ndim >= 2 and not name.endswith("bias") for name in names]),
             )
         )
-    return names, Two(*gives), Two(*updates)
+    return Sampled(names, Two(*gives), Two(*updates))
 
 
 def sampled(arrays: Arrays, names: list[str]) -> np.ndarray:
