@@ -11,7 +11,7 @@ import tyro
 
 from jaxdec.cli.flags import parse
 from jaxdec.cli.options import Json
-from jaxdec.cli.parity_options import SPEC, Spec, loaded, require_writable, saying
+from jaxdec.cli.parity_options import SPEC, Spec, loaded, require_writable
 from jaxdec.errors import Different, UserError
 
 
@@ -42,10 +42,10 @@ def mutate(argv: Sequence[str]) -> dict[str, Any]:
     if arguments.seeds < 0:
         raise UserError(f"--seeds is {arguments.seeds}: give a whole number from 0")
     require_writable({"--table": arguments.table})
-    with loaded(arguments.spec, "mutate") as pair, saying() as say:
+    with loaded(arguments.spec, "mutate") as pair:
         from jaxdec.parity.certificate import certify
 
-        certificate = certify(pair, only=arguments.only, seeds=arguments.seeds, say=say)
+        certificate = certify(pair, only=arguments.only, seeds=arguments.seeds, say=print)
     print(certificate)
     result = dict(certificate.summary())
     if arguments.table is not None:

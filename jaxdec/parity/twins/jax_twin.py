@@ -73,7 +73,11 @@ class JaxTwin:
     def initial(self, seed: int) -> Arrays:
         """What the model initialises itself with, in float32."""
         with jax.enable_x64(False):
-            return as_float64(jax.jit(self.model("float32").init)(jax.random.key(seed)))
+            return as_float64(self.initial_program()(jax.random.key(seed)))
+
+    @functools.cache  # noqa: B019
+    def initial_program(self) -> Callable[..., Any]:
+        return jax.jit(self.model("float32").init)
 
     def generic(self, seed: int) -> Arrays:
         """Generic weights. A token table that is multiplied by sqrt(D) is drawn smaller by that: otherwise the first

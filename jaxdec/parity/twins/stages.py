@@ -43,7 +43,7 @@ def initial_law(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> 
     """Vectors start equal; matrices are drawn from the same normal law, by mean, standard deviation and kurtosis."""
     if at.regime != "init":
         return []
-    drawn, found = ours.initial(at.seed), []
+    drawn, found = sides.transfer.weights(at).candidate, []
     for name, b in own_weights(theirs, sides, at.seed).items():
         n, a = b.size, drawn[name]
         if b.ndim < 2 or not b.any():
