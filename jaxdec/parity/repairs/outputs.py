@@ -19,6 +19,8 @@ def constants(evidence: Evidence) -> list[Hint]:
         if name not in evidence.names:
             continue
         true, value = evidence.left(name)
+        if residual(value, true) <= bars.SEMANTIC.limit:
+            continue  # at fault in what it hands to others
         hints += factor(name, true, value) or added(evidence, name, true, value)
     return hints
 

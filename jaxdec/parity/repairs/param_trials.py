@@ -76,12 +76,13 @@ def of_one(label: str, same: Arrays) -> Iterator[Trial]:
 
 
 def exchanged(params: Arrays, first: str, second: str, seam: str) -> Iterator[Trial]:
-    changed: Arrays = {}
-    for a, b in partners(params, first, second):
-        if params[a].shape == params[b].shape:
-            changed |= {a: params[b], b: params[a]}
-    if changed:
-        yield Trial(seam, f"{first} and {second} exchanged", params=changed)
+    """All that two roles have, or matrices alone: a rule may have forgotten the biases."""
+    pairs = [(a, b) for a, b in partners(params, first, second) if params[a].shape == params[b].shape]
+    for text, chosen in (("", pairs), ("'s matrices", [(a, b) for a, b in pairs if params[a].ndim >= 2])):
+        changed = {a: params[b] for a, b in pairs if (a, b) in chosen}
+        changed |= {b: params[a] for a, b in pairs if (a, b) in chosen}
+        if changed:
+            yield Trial(seam, f"{first} and {second}{text} exchanged", params=changed)
 
 
 def turned(params: Arrays) -> Iterator[Trial]:
