@@ -32,9 +32,9 @@ def null_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
     return masks
 
 
-def wholly_null(masks: Masks, theirs: Arrays) -> set[str]:
-    """Parameters of which every element is null or exactly zero."""
-    return {name for name, mask in masks.items() if not theirs[name][~mask].any()}
+def wholly_null(masks: Masks, ours: Arrays, theirs: Arrays) -> set[str]:
+    """Parameters of which every element is null or exactly zero, on both sides."""
+    return {name for name, mask in masks.items() if not (theirs[name][~mask].any() or ours[name][~mask].any())}
 
 
 def describe(masks: Masks) -> list[str]:
@@ -46,7 +46,7 @@ def describe(masks: Masks) -> list[str]:
 
 def compare_gradients(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) -> list[Comparison]:
     """Relative, but for parameters that are null, whose size beside all gradients is what counts."""
-    null, whole = wholly_null(masks, theirs), norm_of_all(theirs)
+    null, whole = wholly_null(masks, ours, theirs), norm_of_all(theirs)
     found = relative(stage, _without(ours, null), _without(theirs, null), bars.SEMANTIC)
     for name in null:
         size = max(norm(ours[name]), norm(theirs[name])) / whole

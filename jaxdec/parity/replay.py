@@ -16,7 +16,7 @@ from jaxdec.parity import bars
 from jaxdec.parity.comparison import aligned, distance, norm
 from jaxdec.parity.null import null_masks, wholly_null
 from jaxdec.parity.pair import Arrays, Setting
-from jaxdec.parity.recording import Forward
+from jaxdec.parity.recording import Backward, Forward
 from jaxdec.parity.report import Finding
 from jaxdec.parity.stages import Sides
 
@@ -39,7 +39,7 @@ def replay_forward(sides: Sides, at: Setting) -> list[Finding]:
 
 def replay_backward(sides: Sides, at: Setting) -> list[Finding]:
     """Modules whose own backward pass computes something else, last one first."""
-    theirs, true = sides.reference.forward(at), sides.reference.backward(at)
+    theirs, true = without_side_results(sides.reference.forward(at), sides.reference.backward(at))
     ours, tapped = sides.candidate.replay_backward(at, theirs, true), sides.candidate.forward(at)
     faults: dict[str, tuple[float, str]] = {}
     names = [name for name in theirs.left if name in tapped.left]  # derivatives by what is not there are zero
@@ -53,8 +53,26 @@ def replay_backward(sides: Sides, at: Setting) -> list[Finding]:
     return [_finding("backward", name, error, what) for name, (error, what) in faults.items()]
 
 
+def without_side_results(forward: Forward, backward: Backward) -> tuple[Forward, Backward]:
+    """Without the taps of modules that hand on something else than what is tapped, as a router may return its scores
+    beside the weights that it makes of them: forcing the scores says nothing of what the loss depends on there."""
+    aside = {
+        name
+        for name, value in backward.left.items()
+        if not value.any() and name in backward.entered and backward.entered[name].any()
+    }
+
+    def rest(tensors: Arrays) -> Arrays:
+        return {name: value for name, value in tensors.items() if name not in aside}
+
+    return (
+        forward._replace(entered=rest(forward.entered), left=rest(forward.left)),
+        backward._replace(entered=rest(backward.entered), left=rest(backward.left)),
+    )
+
+
 def _note_parameters(faults: dict[str, tuple[float, str]], ours: Arrays, theirs: Arrays, names: list[str]) -> None:
-    null = wholly_null(null_masks(ours, theirs), theirs)
+    null = wholly_null(null_masks(ours, theirs), ours, theirs)
     for parameter in theirs:
         if parameter not in null:
             _note(faults, owner(parameter, names), excess(ours, theirs, parameter), f"the gradient of {parameter}")

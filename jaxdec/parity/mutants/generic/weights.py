@@ -34,7 +34,9 @@ def weight_mutants(anatomy: Anatomy) -> Iterator[Mutant]:
     for name in spread(names, 3):
         rows = used_rows(anatomy, name)
         yield mutant_of(anatomy, name, "rows_exchanged_in", valued(name, lambda w, rows=rows: exchanged(w, rows)))
-    yield from seeded(anatomy, names, "one_element_off", lambda w: w + 1e-5 * w * (w.abs() == w.abs().max()))
+    for name in spread(names):
+        row = used_rows(anatomy, name)[0]
+        yield mutant_of(anatomy, name, "one_element_off", valued(name, lambda w, row=row: largest_off(w, row)))
     yield from seeded(anatomy, names, "in_bfloat16", lambda w: w.to(torch.bfloat16).to(w.dtype))
     yield from seeded(anatomy, [name for name in names if name not in square], "columns_reversed", lambda w: w.flip(1))
     yield from of_vectors(anatomy)
@@ -112,6 +114,12 @@ def used_rows(anatomy: Anatomy, name: str) -> list[int]:
 
 def exchanged(w: Tensor, rows: list[int]) -> Tensor:
     w[rows] = w[rows[::-1]].clone()
+    return w
+
+
+def largest_off(w: Tensor, row: int) -> Tensor:
+    """The largest element of a row, times 1.00001."""
+    w[row, w[row].abs().argmax()] *= 1 + 1e-5
     return w
 
 
