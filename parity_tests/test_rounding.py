@@ -24,24 +24,21 @@ from torchref.layers import attention, linear, norm
 from torchref.models import decoder
 
 LOW: tuple[Precision, ...] = ("float32", "bfloat16")
-# Both regimes of the dense models; of the others one for activations and gradients, the other one for training.
+# Activations and gradients of every kind of model; training of those whose parts round in a way of their own.
 ROUNDED = [(name, at) for name in DENSE for at in (INIT, GENERIC)]
 ROUNDED += [(name, GENERIC) for name in (*RUNGS, *TRANSLATION)] + [("moe-gpt", INIT)]
-TRAINED = [("gpt", INIT), ("gpt", GENERIC), *((name, INIT) for name in (*RUNGS, *TRANSLATION))]
+CASES = sorted([(name, at, precision) for name, at in ROUNDED for precision in LOW], key=lambda case: case[0])
+TRAINED = [("gpt", GENERIC)]
+TRAINED += [(name, INIT) for name in ("gpt", "moe-gpt", "modern, dense", "sinks", "norms on both sides", "translation")]
 
 
-def ids(cases: list[tuple[str, Setting]]) -> list[str]:
-    return [f"{name}-{at.regime}" for name, at in cases]
-
-
-@pytest.mark.parametrize(("name", "at"), ROUNDED, ids=ids(ROUNDED))
-@pytest.mark.parametrize("precision", LOW)
-def test_activations_and_gradients(precision: Precision, name: str, at: Setting) -> None:
+@pytest.mark.parametrize(("name", "at", "precision"), CASES, ids=lambda part: getattr(part, "regime", part))
+def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
     for stage in ("taps", "routing", "gradients"):
         require(ROUNDING[stage](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize(("name", "at"), TRAINED, ids=ids(TRAINED))
+@pytest.mark.parametrize(("name", "at"), TRAINED, ids=lambda part: getattr(part, "regime", part))
 @pytest.mark.parametrize("precision", LOW)
 def test_training(precision: Precision, name: str, at: Setting) -> None:
     require(ROUNDING["trajectory"](sides(name), at.at(precision)))

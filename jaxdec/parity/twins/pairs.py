@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxdec.errors import UserError, nearest
 from jaxdec.interop.torchref import RULES
-from jaxdec.model_config import AnyModel, EncoderDecoder
+from jaxdec.model_config import AnyModel
 from jaxdec.models.ladder import LADDER
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.twins.jax_twin import JaxTwin
@@ -46,7 +46,7 @@ def pair_of_run(name: str, run: TwinRun, notes: tuple[str, ...] = ()) -> Pair:
         routing=run.routed,
         initial=jax_twin.initial,
         generic=jax_twin.generic,
-        continues=not isinstance(run.model, EncoderDecoder),
+        continues=run.continues,
         stages=twin_stages(jax_twin, torch_twin),
         notes=notes,
     )

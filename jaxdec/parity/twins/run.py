@@ -49,6 +49,15 @@ class TwinRun:
         return random_batches(seed, count, shape, self.vocab_size)
 
     @property
+    def continues(self) -> bool:
+        """Whether a text alone can be continued, and what follows it changes nothing: a source is needed besides, or
+        experts with a capacity drop by the whole batch."""
+        config = self.model.decoder
+        parts = [] if config is None else [config.mlp_of(layer) for layer in range(config.layers)]
+        drops = any(isinstance(part, MoE) and part.eval_capacity_factor is not None for part in parts)
+        return not drops and not isinstance(self.model, EncoderDecoder)
+
+    @property
     def routed(self) -> dict[str, int]:
         """For the tap of each router's scores, how many experts it chooses."""
         config = self.model.decoder
