@@ -108,7 +108,9 @@ class Run:
         if bisect:
             findings = bisect_setting(self.sides, found, at)
             self.findings += [each for each in findings if (each.where, each.kind) not in self.named()]
-            self.hints += [hint for hint in hints_for(self.sides, found, findings, at) if hint not in self.hints]
+            known = {(hint.seam, hint.where) for hint in self.hints}
+            hints = hints_for(self.sides, found, findings, at)
+            self.hints += [hint for hint in hints if (hint.seam, hint.where) not in known]
 
     def named(self) -> set[tuple[str, str]]:
         return {(finding.where, finding.kind) for finding in self.findings}
@@ -122,7 +124,7 @@ class Run:
                 ("candidate", [name for name in ours if name not in theirs]),
             ):
                 if alone:
-                    self.notes.append(f"{len(alone)} taps of the {side} alone, not compared: {some(alone)}")
+                    self.notes.append(f"taps of the {side} alone, not compared: {len(alone)} ({some(alone)})")
         if "gradients" in done:
             self.notes += describe(self.sides.null(at))
         if "trajectory" in done:

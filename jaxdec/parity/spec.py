@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -129,6 +129,10 @@ def _run(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up the module that they stand in
+    with suppress(ModuleNotFoundError):
+        import torch
+
+        torch.manual_seed(0)  # what the file initialises is the same at each check, and on each machine
     try:
         spec.loader.exec_module(module)
     except BaseException:
