@@ -48,7 +48,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("norm kind", "layer norm or RMS norm: whether the mean is removed; biased or unbiased variance", "0.02 to 1"),
     Seam("activation", "jax.nn.gelu is the tanh form by default, torch's the exact one; others", "2e-5 to 2e-4"),
     Seam("logit factor", "logits multiplied by a constant, such as the embeddings' scale", "1"),
-    Seam("float32", "a cast that caps a float64 run at the precision of float32", "3e-8"),
+    Seam("float32", "a cast that caps a float64 run, as in jax.nn.dot_product_attention", "3e-8"),
     Seam("fast variance", "Flax computes E[x^2] - E[x]^2 by default", "1e-2 in float32 at a mean of 1000"),
     # Mixture of experts
     Seam("expert weights", "the chosen experts' weights sum to one, or to what the softmax gave them", "0.05 to 0.7"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.repairs.evidence import Evidence, Finish, Two, last, role_of
-from jaxdec.parity.repairs.identify import compared, identify
+from jaxdec.parity.repairs.identify import compared, few_rows, identify
 from jaxdec.parity.report import Hint
 
 SEAMS = {"order": "gate and up", "activation": "activation"}
@@ -40,7 +40,7 @@ def activations(evidence: Evidence) -> list[Hint]:
     hints: list[Hint] = []
     for name in evidence.faults:
         inner = evidence.inside(name)
-        if len(inner) < 2 or (after := evidence.after(name)) is None:
+        if len(inner) < 2 or (after := evidence.after(name)) is None or not after[0].alike:
             continue
         shape = evidence.theirs.entered[inner[-1]].shape
         wide = [each for each in inner[:-1] if evidence.theirs.left[each].shape == shape]
@@ -50,7 +50,7 @@ def activations(evidence: Evidence) -> list[Hint]:
 
 
 def _activation(name: str, evidence: Evidence, wide: list[str], targets: Two, finish: Finish) -> list[Hint]:
-    values = [evidence.theirs.left[each] for each in wide]
+    values, targets = [few_rows(evidence.theirs.left[each]) for each in wide], Two(*map(few_rows, targets))
     if len(values) == 1:
         orders = ["plain"]
     elif len(values) == 2:

@@ -141,12 +141,14 @@ def _recorded(evidence: Evidence, name: str) -> tuple[Projected, Two, Finish, tu
         if value.ndim == 4:
             channels, value = value.shape[-1], value.reshape(*value.shape[:2], -1)
         values.append(value[:BATCH])
-    if any(value.ndim != 3 for value in values) or targets.reference.ndim != 3:
+    if any(value.ndim != 3 for value in values) or targets.reference.ndim != 3 or not targets.alike:
         return None
+    if len({value.shape[1] for value in (*values, targets.reference)}) > 1:
+        return None  # keys of another text
     length = values[1].shape[1]
     rows = np.unique(np.linspace(0, length - 1, min(length, ROWS)).astype(int))
     sinks = next((value for key, value in evidence.own_params(name).items() if "sink" in key and value.ndim == 1), None)
-    width = evidence.theirs.left[name].shape[-1]
+    width = evidence.theirs.entered[inner["qkv" if fused else "query"]].shape[-1]
     if channels is None:
         shared = np.gcd(values[0].shape[-1], values[1].shape[-1])
         channels_tried = tuple(each for each in range(1, shared + 1) if shared % each == 0)[::-1]
@@ -155,7 +157,8 @@ def _recorded(evidence: Evidence, name: str) -> tuple[Projected, Two, Finish, tu
     if sinks is not None:
         channels_tried = tuple(each for each in channels_tried if values[0].shape[-1] == each * len(sinks))
     kept = Two(*(side[:BATCH][:, rows] for side in targets))
-    return Projected(*values, rows, sinks, width, fused), kept, finish, channels_tried
+    q, k, v = values
+    return Projected(q, k, v, rows, sinks, width, fused), kept, finish, channels_tried
 
 
 def _seams(found: tuple[Match | None, Match | None]) -> dict[str, str]:

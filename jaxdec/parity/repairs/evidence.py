@@ -26,6 +26,11 @@ class Two(NamedTuple):
     reference: Any
     candidate: Any
 
+    @property
+    def alike(self) -> bool:
+        """Whether the shapes are the same, so that one formula may make both."""
+        return np.shape(self.reference) == np.shape(self.candidate)
+
 
 class Evidence:
     """Everything is recorded at most once."""
@@ -82,6 +87,9 @@ class Evidence:
         return [each for each in self.theirs.left if owner(each, self.theirs.left) == name]
 
     def left(self, name: str) -> Two:
+        """What a module returns; of the whole model, the logits."""
+        if name == WHOLE:
+            return self.logits
         true = self.theirs.left[name]
         return Two(true, aligned(self.ours.left[name], true))
 
@@ -97,7 +105,7 @@ class Evidence:
         and the reference's own module to take the other there."""
         if (inner := self.inside(name)) and (targets := self.handed(inner[-1])) is not None:
             return targets, lambda value: value
-        if not inner or name not in self.names or role_of(inner[-1]) not in ("out", "down"):
+        if not inner or role_of(inner[-1]) not in ("out", "down"):
             return None
         module = self.module(inner[-1])
 

@@ -24,7 +24,10 @@ def experts(evidence: Evidence) -> list[Hint]:
 
 
 def _weights(evidence: Evidence, name: str, scores: np.ndarray) -> list[Hint]:
-    true, value = (side.reshape(-1, side.shape[-1]) for side in evidence.left(name))
+    sides = evidence.left(name)
+    if not sides.alike:
+        return []
+    true, value = (side.reshape(-1, side.shape[-1]) for side in sides)
     for shared in evidence.inside(name):  # experts that every token passes are added with a weight of their own
         if last(shared).startswith("shared") and evidence.theirs.left[shared].size == true.size:
             true, value = (side - evidence.theirs.left[shared].reshape(true.shape) for side in (true, value))

@@ -16,6 +16,10 @@ def unused_biases(sides: Sides, at: Setting) -> list[Hint]:
     least, hints = bars.SEMANTIC.limit * norm_of_all(theirs), []
     for name, true in theirs.items():
         used = norm(ours[name]) > least, norm(true) > least
+        module = name.rpartition(".")[0] + "."
+        beside = [key for key in theirs if key.startswith(module) and key != name]
+        if not all(norm(side[key]) > least for side in (ours, theirs) for key in beside):
+            continue  # the whole module is without a gradient
         if last(name) in ("bias", "beta", "b") and used[0] != used[1] and not min(norm(ours[name]), norm(true)):
             lacks = "reference" if used[0] else "candidate"
             text = f"the {lacks} adds no such bias: its gradient is exactly zero (0)"

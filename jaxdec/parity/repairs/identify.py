@@ -28,6 +28,12 @@ def residual(value: np.ndarray, target: np.ndarray) -> float:
     return error / scale if scale else (0.0 if error == 0 else np.inf)
 
 
+def few_rows(x: np.ndarray) -> np.ndarray:
+    """[..., D] -> [N,D], N at most 256: as much as tells two formulas apart that treat every row alike."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int))]
+
+
 def every(grid: Mapping[str, Sequence[Any]]) -> Iterable[Options]:
     """All combinations of the values of a grid; the first value of each option is the plain one."""
     for values in itertools.product(*grid.values()):

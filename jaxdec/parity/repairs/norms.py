@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.repairs.evidence import Evidence, Two
-from jaxdec.parity.repairs.identify import compared, every, identify
+from jaxdec.parity.repairs.identify import compared, every, few_rows, identify
 from jaxdec.parity.report import Hint
 
 GRID = {
@@ -36,8 +36,8 @@ def norms(evidence: Evidence) -> list[Hint]:
         if x is None or evidence.inside(name) or any(value.shape != x.shape[-1:] for value in vectors.values()):
             continue
         targets = evidence.left(name)
-        if targets.reference.shape == x.shape:
-            hints += _norm(name, x, vectors, targets)
+        if targets.alike and targets.reference.shape == x.shape:
+            hints += _norm(name, few_rows(x), vectors, Two(*map(few_rows, targets)))
     return hints
 
 
@@ -73,4 +73,4 @@ def _phrase(option: str, value: Any) -> str:
         return f"epsilon {value:g}"
     if option == "bias":
         return "bias" if value else "no bias"
-    return WORDS.get(value, value)
+    return WORDS.get(value, str(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,10 +19,11 @@ from jaxdec.parity.report import Hint
 from jaxdec.parity.stages import STEPS, Sides
 
 SETS = 5  # what a structure is found from
+LARGEST = 5_000_000  # parameters for which a hundred updates are made to find a schedule
 BETAS = ((0.9, 0.999), (0.9, 0.99), (0.9, 0.95), (0.9, 0.98), (0.999, 0.9), (0.99, 0.9), (0.95, 0.9), (0.95, 0.95))
 CLIPS = (
     None,
-    *itertools.product(("all gradients", "each tensor"), (1.0, 0.5, 0.1), (1e-6, 0.0)),
+    *itertools.product(("all gradients", "each tensor"), (1.0, 0.5, 2.0, 0.1), (1e-6, 0.0)),
 )
 TWINS = ("before correction", "without correction")  # they differ in the rate alone
 RARE = {
@@ -44,17 +46,18 @@ SEAMS = {
 def optimizers(sides: Sides, at: Setting) -> list[Hint]:
     """Hints on the update rule; if both sides follow the same, on their learning rates."""
     sampled = observed(sides, at, SETS)
-    options = [recognised(given, updates) for given, updates in zip(sampled.given, sampled.updates, strict=True)]
-    if options[0] is None or options[1] is None:
+    theirs, ours = (recognised(given, updates) for given, updates in zip(sampled.given, sampled.updates, strict=True))
+    if theirs is None or ours is None:
         return []
-    hints = difference(sampled, options)
-    if hints:
+    hints = difference(sampled, [theirs, ours])
+    if hints or sum(math.prod(shape.shape) for shape in sides.transfer.shapes.values()) > LARGEST:
         return hints
     longer = observed(sides, at, max(sides.steps, STEPS) + 10)
-    return schedules(*(whole(longer.given[side], options[side], longer.updates[side]) for side in range(2)))
+    rates = (whole(*each) for each in zip(longer.given, (theirs, ours), longer.updates, strict=True))
+    return schedules(*rates)
 
 
-def difference(sampled: Sampled, options: list[Any]) -> list[Hint]:
+def difference(sampled: Sampled, options: list[dict[str, Any]]) -> list[Hint]:
     """A hint where the sides follow different rules, whatever their rates."""
     fits = [whole(sampled.given[side], options[side], sampled.updates[side]) for side in range(2)]
     for side in range(2):

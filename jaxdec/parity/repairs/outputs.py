@@ -18,8 +18,8 @@ def constants(evidence: Evidence) -> list[Hint]:
     for name in evidence.faults:
         if name not in evidence.names:
             continue
-        true, value = evidence.left(name)
-        if residual(value, true) <= bars.SEMANTIC.limit:
+        true, value = sides = evidence.left(name)
+        if not sides.alike or residual(value, true) <= bars.SEMANTIC.limit:
             continue  # at fault in what it hands to others
         hints += factor(name, true, value) or added(evidence, name, true, value)
     return hints
@@ -39,7 +39,7 @@ def factor(name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
 
 def added(evidence: Evidence, name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
     """A bias that one side lacks: the candidate's own, or one of which it knows nothing."""
-    if true.ndim < 2 or true.size == true.shape[-1]:
+    if true.ndim < 2 or true.size == true.shape[-1] or not true.any():
         return []
     difference = (true - value).reshape(-1, true.shape[-1])
     constant = difference.mean(0)

@@ -13,7 +13,7 @@ from jaxdec.parity.repairs.identify import compared, identify, residual, size
 from jaxdec.parity.repairs.updates import Fit
 from jaxdec.parity.report import Hint
 
-RISES = ("to the peak in {} + 1 steps", "from zero, {} steps", "none")
+RISES = ("to the peak in {} + 1 steps", "from zero, {} steps", "to the peak in {} steps", "none")
 FALLS = ("to the floor", "to zero, but not below the floor", "along a line")
 SEAMS = {"rise": "schedule end", "fall": "schedule end", "end": "schedule end"}
 
@@ -48,7 +48,8 @@ def shape(steps: int, rise: str, warmup: int, fall: str, end: int, peak: float, 
     """Rates [steps]: up to `peak` at step `warmup`, then down until step `end` and level from there (Loshchilov and
     Hutter 2017, equation 5)."""
     step = np.arange(steps)
-    rising = {RISES[0]: peak * (step + 1) / (warmup + 1), RISES[1]: peak * step / max(warmup, 1)}.get(rise, peak)
+    rising = {RISES[0]: peak * (step + 1) / (warmup + 1), RISES[1]: peak * step / max(warmup, 1)}
+    rising[RISES[2]] = peak * (step + 1) / max(warmup, 1)
     progress = np.clip((step - warmup) / max(end - warmup, 1), 0, 1)
     cosine = 0.5 * (1 + np.cos(np.pi * progress))
     falling = {
@@ -56,7 +57,7 @@ def shape(steps: int, rise: str, warmup: int, fall: str, end: int, peak: float, 
         FALLS[1]: np.maximum(floor, peak * cosine),
         FALLS[2]: floor + (1 - progress) * (peak - floor),
     }[fall]
-    return np.where(step < warmup, rising, falling)
+    return np.where(step < warmup, rising.get(rise, peak), falling)
 
 
 def phrase(option: str, value: Any) -> str:

@@ -19,7 +19,7 @@ SEAMS = {"by": "tied head", "cap": "soft cap", "factor": "logit factor"}
 def scores(evidence: Evidence) -> list[Hint]:
     """A hint on the logits, where they differ though the module before them does not."""
     targets = evidence.logits
-    if WHOLE not in evidence.faults or residual(*targets) <= bars.SEMANTIC.limit:
+    if WHOLE not in evidence.faults or not targets.alike or residual(*targets) <= bars.SEMANTIC.limit:
         return []
     found: list[Match | None] = [None, None]
     for label, raw in products(evidence):

@@ -33,7 +33,11 @@ def places(evidence: Evidence, name: str) -> list[tuple[Two, dict[str, np.ndarra
         terms[inner.removeprefix(name + ".")] = evidence.theirs.left[inner]
     if name in evidence.names:
         found.append((evidence.left(name), _fitting(terms, evidence.left(name))))
-    return [(targets, terms) for targets, terms in found if terms and residual(*targets) > bars.SEMANTIC.limit]
+    return [
+        (targets, terms)
+        for targets, terms in found
+        if terms and targets.alike and residual(*targets) > bars.SEMANTIC.limit
+    ]
 
 
 def _fitting(terms: dict[str, np.ndarray], targets: Two) -> dict[str, np.ndarray]:

@@ -17,20 +17,12 @@ Places = list[dict[str, str]]  # for each faulty module, role -> name of the pro
 
 
 def value_trials(evidence: Evidence) -> Iterator[Trial]:
-    places = [
-        roles
-        for name in evidence.faults
-        if (
-            roles := {
-                role: each for each in evidence.inside(name) if each in evidence.names and (role := role_of(each))
-            }
-        )
-    ]
+    tapped = ([each for each in evidence.inside(name) if each in evidence.names] for name in evidence.faults)
+    places = [{role: each for each in inner if (role := role_of(each))} for inner in tapped]
     attention = [roles for roles in places if {"query", "key"} <= set(roles)]
     yield from exchanged(evidence, attention, ("query", "key"), "query and key")
-    yield from exchanged(
-        evidence, [roles for roles in places if {"gate", "up"} <= set(roles)], ("gate", "up"), "gate and up"
-    )
+    gated = [roles for roles in places if {"gate", "up"} <= set(roles)]
+    yield from exchanged(evidence, gated, ("gate", "up"), "gate and up")
     yield from rotary(evidence, attention)
     yield from scaled(evidence, attention)
     yield from grouped(evidence, attention)
