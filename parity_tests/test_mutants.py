@@ -21,7 +21,10 @@ from jaxdec.parity.check import MODEL
 from jaxdec.parity.mutants import EQUIVALENT, MUTANTS, Mutant
 from jaxdec.parity.mutants.generic import generic_mutants
 from jaxdec.parity.mutants.tiny import tiny_pair
+from jaxdec.parity.null import compare_gradients, null_masks, wholly_null
 from jaxdec.parity.pair import Setting
+from jaxdec.parity.recording import Backward, Forward
+from jaxdec.parity.replay import replay_backward, replay_forward, without_side_results
 from jaxdec.parity.stages import Sides
 from parity_tests.plain import plain_pair
 
@@ -59,6 +62,40 @@ def test_there_are_enough_of_them_and_few_that_cannot_be_located() -> None:
     assert len(set(names)) == len(names) >= 150 and len(EQUIVALENT) >= 3
     assert sum(bool(mutant.named) for mutant in MUTANTS) <= 0.05 * len(MUTANTS)
     assert {mutant.where for mutant in MUTANTS} > {"generation", "checkpoint", "dropout", "optimizer", "schedule"}
+
+
+# What bisecting does without a bug, and where taps are not all that a module hands on
+
+
+@pytest.mark.parametrize("name", ["gpt", "moe-gpt"])
+def test_replay_finds_nothing_in_the_right_pair(name: str) -> None:
+    """Also where one side has taps that the other has not: those of dropout, of fused projections."""
+    for at in (Setting("init"), Setting("generic")):
+        assert not replay_forward(sides(name), at) and not replay_backward(sides(name), at)
+
+
+def test_a_router_that_hands_on_its_weights_is_not_cut_at_its_scores() -> None:
+    values = {"router": np.ones(2), "mlp": np.ones(2), "stopped": np.ones(2)}
+    forward = Forward(values, values, {})
+    none = np.zeros(2)
+    backward = Backward(
+        {"router": np.ones(2), "mlp": np.ones(2), "stopped": none},
+        {"router": none, "mlp": np.ones(2), "stopped": none},
+        {},
+        {},
+    )
+    for part in without_side_results(forward, backward):
+        assert set(part.entered) == set(part.left) == {"mlp", "stopped"}
+
+
+def test_a_parameter_is_null_only_if_it_is_on_both_sides() -> None:
+    """A frozen parameter has no gradient, and the other side's has a small element."""
+    ours = {"table": np.array([1.0, 1e-16]), "other": np.array([1.0, 1.0])}
+    theirs = {"table": np.zeros(2), "other": np.array([1.0, 1.0])}
+    masks = null_masks(ours, theirs)
+    assert set(masks) == {"table"} and not wholly_null(masks, ours, theirs)
+    wrong = [each for each in compare_gradients("gradients", ours, theirs, masks) if not each.equal]
+    assert [each.name for each in wrong] == ["table"]
 
 
 # A pair that is not ours
