@@ -33,11 +33,8 @@ def places(evidence: Evidence, name: str) -> list[tuple[Two, dict[str, np.ndarra
         terms[inner.removeprefix(name + ".")] = evidence.theirs.left[inner]
     if name in evidence.names:
         found.append((evidence.left(name), _fitting(terms, evidence.left(name))))
-    return [
-        (targets, terms)
-        for targets, terms in found
-        if terms and targets.alike and residual(*targets) > bars.SEMANTIC.limit
-    ]
+    known = [(targets, terms) for targets, terms in found if terms and targets.alike]
+    return [(targets, terms) for targets, terms in known if residual(*targets) > bars.SEMANTIC.limit]
 
 
 def _fitting(terms: dict[str, np.ndarray], targets: Two) -> dict[str, np.ndarray]:
@@ -66,9 +63,9 @@ def compared_sums(name: str, targets: Two, terms: dict[str, np.ndarray]) -> list
     if not differing:
         return []
     embedded = any("embed" in term or last(term) in ("wte", "wpe") for term in differing)
-    zero = any(abs(fit.options[term]) < 1e-9 for fit in fits for term in differing)
+    left_out = any(sorted(round(fit.options[term], 9) for fit in fits) == [0, 1] for term in differing)
     says = [f"{said(fit, list(terms), width)} ({size(fit.residual)})" for fit in fits]
-    seam = "embedding scale" if embedded and not zero else "residual sum"
+    seam = "embedding scale" if embedded and not left_out else "residual sum"
     text = f"the reference adds {says[0]}, the candidate {says[1]}"
     return [Hint(seam, name, max(fit.residual for fit in fits), text)]
 
