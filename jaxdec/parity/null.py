@@ -32,6 +32,19 @@ def null_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
     return masks
 
 
+def noise_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
+    """Null elements, and others so small that rounding decides more of their gradient than the bar allows: Adam divides
+    a gradient by its own size, so that noise of 1e-16 in an element near its epsilon is 1e-8 of a step."""
+    small, masks = 1e-6 * norm_of_all(theirs), null_masks(ours, theirs)
+    for name, value in theirs.items():
+        if ours[name].shape == value.shape:
+            apart = np.abs(ours[name] - value)
+            mask = (np.abs(value) <= small) & (apart > bars.SEMANTIC.limit * np.abs(value))
+            if mask.any():
+                masks[name] = masks.get(name, False) | mask
+    return masks
+
+
 def wholly_null(masks: Masks, ours: Arrays, theirs: Arrays) -> set[str]:
     """Parameters of which every element is null or exactly zero, on both sides."""
     return {name for name, mask in masks.items() if not (theirs[name][~mask].any() or ours[name][~mask].any())}

@@ -18,7 +18,7 @@ import numpy as np
 from jaxdec.parity import bars
 from jaxdec.parity.candidate_side import CandidateSide
 from jaxdec.parity.comparison import Comparison, aligned, norm, norm_of_all, relative
-from jaxdec.parity.null import compare_gradients, compare_updates, null_masks
+from jaxdec.parity.null import compare_gradients, compare_updates, noise_masks, null_masks
 from jaxdec.parity.pair import Arrays, Pair, Setting, Stage
 from jaxdec.parity.reference_side import ReferenceSide
 from jaxdec.parity.refusals import refuse_unequal_vocabularies, refuse_unmatched_taps
@@ -51,6 +51,11 @@ class Sides:
 
     def gradients(self, at: Setting) -> tuple[tuple[float, Arrays], tuple[float, Arrays]]:
         return self.candidate.loss_and_gradients(at), self.reference.loss_and_gradients(at)
+
+    def noise(self, at: Setting) -> dict[str, np.ndarray]:
+        """Elements whose updates rounding decides, at the first step of a run with these weights."""
+        (_, ours), (_, theirs) = self.gradients(at.at("float64"))
+        return noise_masks(ours, theirs)
 
     def null(self, at: Setting) -> dict[str, np.ndarray]:
         """Null directions of the float64 run with these weights."""
@@ -203,7 +208,7 @@ def trajectory(sides: Sides, at: Setting) -> list[Comparison]:
     ours, theirs = (side.trajectory(at, sides.marks) for side in (sides.candidate, sides.reference))
     steps = {f"loss of step {step}": loss for step, loss in enumerate(theirs.losses)}
     found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, bars.SEMANTIC)
-    masks = sides.null(at)
+    masks = sides.noise(at)
     for mark, reached in theirs.updates.items():
         found += compare_updates("trajectory", ours.updates[mark], reached, masks, f" after {mark}")
     return found

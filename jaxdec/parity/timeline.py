@@ -14,7 +14,7 @@ from jaxdec.parity.stages import Sides
 
 def first_bad_step(sides: Sides, at: Setting) -> list[Finding]:
     """Both runs again, looked at after every step; nothing where they never part."""
-    marks, masks = tuple(range(1, sides.steps + 1)), sides.null(at)
+    marks, masks = tuple(range(1, sides.steps + 1)), sides.noise(at)
     ours, theirs = (side.trajectory(at, marks) for side in (sides.candidate, sides.reference))
     for step in marks:
         label = f"loss of step {step - 1}"
