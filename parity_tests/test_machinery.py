@@ -24,7 +24,8 @@ from jaxdec.parity.comparison import (
     rounding_ratio,
 )
 from jaxdec.parity.null import compare_updates, noise_masks, null_masks
-from jaxdec.parity.taps import nnx_taps, torch_taps
+from jaxdec.parity.probe import Probe
+from jaxdec.parity.taps import nnx_probe, torch_probe
 from jaxdec.parity.weights import generic_weights
 from parity_tests.twins import GENERIC, INIT, halves, sides
 
@@ -121,35 +122,38 @@ def test_generic_weights_are_of_order_one_and_exact_in_float32() -> None:
     assert sides("gpt").reference.forward(INIT).left["blocks.0.mlp.up"].std() < 0.2
 
 
-def test_torch_taps_leave_the_model_as_it_was() -> None:
+def test_torch_probes_leave_the_model_as_it_was() -> None:
     model = sides("gpt").reference.build(GENERIC)
-    with torch_taps(model) as record:
+    probe = Probe()
+    with torch_probe(model, probe, {"blocks.0": "blocks.0"}):
         model(torch.zeros(1, 3, dtype=torch.long))
-    seen = dict(record)
+    seen = dict(probe.left)
     model(torch.ones(1, 3, dtype=torch.long))
-    assert record == seen
+    assert list(seen) == ["blocks.0"] and probe.left == seen
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_nnx_taps_know_their_own_model_and_put_the_classes_back() -> None:
+def test_nnx_probes_know_their_own_model_and_put_the_classes_back() -> None:
     model, params = halves("gpt")[0].model("float64"), sides("gpt").candidate.params(GENERIC)
     ours, other = model.module(params), model.module(params)
     call = type(ours.final_norm).__call__
     tokens = jnp.zeros((1, 3), jnp.int32)
-    with nnx_taps(ours) as record:
+    probe = Probe()
+    with nnx_probe(ours, probe):
         other(tokens, jnp.dtype("float64"))
-        assert not record
+        assert not probe.left
         ours(tokens, jnp.dtype("float64"))
-    assert record["blocks.0"].shape == (1, 3, 32)
+    assert probe.left["blocks.0"].shape == (1, 3, 32)
     assert type(ours.final_norm).__call__ is call
 
 
 def test_taps_see_through_jit() -> None:
     eager = halves("gpt")[0].model("float64").module(sides("gpt").candidate.params(GENERIC))
-    with nnx_taps(eager) as record:
+    probe = Probe()
+    with nnx_probe(eager, probe):
         eager(jnp.asarray(sides("gpt").pair.draw(0, 1)[0]["tokens"]), jnp.dtype("float64"))
     compiled = sides("gpt").candidate.forward(GENERIC).left
-    require(relative("taps", {n: compiled[n] for n in record}, jax.tree.map(np.asarray, dict(record)), SEMANTIC))
+    require(relative("taps", {n: compiled[n] for n in probe.left}, jax.tree.map(np.asarray, probe.left), SEMANTIC))
 
 
 def test_only_elements_that_rounding_decides_are_noise() -> None:

@@ -77,8 +77,8 @@ def compare_updates(stage: str, ours: Arrays, theirs: Arrays, masks: Masks, labe
             found += relative(stage, {name + label: ours[name]}, {name + label: reached}, bars.SEMANTIC)
             continue
         if not mask.all():
-            parts = ({name + label: np.where(mask, 0, side[name])} for side in (ours, theirs))
-            found += relative(stage, *parts, bars.SEMANTIC)
+            moved, true = ({name + label: np.where(mask, 0, side[name])} for side in (ours, theirs))
+            found += relative(stage, moved, true, bars.SEMANTIC)
         apart = distance(ours[name][mask], reached[mask]) / whole if whole else 0.0
         found.append(Comparison(stage, f"{name}{label} (null)", apart, bars.NULL_UPDATE.limit))
     return found

@@ -76,8 +76,10 @@ class ReferenceSide:
             logits.retain_grad()
             self.reference.loss(outputs, batch).backward()
         return Backward(
-            *(_gradients_of(side) for side in (probe.entered, probe.left, {"logits": logits})),
-            self.transfer.plan.tangents_to_candidate(_gradients_of(parameters_of(model))),
+            entered=_gradients_of(probe.entered),
+            left=_gradients_of(probe.left),
+            logits=_gradients_of({"logits": logits}),
+            parameters=self.transfer.plan.tangents_to_candidate(_gradients_of(parameters_of(model))),
         )
 
     def loss_and_gradients(self, at: Setting) -> tuple[float, Arrays]:

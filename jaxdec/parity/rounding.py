@@ -96,8 +96,8 @@ def trajectory(sides: Sides, at: Setting) -> list[Comparison]:
     found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, loss_bar)
     honest = relative("trajectory", dict(zip(steps, theirs.losses, strict=True)), steps, loss_bar)
     if at.regime == "generic" or not all(each.equal for each in honest):
-        losses = ({"losses": np.array(side.losses)} for side in (ours, theirs, true))
-        found = compare("trajectory", *losses, {"losses": norm(true.losses)}, at)
+        candidate, other, oracle = ({"losses": np.array(side.losses)} for side in (ours, theirs, true))
+        found = compare("trajectory", candidate, other, oracle, {"losses": norm(true.losses)}, at)
     for mark in (mark for mark in true.updates if mark >= 10):
         moved = [without_null(side.updates[mark], masks) for side in (ours, theirs, true)]
         stage = f"update {mark}"

@@ -139,19 +139,3 @@ def _left(probe: Probe, name: str, output: Any, is_array: Callable[[Any], bool])
     values = [*output]
     values[place] = probe.leave(name, values[place])
     return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
-
-
-@contextmanager
-def torch_taps(model: torch.nn.Module) -> Iterator[dict[str, Any]]:
-    """What every submodule returns, by module path, for the length of the block."""
-    probe = Probe()
-    with torch_probe(model, probe, {path: path for path, _ in model.named_modules() if path}):
-        yield probe.left
-
-
-@contextmanager
-def nnx_taps(model: Any) -> Iterator[dict[str, Any]]:
-    """The same for a flax.nnx module; inside a traced function these are tracers, to be returned from it."""
-    probe = Probe()
-    with nnx_probe(model, probe):
-        yield probe.left

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,8 +98,6 @@ def draw(model: nn.Module, seed: int) -> Arrays:
 def fan(shape: tuple[int, ...], layout: str | None) -> float:
     """How many inputs a row of a matrix sums."""
     rows, columns = shape[-2:]
-    return {"out_in": columns, "in_out": rows}.get(layout or "", (rows * columns) ** 0.5)
-
-
-def same_names(arrays: Mapping[str, Any]) -> Arrays:
-    return {name: np.asarray(value, np.float64) for name, value in arrays.items()}
+    if layout is None:
+        return (rows * columns) ** 0.5
+    return {"out_in": columns, "in_out": rows}[layout]

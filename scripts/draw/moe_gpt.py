@@ -14,7 +14,8 @@ from jaxdec.layer_config import MLP, MoE
 from jaxdec.layers import router
 from jaxdec.loading import load_run
 from jaxdec.metrics import read_metrics
-from jaxdec.parity.taps import nnx_taps
+from jaxdec.parity.probe import Probe
+from jaxdec.parity.taps import nnx_probe
 from jaxdec.recipes import load_recipe
 from jaxdec.stages.pretrain import pretrain
 
@@ -42,9 +43,10 @@ def gates_of(run_dir: Path, text: str) -> np.ndarray:
     """The weight of each expert for each character, [E,T], of the last mixture."""
     run = load_run(run_dir)
     module = run.model.module(run.params)
-    with nnx_taps(module) as record:
+    probe = Probe()
+    with nnx_probe(module, probe):
         module(jnp.asarray(run.tokenizer.encode(text))[None], jnp.dtype(run.model.precision.compute))
-    scores_TE = record["blocks.1.mlp.router"]
+    scores_TE = probe.left["blocks.1.mlp.router"]
     chosen_TK = router.choose(scores_TE, 2)
     gates_ET = np.zeros((EXPERTS, len(text)))
     np.put_along_axis(gates_ET, np.asarray(chosen_TK.T), np.asarray(router.gates(scores_TE, chosen_TK, "chosen").T), 0)

@@ -43,7 +43,11 @@ class TorchTwin:
     def optimizer(self, model: Any) -> Callable[[int], None]:
         config = self.run.config
         made = optim.make_optimizer(model, config.optim)
-        return lambda step: train.update(model, made, config, step)
+
+        def apply(step: int) -> None:
+            train.update(model, made, config, step)
+
+        return apply
 
     def generate(
         self,
