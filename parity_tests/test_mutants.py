@@ -24,7 +24,7 @@ from jaxdec.parity.mutants.tiny import tiny_pair
 from jaxdec.parity.null import compare_gradients, null_masks, wholly_null
 from jaxdec.parity.pair import Setting
 from jaxdec.parity.recording import Backward, Forward
-from jaxdec.parity.replay import replay_backward, replay_forward, without_side_results
+from jaxdec.parity.replay import replay_backward, replay_forward, replay_loss, without_side_results
 from jaxdec.parity.stages import Sides
 from parity_tests.plain import plain_pair
 
@@ -71,7 +71,8 @@ def test_there_are_enough_of_them_and_few_that_cannot_be_located() -> None:
 def test_replay_finds_nothing_in_the_right_pair(name: str) -> None:
     """Also where one side has taps that the other has not: those of dropout, of fused projections."""
     for at in (Setting("init"), Setting("generic")):
-        assert not replay_forward(sides(name), at) and not replay_backward(sides(name), at)
+        for replay in (replay_forward, replay_backward, replay_loss):
+            assert not replay(sides(name), at)
 
 
 def test_a_router_that_hands_on_its_weights_is_not_cut_at_its_scores() -> None:
@@ -86,6 +87,13 @@ def test_a_router_that_hands_on_its_weights_is_not_cut_at_its_scores() -> None:
     )
     for part in without_side_results(forward, backward):
         assert set(part.entered) == set(part.left) == {"mlp", "stopped"}
+
+
+def test_a_wrong_loss_is_named_before_what_it_makes_of_a_router() -> None:
+    """A router's losses pass the logits by: with the whole loss scaled, they differ too."""
+    scaled = next(each for each in generic_mutants(sides("moe-gpt")) if each.name == "loss_off_by_1e-8")
+    done = trial(scaled, sides("moe-gpt"), usual=False)
+    assert (done.stage, done.named) == ("loss", "loss")
 
 
 def test_a_parameter_is_null_only_if_it_is_on_both_sides() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxdec.parity.comparison import Comparison
 from jaxdec.parity.narrow import as_precision
 from jaxdec.parity.pair import Setting
-from jaxdec.parity.replay import replay_backward, replay_forward, rounding_faults
+from jaxdec.parity.replay import replay_backward, replay_forward, replay_loss, rounding_faults
 from jaxdec.parity.report import Finding
 from jaxdec.parity.stages import Sides
 from jaxdec.parity.timeline import first_bad_step
@@ -54,7 +54,9 @@ def bisect(sides: Sides, comparisons: Sequence[Comparison], at: Setting, *, in_t
     found = [null_direction(each) for each in reversed(null.values())]
     stages = {comparison.stage for comparison in wrong if not comparison.name.endswith("(null)")}
     if stages & FORWARD:
-        found += as_precision(sides, replay_forward(sides, at) or replay_backward(sides, at), at)
+        found += as_precision(
+            sides, replay_forward(sides, at) or [*replay_loss(sides, at), *replay_backward(sides, at)], at
+        )
     explained = FORWARD | {"accumulation", "dropout", "greedy", "sampling", "trajectory"} if found else set()
     others = [each for each in wrong if each.stage not in explained and not each.name.endswith("(null)")]
     found += [

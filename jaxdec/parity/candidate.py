@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ def logits_of(outputs: Any) -> Any:
     if len(outputs.shape) != 3:
         raise UserError(f"`call` returned an array of shape {tuple(outputs.shape)}: it must return logits [B,T,V]")
     return outputs
+
+
+def with_logits(outputs: Any, logits: Any) -> Any:
+    """The outputs with other logits. Raises TypeError where they are neither an array nor a record of a known kind."""
+    for name in ("logits", "logits_BTV"):
+        if hasattr(outputs, name):
+            change = getattr(outputs, "_replace", None) or functools.partial(dataclasses.replace, outputs)
+            return change(**{name: logits})
+    return logits
 
 
 def cross_entropy(outputs: Any, batch: Batch) -> jax.Array:

@@ -14,7 +14,7 @@ import optax
 from jaxdec.errors import UserError
 from jaxdec.parity.adamw import torch_adamw
 from jaxdec.parity.calling import calling
-from jaxdec.parity.candidate import Params, logits_of
+from jaxdec.parity.candidate import Params, logits_of, with_logits
 from jaxdec.parity.pair import Arrays, Batch, Setting
 from jaxdec.parity.probe import Probe
 from jaxdec.parity.recording import Backward, Forward, Trajectory
@@ -106,6 +106,20 @@ class CandidateSide:
             inputs, outputs = (_arrays(side, at.precision) for side in (forward.entered, forward.left))
             by = program(self.params(at), inputs, outputs, self._batch(at), backward)
             return Backward(numpy(by[1]), numpy(by[2]), {}, numpy(by[0]))
+
+    def loss_by_logits(self, at: Setting, logits: np.ndarray) -> np.ndarray | None:
+        """The loss's derivative by given logits; None where the outputs are no record whose logits can be replaced."""
+
+        def loss(given: jax.Array, params: Params, batch: Batch) -> jax.Array:
+            outputs = self.candidate.run(params, batch, at.precision, Probe())
+            return self.candidate.loss(with_logits(outputs, given), batch)
+
+        with native(at.precision):
+            program = self._program("loss_by_logits", at, jax.grad(loss))
+            try:
+                return np.asarray(program(jnp.asarray(logits, at.precision), self.params(at), self._batch(at)))
+            except TypeError:
+                return None
 
     def loss_and_gradients(self, at: Setting) -> tuple[float, Arrays]:
         def compute() -> tuple[float, Arrays]:

@@ -53,6 +53,17 @@ def replay_backward(sides: Sides, at: Setting) -> list[Finding]:
     return [_finding("backward", name, error, what) for name, (error, what) in faults.items()]
 
 
+def replay_loss(sides: Sides, at: Setting) -> list[Finding]:
+    """Whether the loss itself has another derivative, by the reference's own logits."""
+    true = sides.reference.backward(at).logits["logits"]
+    ours = sides.candidate.loss_by_logits(at, sides.reference.forward(at).logits["logits"])
+    error = 0.0 if ours is None else excess({"logits": ours}, {"logits": true}, "logits")
+    if error <= bars.SEMANTIC.limit:
+        return []
+    text = f"loss: its derivative by the logits differs by {error:.1e} when it is given the reference's own logits"
+    return [Finding("semantic", "component", "loss", error, bars.SEMANTIC.limit, text)]
+
+
 def without_side_results(forward: Forward, backward: Backward) -> tuple[Forward, Backward]:
     """Without the taps of modules that hand on something else than what is tapped, as a router may return its scores
     beside the weights that it makes of them: forcing the scores says nothing of what the loss depends on there."""

@@ -36,7 +36,7 @@ def weight_mutants(anatomy: Anatomy) -> Iterator[Mutant]:
         yield mutant_of(anatomy, name, "rows_exchanged_in", valued(name, lambda w, rows=rows: exchanged(w, rows)))
     for name in spread(names):
         row = used_rows(anatomy, name)[0]
-        yield mutant_of(anatomy, name, "one_element_off", valued(name, lambda w, row=row: largest_off(w, row)))
+        yield mutant_of(anatomy, name, "one_row_off", valued(name, lambda w, row=row: row_off(w, row)))
     yield from seeded(anatomy, names, "in_bfloat16", lambda w: w.to(torch.bfloat16).to(w.dtype))
     yield from seeded(anatomy, [name for name in names if name not in square], "columns_reversed", lambda w: w.flip(1))
     yield from of_vectors(anatomy)
@@ -88,8 +88,10 @@ def of_epsilons(anatomy: Anatomy) -> Iterator[Mutant]:
 
 
 def null_biases(anatomy: Anatomy) -> Iterator[Mutant]:
-    """Biases that cannot change the output are no bugs when dropped."""
-    for name in spread([name for name in anatomy.null if name.endswith("bias")]):
+    """Biases that cannot change the output are no bugs when dropped; only a tap at their own module would see it."""
+    biases = [name for name in anatomy.null if name.endswith("bias")]
+    hidden = [name for name in biases if anatomy.names.get(name.rpartition(".")[0]) not in anatomy.tapped]
+    for name in spread(hidden):
         reason = f"{name} is a null direction: its gradient is zero wherever it stands"
         about = "a bias dropped"
         yield Mutant(f"dropped:{name}", valued(name, torch.zeros_like), "", about=about, reason=reason)
@@ -117,9 +119,9 @@ def exchanged(w: Tensor, rows: list[int]) -> Tensor:
     return w
 
 
-def largest_off(w: Tensor, row: int) -> Tensor:
-    """The largest element of a row, times 1.00001."""
-    w[row, w[row].abs().argmax()] *= 1 + 1e-5
+def row_off(w: Tensor, row: int) -> Tensor:
+    """One row times 1.00001."""
+    w[row] *= 1 + 1e-5
     return w
 
 
