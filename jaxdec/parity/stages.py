@@ -184,7 +184,7 @@ def differing_tokens(sides: Sides, at: Setting, row: int, ours: np.ndarray, true
 
 
 def checkpoint(sides: Sides, at: Setting) -> list[Comparison]:
-    """Parameters saved and restored are the same in every bit."""
+    """Parameters saved and restored are the same in every bit: thirds of the weights, which use all of them."""
     from jaxdec.checkpoint import Checkpoints, restore_params
     from jaxdec.parity.candidate_side import native, numpy
 
@@ -193,7 +193,7 @@ def checkpoint(sides: Sides, at: Setting) -> list[Comparison]:
     folder = Path(tempfile.mkdtemp(prefix="parity-"))
     try:
         with native(at.precision):
-            params = sides.candidate.params(at)
+            params = {name: value / 3 for name, value in sides.candidate.params(at).items()}
             checkpoints = Checkpoints(folder / "checkpoints", keep=1)
             checkpoints.save(1, {"step": np.int32(1), "params": params}, {})
             checkpoints.close()

@@ -67,14 +67,22 @@ def tensor_left_out_that_is_used(sides: Sides) -> Patch:
 
 @mutant("checkpoint")
 def checkpoint_in_bfloat16() -> Patch:
+    return checkpoint_in("bfloat16")
+
+
+@mutant("checkpoint")
+def checkpoint_in_float32() -> Patch:
+    return checkpoint_in("float32")
+
+
+def checkpoint_in(dtype: str) -> Patch:
     original = checkpoint.restore_params
 
     def restored(*given: object) -> object:
         import jax.numpy as jnp
 
         params, about = original(*given)  # type: ignore[arg-type]
-        narrow = {name: np.asarray(jnp.asarray(value, "bfloat16"), np.float64) for name, value in params.items()}
-        return narrow, about
+        return {name: np.asarray(jnp.asarray(value, dtype), np.float64) for name, value in params.items()}, about
 
     return patch.object(checkpoint, "restore_params", restored)
 
