@@ -14,9 +14,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from jaxdec.parity import bars
 from jaxdec.parity.comparison import Difference, require
 from jaxdec.parity.mutants.registry import Patch
 from jaxdec.parity.pair import Precision, Setting
+from jaxdec.parity.replay import module_ratios, rounding_faults
 from jaxdec.parity.rounding import ROUNDING
 from jaxdec.parity.stages import Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
@@ -42,6 +44,16 @@ def test_activations_and_gradients(name: str, at: Setting, precision: Precision)
 @pytest.mark.parametrize("precision", LOW)
 def test_training(precision: Precision, name: str, at: Setting) -> None:
     require(ROUNDING["trajectory"](sides(name), at.at(precision)))
+
+
+@pytest.mark.parametrize("name", ["gpt", "moe-gpt", "modern", "sinks", "norms on both sides", "translation"])
+@pytest.mark.parametrize("regime", [INIT, GENERIC], ids=lambda at: at.regime)
+@pytest.mark.parametrize("precision", LOW)
+def test_each_module_alone_rounds_as_the_twins_does(precision: Precision, regime: Setting, name: str) -> None:
+    ratios = module_ratios(sides(name), regime.at(precision))
+    worst = max(ratios, key=ratios.__getitem__)
+    print(f"{worst} {ratios[worst]:.2f}")
+    assert len(ratios) > 10 and ratios[worst] <= bars.module_ratio(precision).limit
 
 
 def wide_share(logits: np.ndarray) -> float:
@@ -128,6 +140,25 @@ def test_lost_precision_is_caught(mutant: Callable[[], Patch]) -> None:
     with pytest.raises(Difference) as caught:
         require(ROUNDING["taps"](swapped(mutant), at))
     print(f"{mutant.__name__}: {caught.value.first}")
+
+
+def norm_in_the_compute_dtype() -> Patch:
+    def forward(self: norm.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        y = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + self.epsilon) * self.weight.to(x.dtype)
+        return y if self.bias is None else y + self.bias.to(x.dtype)
+
+    return patch.object(norm.LayerNorm, "forward", forward)
+
+
+def test_a_norm_in_bfloat16_is_named() -> None:
+    """End to end it stays inside honest noise: only the module by itself shows it."""
+    at = GENERIC.at("bfloat16")
+    assert not rounding_faults(swapped(unchanged), at)
+    faults = rounding_faults(swapped(norm_in_the_compute_dtype), at)
+    norms = {f"blocks.{layer}.{part}_norm" for layer in range(2) for part in ("attention", "mlp")}
+    assert {fault.where for fault in faults} == norms | {"final_norm"}
+    assert {fault.kind for fault in faults} == {"precision"}
 
 
 def parameters_in_bfloat16() -> Patch:
