@@ -33,15 +33,16 @@ def null_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
 
 
 def noise_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
-    """Null elements, and others so small that rounding decides more of their gradient than the bar allows: Adam divides
-    a gradient by its own size, so that noise of 1e-16 in an element near its epsilon is 1e-8 of a step."""
-    small, masks = 1e-6 * norm_of_all(theirs), null_masks(ours, theirs)
+    """Elements that are not null, but so small that rounding decides more of their gradient than the bar allows: Adam
+    divides a gradient by its own size, so that noise of 1e-16 in an element near its epsilon is 1e-8 of a step."""
+    small, null, masks = 1e-6 * norm_of_all(theirs), null_masks(ours, theirs), {}
     for name, value in theirs.items():
         if ours[name].shape == value.shape:
             apart = np.abs(ours[name] - value)
             mask = (np.abs(value) <= small) & (apart > bars.SEMANTIC.limit * np.abs(value))
+            mask &= ~null.get(name, np.zeros_like(mask))
             if mask.any():
-                masks[name] = masks.get(name, False) | mask
+                masks[name] = mask
     return masks
 
 
@@ -67,20 +68,21 @@ def compare_gradients(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) ->
     return found
 
 
-def compare_updates(stage: str, ours: Arrays, theirs: Arrays, masks: Masks, label: str = "") -> list[Comparison]:
-    """Relative where gradients are no noise; null elements may differ by what Adam makes of noise. How far they move
-    together says nothing: weight decay moves them."""
+def compare_updates(
+    stage: str, ours: Arrays, theirs: Arrays, null: Masks, noise: Masks, label: str = ""
+) -> list[Comparison]:
+    """Relative where gradients are no noise; the other elements may differ by what Adam makes of noise. How far they
+    move together says nothing: weight decay moves them."""
     whole, found = norm_of_all(theirs), []
     for name, reached in theirs.items():
-        mask = masks.get(name)
-        if mask is None:
-            found += relative(stage, {name + label: ours[name]}, {name + label: reached}, bars.SEMANTIC)
-            continue
-        if not mask.all():
-            moved, true = ({name + label: np.where(mask, 0, side[name])} for side in (ours, theirs))
+        kinds = {kind: masks[name] for kind, masks in (("null", null), ("noise", noise)) if name in masks}
+        hidden = np.any([*kinds.values()], axis=0) if kinds else np.zeros((), bool)
+        if not hidden.all():
+            moved, true = ({name + label: np.where(hidden, 0, side[name])} for side in (ours, theirs))
             found += relative(stage, moved, true, bars.SEMANTIC)
-        apart = distance(ours[name][mask], reached[mask]) / whole if whole else 0.0
-        found.append(Comparison(stage, f"{name}{label} (null)", apart, bars.NULL_UPDATE.limit))
+        for kind, mask in kinds.items():
+            apart = distance(ours[name][mask], reached[mask]) / whole if whole else 0.0
+            found.append(Comparison(stage, f"{name}{label} ({kind})", apart, bars.NULL_UPDATE.limit))
     return found
 
 

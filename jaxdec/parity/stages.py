@@ -208,9 +208,9 @@ def trajectory(sides: Sides, at: Setting) -> list[Comparison]:
     ours, theirs = (side.trajectory(at, sides.marks) for side in (sides.candidate, sides.reference))
     steps = {f"loss of step {step}": loss for step, loss in enumerate(theirs.losses)}
     found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, bars.SEMANTIC)
-    masks = sides.noise(at)
+    null, noise = sides.null(at), sides.noise(at)
     for mark, reached in theirs.updates.items():
-        found += compare_updates("trajectory", ours.updates[mark], reached, masks, f" after {mark}")
+        found += compare_updates("trajectory", ours.updates[mark], reached, null, noise, f" after {mark}")
     return found
 
 

@@ -14,12 +14,12 @@ from jaxdec.parity.stages import Sides
 
 def first_bad_step(sides: Sides, at: Setting) -> list[Finding]:
     """Both runs again, looked at after every step; nothing where they never part."""
-    marks, masks = tuple(range(1, sides.steps + 1)), sides.noise(at)
+    marks, null, noise = tuple(range(1, sides.steps + 1)), sides.null(at), sides.noise(at)
     ours, theirs = (side.trajectory(at, marks) for side in (sides.candidate, sides.reference))
     for step in marks:
         label = f"loss of step {step - 1}"
         found = relative("time", {label: ours.losses[step - 1]}, {label: theirs.losses[step - 1]}, bars.SEMANTIC)
-        found += compare_updates("time", ours.updates[step], theirs.updates[step], masks)
+        found += compare_updates("time", ours.updates[step], theirs.updates[step], null, noise)
         if wrong := [comparison for comparison in found if not comparison.equal]:
             worst = max(wrong, key=lambda comparison: np.nan_to_num(comparison.measured, nan=np.inf))
             text = f"the runs part at step {step}: {group(wrong, sides)}, the furthest {worst.name}"
@@ -30,7 +30,7 @@ def first_bad_step(sides: Sides, at: Setting) -> list[Finding]:
 def group(wrong: list[Comparison], sides: Sides) -> str:
     """Which parameters, in as few words as say it."""
     shapes = sides.candidate.candidate.shapes
-    names = {comparison.name.removesuffix(" (null)") for comparison in wrong} & set(shapes)
+    names = {comparison.name.partition(" (")[0] for comparison in wrong} & set(shapes)
     matrices = {name for name, at in shapes.items() if len(at.shape) >= 2}
     if not names:
         return "the loss alone"
