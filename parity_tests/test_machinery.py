@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +27,7 @@ from jaxdec.parity.comparison import (
     rounding_ratio,
 )
 from jaxdec.parity.null import compare_updates, noise_masks, null_masks
+from jaxdec.parity.pair import Setting
 from jaxdec.parity.probe import Probe
 from jaxdec.parity.taps import nnx_probe, torch_probe
 from jaxdec.parity.weights import generic_weights
@@ -170,3 +174,18 @@ def test_only_elements_that_rounding_decides_are_noise() -> None:
         require(compare_updates("time", moved, {"w": np.array([1.0, 1e-8, 1.001, 0.0, 0.0])}, *masks))
     with pytest.raises(Difference, match="noise"):
         require(compare_updates("time", moved, {"w": np.array([1.0, 1.0, 1.0, 0.0, 0.0])}, *masks))
+
+
+def test_noise_that_is_zero_by_chance_is_null_as_well() -> None:
+    both, name = copy.copy(sides("gpt")), "blocks.0.attention.key.bias"
+    true = both.gradients
+
+    def gradients(at: Setting) -> Any:
+        found = [(loss, {**grads, name: grads[name].copy()}) for loss, grads in true(at)]
+        for _, grads in found:
+            grads[name][3] *= at.seed != GENERIC.seed  # zero on both sides with these weights alone
+        return found
+
+    both.gradients = gradients  # type: ignore[method-assign]
+    assert both.null(GENERIC)[name].all()
+    assert "token_embed.embedding" not in both.null(GENERIC)
