@@ -9,7 +9,7 @@ from jaxdec.parity.comparison import require
 from jaxdec.parity.pair import Setting
 from jaxdec.parity.stages import Sides, stages_of
 from jaxdec.parity.twins.pairs import pair_of, reduced
-from parity_tests.twins import DROPS, GENERIC, INIT, NORM_BEFORE, TWINS, run, sides
+from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, NORM_BEFORE, TWINS, run, sides
 
 MIXED = ("gpt", "moe-gpt", DROPS, "translation")  # for stages that hang on the kind of model alone
 ONCE = {  # stages that one kind of weights shows
@@ -17,13 +17,14 @@ ONCE = {  # stages that one kind of weights shows
     "routing": [name for name in TWINS if run(name).routed],
     "accumulation": MIXED,
     "dropout": (*MIXED, "one block", "modern", "norms on both sides", NORM_BEFORE),
-    "optimizer": TWINS,
+    "optimizer": (*MIXED, "bigram", "one block", "sinks", "clamped experts", NORM_BEFORE),
     "schedule": ["gpt"],
     "sampling": ["gpt"],
     "checkpoint": ["gpt"],
     "greedy": [name for name in TWINS if run(name).continues],
 }
-BOTH = ("taps", "logits", "loss", "gradients", "trajectory")
+BOTH = ("taps", "logits", "loss", "gradients")
+TRAINED = {name: (INIT, GENERIC) if name in (*MIXED, *DENSE) else (INIT,) for name in TWINS}
 
 
 def cases() -> list[tuple[str, str, Setting]]:
@@ -32,6 +33,7 @@ def cases() -> list[tuple[str, str, Setting]]:
     for name in TWINS:
         found += [(stage, name, GENERIC) for stage, names in ONCE.items() if name in names]
         found += [(stage, name, at) for stage in BOTH for at in (INIT, GENERIC)] + [("init", name, INIT)]
+        found += [("trajectory", name, at) for at in TRAINED[name]]
     return found
 
 

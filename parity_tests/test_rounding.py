@@ -30,19 +30,21 @@ LOW: tuple[Precision, ...] = ("float32", "bfloat16")
 ROUNDED = [(name, at) for name in DENSE for at in (INIT, GENERIC)]
 ROUNDED += [(name, GENERIC) for name in (*RUNGS, *TRANSLATION)] + [("moe-gpt", INIT)]
 CASES = sorted([(name, at, precision) for name, at in ROUNDED for precision in LOW], key=lambda case: case[0])
-TRAINED = [("gpt", GENERIC)]
-TRAINED += [(name, INIT) for name in ("gpt", "moe-gpt", "modern, dense", "sinks", "norms on both sides", "translation")]
+TRAINED: list[tuple[str, Setting, Precision]] = [("gpt", at, precision) for at in (INIT, GENERIC) for precision in LOW]
+TRAINED += [(name, INIT, "float32") for name in ("modern, dense", "sinks", "translation")]
+TRAINED += [(name, INIT, "bfloat16") for name in ("moe-gpt", "norms on both sides")]
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), CASES, ids=lambda part: getattr(part, "regime", part))
 def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
-    for stage in ("taps", "routing", "gradients"):
+    """Gradients in bfloat16 for the dense models alone: what rounds in the others' shows forwards."""
+    backwards = precision == "float32" or name in DENSE
+    for stage in ("taps", "routing", *(["gradients"] if backwards else [])):
         require(ROUNDING[stage](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize(("name", "at"), TRAINED, ids=lambda part: getattr(part, "regime", part))
-@pytest.mark.parametrize("precision", LOW)
-def test_training(precision: Precision, name: str, at: Setting) -> None:
+@pytest.mark.parametrize(("name", "at", "precision"), TRAINED, ids=lambda part: getattr(part, "regime", part))
+def test_training(name: str, at: Setting, precision: Precision) -> None:
     require(ROUNDING["trajectory"](sides(name), at.at(precision)))
 
 
