@@ -112,11 +112,11 @@ def dump(folder: str | Path, recording: Recording) -> Path:
 
 def read_dump(folder: str | Path) -> Dump:
     """Raises UserError when `folder` is no dump, of another format, or damaged."""
+    folder = Path(folder)
+    info = _read_info(folder)
     safetensors = _safetensors()
     from safetensors import SafetensorError
 
-    folder = Path(folder)
-    info = _read_info(folder)
     path = folder / TENSORS
     try:
         if _file_digest(path) != info["sha256"]["tensors"]:
