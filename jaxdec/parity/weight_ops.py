@@ -8,6 +8,7 @@ elements came from (`place`), through views of the receiving array, without a ta
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +21,14 @@ class OpError(ValueError):
 
 
 @dataclass(frozen=True)
-class Op:
+class Op(ABC):
+    @abstractmethod
     def __call__(self, array: np.ndarray) -> np.ndarray:
         """The array after the op: a view of it where numpy can."""
-        raise NotImplementedError
 
     def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The array of `shape` that became `array`: asked only of ops that keep every element and may copy."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} is a view of its array: there is nothing to carry back")
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True)
-class Chunk(Op):
-    """Piece `index` of `count` equal ones along `axis`: one of a fused projection's parts."""
+class Part(Op):
+    """One of `count` equal parts along `axis`."""
 
     index: int
     count: int
@@ -50,6 +51,11 @@ class Chunk(Op):
 
     def __post_init__(self) -> None:
         _check_index(self.index, self.count)
+
+
+@dataclass(frozen=True)
+class Chunk(Part):
+    """Piece `index` of `count` equal ones along `axis`: one of a fused projection's parts."""
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         size = _divided(array, self.axis, self.count)
@@ -57,15 +63,8 @@ class Chunk(Op):
 
 
 @dataclass(frozen=True)
-class Every(Op):
+class Every(Part):
     """Elements index, index + count, ... along `axis`: one of several parts that are interleaved."""
-
-    index: int
-    count: int
-    axis: int
-
-    def __post_init__(self) -> None:
-        _check_index(self.index, self.count)
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         _divided(array, self.axis, self.count)
