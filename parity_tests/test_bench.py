@@ -8,8 +8,8 @@ from dataclasses import replace
 import jax
 import pytest
 
-from jaxdec.bench import SIZES, make_sides, summarise
-from jaxdec.config import DataConfig, RunConfig, TrainConfig
+from jaxdec.bench.train import SIZES, make_sides, summarise
+from jaxdec.config.run import DataConfig, RunConfig, TrainConfig
 
 CONFIG = RunConfig(
     model=replace(SIZES["small"], layers=1, width=16, context=8),

@@ -10,19 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.config import Precision
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP
+from jaxdec.config.run import Precision
 from jaxdec.errors import UserError
-from jaxdec.interop.torchref import from_torchref, to_torchref, torch_name
-from jaxdec.layer_config import MLP
-from jaxdec.model_config import ModelConfig
 from jaxdec.models.functional import Model
-from jaxdec.parity.weights import generic_weights
+from jaxdec.parity.sides.weights import generic_weights
+from jaxdec.weights.torchref import from_torchref, to_torchref, torch_name
 from torchref.models.decoder import Decoder
 
 Arrays = dict[str, np.ndarray]
 
 configs = st.builds(
-    lambda layers, heads, channels, expansion, **rest: ModelConfig(
+    lambda layers, heads, channels, expansion, **rest: DecoderConfig(
         layers=layers, heads=heads, width=heads * channels, mlp=MLP(expansion), **rest
     ),
     layers=st.integers(1, 3),
@@ -36,13 +36,13 @@ configs = st.builds(
 )
 
 
-def twins(config: ModelConfig) -> tuple[dict[str, jax.ShapeDtypeStruct], dict[str, torch.Tensor]]:
+def twins(config: DecoderConfig) -> tuple[dict[str, jax.ShapeDtypeStruct], dict[str, torch.Tensor]]:
     return Model(config, Precision()).shapes(), Decoder(config, compute_dtype=torch.float32).state_dict()
 
 
 @settings(max_examples=20)
 @given(configs, st.integers(0, 2**32 - 1))
-def test_there_and_back_is_the_same(config: ModelConfig, seed: int) -> None:
+def test_there_and_back_is_the_same(config: DecoderConfig, seed: int) -> None:
     shapes, state = twins(config)
     params = generic_weights(shapes, seed)
     carried = to_torchref(params, expected=state)
@@ -56,7 +56,7 @@ def test_there_and_back_is_the_same(config: ModelConfig, seed: int) -> None:
 
 @settings(max_examples=20)
 @given(configs)
-def test_initial_weights_of_the_twin_there_and_back(config: ModelConfig) -> None:
+def test_initial_weights_of_the_twin_there_and_back(config: DecoderConfig) -> None:
     shapes, state = twins(config)
     again = to_torchref(from_torchref(state, expected=shapes), expected=state)
     assert set(again) == set(state)
@@ -65,16 +65,16 @@ def test_initial_weights_of_the_twin_there_and_back(config: ModelConfig) -> None
 
 
 @pytest.fixture
-def config() -> ModelConfig:
-    return ModelConfig(layers=1, heads=2, width=4, context=3, vocab_size=5, tied_head=False)
+def config() -> DecoderConfig:
+    return DecoderConfig(layers=1, heads=2, width=4, context=3, vocab_size=5, tied_head=False)
 
 
 @pytest.fixture
-def params(config: ModelConfig) -> Arrays:
+def params(config: DecoderConfig) -> Arrays:
     return generic_weights(twins(config)[0], 0)
 
 
-def test_layouts_of_each_leaf(config: ModelConfig, params: Arrays) -> None:
+def test_layouts_of_each_leaf(config: DecoderConfig, params: Arrays) -> None:
     state = to_torchref(params, expected=twins(config)[1])
     np.testing.assert_array_equal(state["blocks.0.mlp.up.weight"], params["blocks.0.mlp.up.kernel"].T)
     np.testing.assert_array_equal(state["token_embed.weight"], params["token_embed.embedding"])
@@ -83,7 +83,7 @@ def test_layouts_of_each_leaf(config: ModelConfig, params: Arrays) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
-def test_dtypes_are_kept_to_the_bit(config: ModelConfig, params: Arrays, dtype: type) -> None:
+def test_dtypes_are_kept_to_the_bit(config: DecoderConfig, params: Arrays, dtype: type) -> None:
     shapes, state = twins(config)
     given = {name: value.astype(dtype) for name, value in params.items()}
     carried = to_torchref(given, expected=state)
@@ -94,7 +94,7 @@ def test_dtypes_are_kept_to_the_bit(config: ModelConfig, params: Arrays, dtype: 
         np.testing.assert_array_equal(back[name], value)
 
 
-def test_what_is_carried_over_shares_no_memory(config: ModelConfig, params: Arrays) -> None:
+def test_what_is_carried_over_shares_no_memory(config: DecoderConfig, params: Arrays) -> None:
     shapes, state = twins(config)
     before = {name: value.copy() for name, value in params.items()}
     carried = to_torchref(params, expected=state)
@@ -107,7 +107,7 @@ def test_what_is_carried_over_shares_no_memory(config: ModelConfig, params: Arra
 
 
 @pytest.mark.parametrize("name", ["head.kernel", "blocks.0.attention.key.bias"])
-def test_a_missing_parameter_is_named(config: ModelConfig, params: Arrays, name: str) -> None:
+def test_a_missing_parameter_is_named(config: DecoderConfig, params: Arrays, name: str) -> None:
     shapes, state = twins(config)
     complete = to_torchref(params, expected=state)
     del params[name], complete[torch_name(name)]
@@ -117,7 +117,7 @@ def test_a_missing_parameter_is_named(config: ModelConfig, params: Arrays, name:
         from_torchref(complete, expected=shapes)
 
 
-def test_a_left_over_parameter_is_named(config: ModelConfig, params: Arrays) -> None:
+def test_a_left_over_parameter_is_named(config: DecoderConfig, params: Arrays) -> None:
     shapes, state = twins(config)
     complete = to_torchref(params, expected=state)
     params["blocks.1.mlp.up.kernel"] = np.zeros((4, 16))
@@ -128,7 +128,7 @@ def test_a_left_over_parameter_is_named(config: ModelConfig, params: Arrays) -> 
         from_torchref(complete, expected=shapes)
 
 
-def test_a_misshapen_parameter_is_named_with_both_shapes(config: ModelConfig, params: Arrays) -> None:
+def test_a_misshapen_parameter_is_named_with_both_shapes(config: DecoderConfig, params: Arrays) -> None:
     shapes, state = twins(config)
     complete = to_torchref(params, expected=state)
     params["blocks.0.mlp.up.kernel"] = params["blocks.0.mlp.up.kernel"].T
@@ -139,7 +139,7 @@ def test_a_misshapen_parameter_is_named_with_both_shapes(config: ModelConfig, pa
         from_torchref(complete, expected=shapes)
 
 
-def test_two_parameters_for_one_torch_name_are_named(config: ModelConfig, params: Arrays) -> None:
+def test_two_parameters_for_one_torch_name_are_named(config: DecoderConfig, params: Arrays) -> None:
     params["final_norm.kernel"] = params["final_norm.scale"]
     with pytest.raises(UserError, match=r"final_norm\.kernel, final_norm\.scale map to the same"):
         to_torchref(params, expected=twins(config)[1])

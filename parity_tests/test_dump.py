@@ -14,21 +14,21 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from jaxdec.config import Precision
-from jaxdec.layer_config import MLP
-from jaxdec.model_config import ModelConfig
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP
+from jaxdec.config.run import Precision
 from jaxdec.models.functional import Model
-from jaxdec.parity.compare import compare_dumps
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.dump import Recording, dump, read_dump
-from jaxdec.parity.float64 import everything_in_float64
-from jaxdec.parity.rules import WeightPlan, WeightRules
+from jaxdec.parity.compare.compare import compare_dumps
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.compare.dump import Recording, dump, read_dump
+from jaxdec.parity.sides.float64 import everything_in_float64
+from jaxdec.weights.rules import WeightPlan, WeightRules
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "parity_rules.md"
 RULES = re.findall(r"^```\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[0]
 TOKENS = np.random.default_rng(0).integers(0, 11, (2, 5))
 BATCHES = [{"tokens": TOKENS}]
-OURS = ModelConfig(layers=2, heads=2, width=8, context=6, vocab_size=11)
+OURS = DecoderConfig(layers=2, heads=2, width=8, context=6, vocab_size=11)
 THEIRS = GPT2Config(n_layer=2, n_head=2, n_embd=8, n_positions=6, vocab_size=11, bos_token_id=0, eos_token_id=0)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from jaxdec.beam import Beam
-from jaxdec.parity.candidate_side import native
+from jaxdec.generation.beam import Beam
+from jaxdec.generation.translation import translate
 from jaxdec.parity.pair import Setting
-from jaxdec.translation import translate
+from jaxdec.parity.sides.candidate_side import native
 from parity_tests.twins import GENERIC, INIT, NORM_BEFORE, halves, run, sides
-from torchref.beam import beam_search
+from torchref.generation.beam import beam_search
 
 BOUNDARY = 0
 CASES = [(name, at) for name in ("translation", NORM_BEFORE) for at in (INIT, GENERIC)]
@@ -59,6 +59,6 @@ def test_a_beam_that_prefers_short_targets_is_caught() -> None:
     beam = Beam(4, 2.0)
     ours, theirs = zip(*(targets(*case, beam) for case in CASES), strict=True)
     assert [[tokens for tokens, _ in rows] for rows in ours] == [[tokens for tokens, _ in rows] for rows in theirs]
-    with patch("torchref.beam.Hypothesis.score", lambda self, length_penalty: self.log_p):
+    with patch("torchref.generation.beam.Hypothesis.score", lambda self, length_penalty: self.log_p):
         changed = [targets(*case, beam)[1] for case in CASES]
     assert changed != list(theirs)

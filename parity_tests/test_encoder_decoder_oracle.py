@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from jaxdec.parity import bars
-from jaxdec.parity.comparison import relative, require
-from jaxdec.parity.stages import Sides
-from jaxdec.parity.twins.pairs import pair_of_model
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.comparison import relative, require
+from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.pairs.pairs import pair_of_model
 from parity_tests.twins import GENERIC
 from tests.encoder_decoders import DEEP
 
 
-@pytest.mark.parametrize("place", ["after", "before"])
-def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) -> None:
+@pytest.mark.parametrize("place", ["post", "pre"])
+def test_torchs_own_transformer_layers_agree(place: Literal["post", "pre"]) -> None:
     """torch.nn's encoder and decoder layers in stacks without (after) or with (before) a norm at the end."""
     model = replace(DEEP, norm_place=place)
     both = Sides(pair_of_model(place, model, window=9))
@@ -27,14 +27,14 @@ def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) 
         "dim_feedforward": 4 * model.width,
         "dropout": 0.0,
         "batch_first": True,
-        "norm_first": place == "before",
+        "norm_first": place == "pre",
     }
     encoder_layer = nn.TransformerEncoderLayer(model.width, model.heads, **settings)
     encoder = nn.TransformerEncoder(
-        encoder_layer, 2, nn.LayerNorm(model.width) if place == "before" else None, enable_nested_tensor=False
+        encoder_layer, 2, nn.LayerNorm(model.width) if place == "pre" else None, enable_nested_tensor=False
     )
     decoder_layer = nn.TransformerDecoderLayer(model.width, model.heads, **settings)
-    decoder = nn.TransformerDecoder(decoder_layer, 2, nn.LayerNorm(model.width) if place == "before" else None)
+    decoder = nn.TransformerDecoder(decoder_layer, 2, nn.LayerNorm(model.width) if place == "pre" else None)
     norms = {"encoder": ["attention", "mlp"], "decoder": ["attention", "cross_attention", "mlp"]}
     stacks = {"encoder": encoder.double().eval(), "decoder": decoder.double().eval()}
     for name, stack in stacks.items():
@@ -51,7 +51,7 @@ def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) 
             load(layer.linear2, ours["mlp.down.kernel"].T, ours["mlp.down.bias"])
             for number, part in enumerate(norms[name], start=1):
                 load(getattr(layer, f"norm{number}"), ours[f"{part}_norm.scale"], ours[f"{part}_norm.bias"])
-        if place == "before":
+        if place == "pre":
             final = f"{name}_norm"
             load(stack.norm, *(torch.from_numpy(weights[f"{final}.{leaf}"]) for leaf in ("scale", "bias")))
     table = torch.from_numpy(weights["token_embed.embedding"])
@@ -69,7 +69,9 @@ def test_torchs_own_transformer_layers_agree(place: Literal["after", "before"]) 
         hidden = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).triu(1)
         y = decoder(embed(tokens), memory, tgt_mask=hidden, memory_key_padding_mask=present == 0)
     require(
-        relative("logits", both.candidate.forward(GENERIC).logits, {"logits": (y @ table.T).numpy()}, bars.SEMANTIC)
+        relative(
+            "logits", both.candidate.forward(GENERIC).logits, {"logits": (y @ table.T).numpy()}, tolerances.SEMANTIC
+        )
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from jaxdec.models.ladder import LADDER
-from jaxdec.parity.comparison import require
+from jaxdec.parity.compare.comparison import require
+from jaxdec.parity.compare.stages import Sides, stages_of
 from jaxdec.parity.pair import Setting
-from jaxdec.parity.stages import Sides, stages_of
-from jaxdec.parity.twins.pairs import pair_of, reduced
+from jaxdec.parity.pairs.pairs import pair_of, reduced
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, NORM_BEFORE, TWINS, run, sides
 
 MIXED = ("gpt", "moe-gpt", DROPS, "translation")  # for stages that hang on the kind of model alone

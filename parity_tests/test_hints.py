@@ -1,6 +1,6 @@
 """Every seam that can be found is planted, and must be named with a residual under the bar; equal pairs get no hint.
 
-Most plants are the seeded bugs of `jaxdec.parity.mutants`; the others are here. Models have one layer, for speed.
+Most plants are the seeded bugs of `parity_tests.mutants`; the others are here. Models have one layer, for speed.
 """
 # ruff: noqa: E731 - a plant is one changed expression, which a lambda shows best
 
@@ -22,23 +22,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxdec.layer_config import Full, Local
-from jaxdec.parity import bars
-from jaxdec.parity.bisect import bisect
-from jaxdec.parity.hints import hints
-from jaxdec.parity.mutants import MUTANTS, Patch
-from jaxdec.parity.mutants.registry import together
-from jaxdec.parity.mutants.tiny import MODELS
+from jaxdec.config.parts import Full, Local
+from jaxdec.config.positions import RoPE
+from jaxdec.parity.certificate.registry import together
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.stages import Sides, stages_of
+from jaxdec.parity.hints.hints import hints
+from jaxdec.parity.hints.seams import SEAMS
+from jaxdec.parity.locate.bisect import bisect
 from jaxdec.parity.pair import Pair, Setting
-from jaxdec.parity.report import Hint
-from jaxdec.parity.seams import SEAMS
-from jaxdec.parity.stages import Sides, stages_of
-from jaxdec.parity.transfer import Transfer
-from jaxdec.parity.twins.pairs import pair_of_model
-from jaxdec.position_config import RoPE
-from torchref import losses, optim
-from torchref.layers import attention, embed, position
+from jaxdec.parity.pairs.pairs import pair_of_model
+from jaxdec.parity.report.report import Hint
+from jaxdec.parity.sides.transfer import Transfer
+from parity_tests.mutants import MUTANTS, Patch
+from parity_tests.mutants.tiny import MODELS
+from torchref.layers import embed, position
+from torchref.layers.attention import attention
 from torchref.models import decoder
+from torchref.training import losses, optim
 
 STEPS = 12
 Plant = Callable[[Sides], Any]
@@ -75,7 +76,7 @@ def found(sides: Sides, plant: Plant, stages: Sequence[str] = ("taps", "logits")
 def assert_named(given: list[Hint], seam: str, where: str = "") -> None:
     assert given, "no hint"
     assert given[0].seam == seam and given[0].where.startswith(where), given
-    assert all(0 <= hint.residual <= bars.SEMANTIC.limit for hint in given), given
+    assert all(0 <= hint.residual <= tolerances.SEMANTIC.limit for hint in given), given
 
 
 MODULES = {

@@ -1,6 +1,6 @@
 """Models written by others: transformers' decoders and ours are the same function, in true float64.
 
-The tiny configs stand in `jaxdec.parity.huggingface_pairs`; wrong rules and wrong values show that the test can fail.
+The tiny configs stand in `jaxdec.parity.pairs.huggingface`; wrong rules and wrong values show that the test can fail.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 import torch
 
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP, Full, LayerNorm, Local, RMSNorm
+from jaxdec.config.positions import LinearScaling, RoPE
 from jaxdec.errors import UserError
-from jaxdec.interop.huggingface import FAMILIES, config_of, rules_of
-from jaxdec.interop.huggingface_settings import ACTIVATIONS
-from jaxdec.layer_config import MLP, Full, LayerNorm, Local, RMSNorm
-from jaxdec.model_config import ModelConfig
-from jaxdec.parity import stages
-from jaxdec.parity.comparison import Difference, require
-from jaxdec.parity.float64 import everything_in_float64
-from jaxdec.parity.huggingface_pairs import BATCH_SIZE, CONFIGS, PAIRS, WINDOW, hf_config_of, hf_model
+from jaxdec.parity.compare import stages
+from jaxdec.parity.compare.comparison import Difference, require
 from jaxdec.parity.pair import Pair, Setting
-from jaxdec.parity.rules import WeightRules
-from jaxdec.parity.twins.jax_twin import JaxTwin
-from jaxdec.parity.twins.run import twin_run
-from jaxdec.position_config import LinearScaling, RoPE
+from jaxdec.parity.pairs.huggingface import BATCH_SIZE, CONFIGS, PAIRS, WINDOW, hf_config_of, hf_model
+from jaxdec.parity.pairs.jax_twin import JaxTwin
+from jaxdec.parity.pairs.run import twin_run
+from jaxdec.parity.sides.float64 import everything_in_float64
+from jaxdec.weights.huggingface.registry import FAMILIES, config_of, rules_of
+from jaxdec.weights.huggingface.settings import ACTIVATIONS
+from jaxdec.weights.rules import WeightRules
 
 GENERIC = Setting("generic")
 CONFIG_OF = {name: hf_config_of(name) for name in CONFIGS}
@@ -111,7 +111,7 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
 }
 
 
-def with_scaling(config: ModelConfig, **values: Any) -> ModelConfig:
+def with_scaling(config: DecoderConfig, **values: Any) -> DecoderConfig:
     position: Any = config.position
     return replace(config, position=replace(position, scaling=replace(position.scaling, **values)))
 
@@ -125,7 +125,7 @@ def test_a_wrong_value_shows_in_the_logits(name: str) -> None:
         require(stages.logits(wrong, GENERIC))
 
 
-def with_config(pair: Pair, config: ModelConfig) -> Pair:
+def with_config(pair: Pair, config: DecoderConfig) -> Pair:
     ours = JaxTwin(twin_run(config, batch_size=BATCH_SIZE, window=WINDOW))
     return replace(pair, candidate=replace(pair.candidate, run=ours.read))
 

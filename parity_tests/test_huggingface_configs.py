@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from jaxdec.config.parts import Full, Local, MoE
+from jaxdec.config.positions import RoPE, YarnScaling
 from jaxdec.errors import UserError
-from jaxdec.interop.huggingface import config_of
-from jaxdec.layer_config import Full, Local, MoE
-from jaxdec.parity.huggingface_pairs import CONFIGS, hf_config_of
-from jaxdec.position_config import RoPE, YarnScaling
+from jaxdec.parity.pairs.huggingface import CONFIGS, hf_config_of
+from jaxdec.weights.huggingface.registry import config_of
 
 
 @pytest.mark.parametrize("name", CONFIGS)

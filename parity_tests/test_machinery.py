@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from jaxdec.parity.bars import SEMANTIC, Bar
-from jaxdec.parity.comparison import (
+from jaxdec.parity.compare.comparison import (
     Comparison,
     Difference,
     distance,
@@ -26,11 +25,12 @@ from jaxdec.parity.comparison import (
     require,
     rounding_ratio,
 )
-from jaxdec.parity.null import compare_updates, noise_masks, null_masks
+from jaxdec.parity.compare.null import compare_updates, noise_masks, null_masks
+from jaxdec.parity.compare.tolerances import SEMANTIC, Bar
 from jaxdec.parity.pair import Setting
-from jaxdec.parity.probe import Probe
-from jaxdec.parity.taps import nnx_probe, torch_probe
-from jaxdec.parity.weights import generic_weights
+from jaxdec.parity.sides.probe import Probe
+from jaxdec.parity.sides.taps import nnx_probe, torch_probe
+from jaxdec.parity.sides.weights import generic_weights
 from parity_tests.twins import GENERIC, INIT, halves, sides
 
 BAR = Bar(1e-11, "for these tests")

@@ -15,22 +15,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.layer_config import MoE
-from jaxdec.layers import router
-from jaxdec.parity import bars
-from jaxdec.parity.candidate_side import native, numpy
-from jaxdec.parity.comparison import Comparison, Difference, relative, require
-from jaxdec.parity.reference_side import tensors_of
-from jaxdec.parity.rounding import ROUNDING
-from jaxdec.parity.stages import Sides
-from jaxdec.parity.twins.jax_twin import JaxTwin
-from jaxdec.parity.twins.pairs import pair_of_run
-from jaxdec.parity.twins.run import twin_run
-from jaxdec.parity.twins.stages import compare, torch_gradients
+from jaxdec.config.parts import MoE
+from jaxdec.layers.moe import router
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.comparison import Comparison, Difference, relative, require
+from jaxdec.parity.compare.rounding import ROUNDING
+from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.pairs.jax_twin import JaxTwin
+from jaxdec.parity.pairs.pairs import pair_of_run
+from jaxdec.parity.pairs.run import twin_run
+from jaxdec.parity.pairs.stages import compare, torch_gradients
+from jaxdec.parity.sides.candidate_side import native, numpy
+from jaxdec.parity.sides.reference_side import tensors_of
 from parity_tests.twins import DROPS, GENERIC, INIT, halves, sides
 from tests.variants import GPT
-from torchref.layers import moe as torch_moe
-from torchref.layers import router as torch_router
+from torchref.layers.moe import moe as torch_moe
+from torchref.layers.moe import router as torch_router
 
 NOISY = twin_run(replace(GPT, mlp=MoE(experts=4, top_k=2, noisy=True)))
 
@@ -47,7 +47,9 @@ def test_the_pair_that_drops_does() -> None:
         for name in ("metrics", "aux"):
             values = {key: value.item() for key, value in getattr(theirs, name).items()}
             require(
-                relative(name, {key: np.asarray(v) for key, v in getattr(ours, name).items()}, values, bars.SEMANTIC)
+                relative(
+                    name, {key: np.asarray(v) for key, v in getattr(ours, name).items()}, values, tolerances.SEMANTIC
+                )
             )
 
 

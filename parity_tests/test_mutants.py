@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from jaxdec.errors import UserError
-from jaxdec.parity.certificate import Certificate, certify
-from jaxdec.parity.certificate_alarms import Alarms, add_alarms
-from jaxdec.parity.certificate_trial import Trial, divergence, trial, up_to_failure, usual_bars
+from jaxdec.parity.certificate.alarms import Alarms, add_alarms
+from jaxdec.parity.certificate.certificate import Certificate, certify
+from jaxdec.parity.certificate.trial import Trial, divergence, trial, up_to_failure, usual_bars
 from jaxdec.parity.check import MODEL
-from jaxdec.parity.mutants import EQUIVALENT, MUTANTS, Mutant
-from jaxdec.parity.mutants.generic import generic_mutants
-from jaxdec.parity.mutants.tiny import tiny_pair
-from jaxdec.parity.null import compare_gradients, null_masks, wholly_null
+from jaxdec.parity.compare.null import compare_gradients, null_masks, wholly_null
+from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_loss, without_side_results
 from jaxdec.parity.pair import Setting
-from jaxdec.parity.recording import Backward, Forward
-from jaxdec.parity.replay import replay_backward, replay_forward, replay_loss, without_side_results
-from jaxdec.parity.stages import Sides
+from jaxdec.parity.sides.recording import Backward, Forward
+from parity_tests.mutants import EQUIVALENT, MUTANTS, Mutant
+from jaxdec.parity.certificate.mutants import generic_mutants
+from parity_tests.mutants.tiny import tiny_pair
 from parity_tests.plain import plain_pair
 
 STEPS = 12
@@ -169,7 +169,7 @@ def test_what_makes_a_certificate(trials: list[Trial], wrong: int, complete: boo
 
 
 def _over() -> object:
-    from jaxdec.parity.comparison import Comparison
+    from jaxdec.parity.compare.comparison import Comparison
 
     return Comparison("taps", "x", 1.0, 0.5)
 
@@ -180,7 +180,7 @@ def test_honest_runs_are_counted_and_alarms_seen(plain: Sides) -> None:
     add_alarms(alarms, plain.pair, 3, said.append)
     assert not alarms.wrong and alarms.comparisons > 100 and len(said) == 2
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("jaxdec.parity.bars.SEMANTIC", type("Bar", (), {"limit": 0.0}))
+        patched.setattr("jaxdec.parity.compare.tolerances.SEMANTIC", type("Bar", (), {"limit": 0.0}))
         strict = Alarms(1)
         add_alarms(strict, plain.pair, 3, said.append)
     assert strict.wrong and "FALSE ALARMS" in said[-1]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jaxdec.config import Precision
-from jaxdec.parity.comparison import require
-from jaxdec.parity.stages import Sides, trajectory
-from jaxdec.parity.twins.pairs import pair_of_run
-from jaxdec.parity.twins.run import OPTIM, TwinRun
+from jaxdec.config.run import Precision
+from jaxdec.parity.compare.comparison import require
+from jaxdec.parity.compare.stages import Sides, trajectory
+from jaxdec.parity.pairs.pairs import pair_of_run
+from jaxdec.parity.pairs.run import OPTIM, TwinRun
 from jaxdec.recipes import load_recipe
 from parity_tests.twins import INIT
 

@@ -13,18 +13,18 @@ import torch
 import torch.nn.functional as F
 from flax import nnx
 
-from jaxdec.parity.bisect import bisect
-from jaxdec.parity.candidate import from_nnx
-from jaxdec.parity.hints import hints
+from jaxdec.parity.compare.stages import Sides, taps
+from jaxdec.parity.hints.adam import PLAIN, Given, directions
+from jaxdec.parity.hints.attention import Projected, attend
+from jaxdec.parity.hints.hints import hints
+from jaxdec.parity.hints.identify import residual
+from jaxdec.parity.hints.layouts import fused_by_head, fused_in_blocks, relaid, reordered
+from jaxdec.parity.hints.schedules import FALLS, RISES, schedules, shape
+from jaxdec.parity.hints.updates import Fit, fit
+from jaxdec.parity.locate.bisect import bisect
 from jaxdec.parity.pair import Pair, Setting
-from jaxdec.parity.reference import Reference
-from jaxdec.parity.repairs.adam import PLAIN, Given, directions
-from jaxdec.parity.repairs.attention import Projected, attend
-from jaxdec.parity.repairs.identify import residual
-from jaxdec.parity.repairs.layouts import fused_by_head, fused_in_blocks, relaid, reordered
-from jaxdec.parity.repairs.schedules import FALLS, RISES, schedules, shape
-from jaxdec.parity.repairs.updates import Fit, fit
-from jaxdec.parity.stages import Sides, taps
+from jaxdec.parity.sides.candidate import from_nnx
+from jaxdec.parity.sides.reference import Reference
 
 WIDTH, HEADS, GROUPS, VOCABULARY, CONTEXT, THETA = 24, 4, 2, 19, 8, 777.0  # a base that no table has
 

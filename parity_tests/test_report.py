@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from jaxdec.errors import UserError
-from jaxdec.parity import report_terminal
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.environment import environment
-from jaxdec.parity.report import (
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.report import terminal as report_terminal
+from jaxdec.parity.report.environment import environment
+from jaxdec.parity.report.html import ROWS, to_html, write_html
+from jaxdec.parity.report.report import (
     Finding,
     Hint,
     Report,
@@ -32,8 +33,7 @@ from jaxdec.parity.report import (
     summary,
     to_json,
 )
-from jaxdec.parity.report_html import ROWS, to_html, write_html
-from jaxdec.parity.report_svg import HEIGHT, WIDTH, Series, chart
+from jaxdec.parity.report.svg import HEIGHT, WIDTH, Series, chart
 from tests.reports import STEPS, failing, passing
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -14,15 +14,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxdec.parity import bars
-from jaxdec.parity.comparison import Difference, require
-from jaxdec.parity.mutants.registry import Patch
+from jaxdec.parity.certificate.registry import Patch
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.comparison import Difference, require
+from jaxdec.parity.compare.rounding import ROUNDING
+from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.locate.replay import module_ratios, rounding_faults
 from jaxdec.parity.pair import Precision, Setting
-from jaxdec.parity.replay import module_ratios, rounding_faults
-from jaxdec.parity.rounding import ROUNDING
-from jaxdec.parity.stages import Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
-from torchref.layers import attention, linear, norm
+from torchref.layers import linear, norm
+from torchref.layers.attention import attention
 from torchref.models import decoder
 
 LOW: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -55,7 +56,7 @@ def test_each_module_alone_rounds_as_the_twins_does(precision: Precision, regime
     ratios = module_ratios(sides(name), regime.at(precision))
     worst = max(ratios, key=ratios.__getitem__)
     print(f"{worst} {ratios[worst]:.2f}")
-    assert len(ratios) > 10 and ratios[worst] <= bars.module_ratio(precision).limit
+    assert len(ratios) > 10 and ratios[worst] <= tolerances.module_ratio(precision).limit
 
 
 def wide_share(logits: np.ndarray) -> float:

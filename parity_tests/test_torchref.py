@@ -8,16 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from jaxdec.config.parts import Full
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Full
 from parity_tests.twins import GENERIC, SHORT, run, sides
 from tests.variants import GPT
-from torchref import generate
-from torchref.layers.attention import attend
+from torchref.generation import generate
+from torchref.layers.attention.attention import attend
 from torchref.layers.dropout import Dropout
 from torchref.models.decoder import Decoder
-from torchref.optim import make_optimizer, parameter_groups
-from torchref.train import train_step
+from torchref.training.loop import train_step
+from torchref.training.optim import make_optimizer, parameter_groups
 
 
 def test_the_fused_attention_kernel_is_the_written_out_one() -> None:

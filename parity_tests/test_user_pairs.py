@@ -16,8 +16,8 @@ from flax import linen, nnx
 from torch import nn
 
 from jaxdec.parity import Candidate, Pair, Reference, assert_parity, from_function, from_linen, from_nnx, tap
-from jaxdec.parity.adamw import torch_adamw
 from jaxdec.parity.check import check
+from jaxdec.parity.sides.adamw import torch_adamw
 from jaxdec.parity.spec import load_pair
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "parity"

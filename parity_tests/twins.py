@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 
-from jaxdec.model_config import AnyModel
-from jaxdec.parity.mutants import tiny
+from jaxdec.config.model import AnyModel
+from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.pair import Pair, Setting
-from jaxdec.parity.stages import Sides
-from jaxdec.parity.twins import encoder_decoders
-from jaxdec.parity.twins.jax_twin import JaxTwin
-from jaxdec.parity.twins.pairs import pair_of_model
-from jaxdec.parity.twins.run import TwinRun, twin_run
-from jaxdec.parity.twins.torch_twin import TorchTwin
+from jaxdec.parity.pairs import encoder_decoders
+from jaxdec.parity.pairs.jax_twin import JaxTwin
+from jaxdec.parity.pairs.pairs import pair_of_model
+from jaxdec.parity.pairs.run import TwinRun, twin_run
+from jaxdec.parity.pairs.torch_twin import TorchTwin
+from parity_tests.mutants import tiny
 from tests.variants import DENSE, GPT, RUNGS
 
 DROPS, SHORT, NORM_BEFORE = "experts that drop", "window below the context", "translation, norm before"

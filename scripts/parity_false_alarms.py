@@ -22,8 +22,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
 
-    from jaxdec.cli.parity_options import exact
-    from jaxdec.parity.certificate_alarms import false_alarms
+    from jaxdec.cli.parity.options import exact
+    from jaxdec.parity.certificate.alarms import false_alarms
     from jaxdec.parity.check import quiet_torch
 
     started = time.perf_counter()

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from jaxdec.config import BPE
-from jaxdec.config_file import field_types, takes_tuple, variants
-from jaxdec.layer_config import MoE
-from jaxdec.model_config import EncoderDecoder, ModelConfig, MultiHead, OneBlock
-from jaxdec.position_config import Llama3Scaling, YarnScaling
+from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
+from jaxdec.config.parts import MoE
+from jaxdec.config.positions import Llama3Scaling, YarnScaling
+from jaxdec.config.run import BPE
+from jaxdec.config.yaml import field_types, takes_tuple, variants
 
 LEAVES = {
     int: st.integers(1, 10**6),
@@ -49,11 +49,11 @@ def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
 
 def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     """`values` with those changed that must fit together."""
-    if cls in (ModelConfig, MultiHead, OneBlock, EncoderDecoder):
+    if cls in (DecoderConfig, MultiHeadConfig, OneBlockConfig, EncoderDecoderConfig):
         values |= {"width": values["heads"] * 8}
-    if cls is ModelConfig:
+    if cls is DecoderConfig:
         values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
-        values |= {"head_width": values["head_width"] and 2 * values["head_width"]}
+        values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
     if cls is MoE:
         values["experts"] += values["top_k"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.report import Finding, Hint, Report
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.report.report import Finding, Hint, Report
 
 PARTS = ("attention_norm", "attention.query", "attention.key", "attention", "mlp_norm", "mlp.up", "mlp")
 TAPS = ("token_embed", *(f"blocks.{layer}.{part}" for layer in range(4) for part in PARTS), "norm", "head")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from jaxdec.bench.ladder import ASIDE, CLIMB, climb, rung_config
 from jaxdec.cli.main import main
-from jaxdec.config import DataConfig, TrainConfig
+from jaxdec.config.run import DataConfig, TrainConfig
 from jaxdec.errors import UserError
-from jaxdec.ladder import ASIDE, CLIMB, climb, rung_config
 from jaxdec.models.ladder import LADDER
 from jaxdec.recipes import load_recipe, recipe_names
 

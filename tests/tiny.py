@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdec.config import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
-from jaxdec.model_config import ModelConfig
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.models.functional import Model, Params
 
-MODEL = ModelConfig(layers=2, heads=2, width=16, context=8, vocab_size=11)
+MODEL = DecoderConfig(layers=2, heads=2, width=16, context=8, vocab_size=11)
 OPTIM = OptimConfig(learning_rate=1e-2, warmup_steps=2)
 TRAIN = TrainConfig(
     steps=20, tokens_per_step=64, steps_per_dispatch=4, eval_every=10, eval_batches=2, checkpoint_every=10

@@ -1,8 +1,8 @@
-"""The tiny models of `jaxdec.parity.twins.variants`, which tests share with the parity checker."""
+"""The tiny models of `jaxdec.parity.pairs.variants`, which tests share with the parity checker."""
 
 from __future__ import annotations
 
-from jaxdec.parity.twins.variants import (
+from jaxdec.parity.pairs.variants import (
     CLAMPED,
     DENSE,
     DROPLESS,

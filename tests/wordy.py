@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdec.config import Precision
+from jaxdec.config.run import Precision
+from jaxdec.generation.sampling import Sampling
 from jaxdec.models.functional import Model, Params
-from jaxdec.sampling import Sampling
 from tests import tiny
 
 VOCAB = 11

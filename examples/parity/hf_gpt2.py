@@ -3,9 +3,9 @@
 from flax import nnx
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from jaxdec.interop.huggingface import config_of, rules_of, taps_of
 from jaxdec.models.decoder import Decoder
 from jaxdec.parity import Pair, Reference, from_nnx
+from jaxdec.weights.huggingface.registry import config_of, rules_of, taps_of
 
 sizes = GPT2Config(vocab_size=61, n_positions=16, n_embd=24, n_layer=2, n_head=3, bos_token_id=None, eos_token_id=None)
 theirs = GPT2LMHeadModel(sizes).eval()

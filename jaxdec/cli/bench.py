@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxdec.cli.flags import Positional, parse
-from jaxdec.cli.options import Json
+from jaxdec.cli.flags.flags import Positional, parse
+from jaxdec.cli.flags.options import Json
+from jaxdec.config.parts import Activation
 from jaxdec.errors import UserError, nearest
-from jaxdec.layer_config import Activation
 
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
 torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); `start`:
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     from jaxdec.cli.startup import start_jax
 
     start_jax()
-    from jaxdec.bench import bench_train
+    from jaxdec.bench.train import bench_train
 
     sizes = ("small", "medium") if arguments.size == "both" else (arguments.size,)
     results: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
 def measure_start(rounds: int) -> dict[str, Any]:
     """Measures and prints the wait for the first step."""
-    from jaxdec.bench_start import bench_start
+    from jaxdec.bench.start import bench_start
 
     figures = bench_start(rounds=rounds)
     print("from `jaxdec train char-gpt` to its first step, in seconds")
@@ -86,7 +86,7 @@ def measure_moe(rounds: int) -> dict[str, Any]:
     from jaxdec.cli.startup import start_jax
 
     start_jax()
-    from jaxdec.bench_moe import PAIRS, SIDES, bench_moe
+    from jaxdec.bench.moe import PAIRS, SIDES, bench_moe
 
     figures = bench_moe(rounds=rounds)
     print(f"ms a step of {figures['tokens_per_step']:,} tokens, medians of {rounds} rounds")

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jaxdec.cli.flags import parse
-from jaxdec.cli.options import Json, Run, Step
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import Json, Run, Step
 from jaxdec.errors import UserError
-from jaxdec.run_directory import require_run
+from jaxdec.runs.directory import require_run
 
 ABOUT = """Score a run's model on its validation split: every token once (the sweep), and nanoGPT's random batches
 beside it. Where the corpus's entropy is known, its floor and the excess over it are given too, in nats per token. Of an

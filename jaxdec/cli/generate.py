@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import parse
-from jaxdec.cli.options import Json, Run, Step
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import Json, Run, Step
+from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import EncoderDecoder
-from jaxdec.run_directory import require_run
+from jaxdec.runs.directory import require_run
 
 ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the
 same seed gives the same text."""
@@ -58,15 +58,15 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec generate RUN --prompt TEXT")
     config = require_run(arguments.run)
-    if isinstance(config.model, EncoderDecoder):
+    if isinstance(config.model, EncoderDecoderConfig):
         raise UserError(f"{arguments.run} is an encoder-decoder: jaxdec translate {arguments.run} --text TEXT")
     from jaxdec.cli.startup import start_jax
 
     start_jax()
     from jaxdec.cli.typewriter import Typewriter
-    from jaxdec.generate import generate_text
-    from jaxdec.loading import load_run
-    from jaxdec.sampling import Sampling
+    from jaxdec.generation.generate import generate_text
+    from jaxdec.generation.sampling import Sampling
+    from jaxdec.runs.loading import load_run
 
     sampling = Sampling(
         temperature=0.0 if arguments.greedy else arguments.temperature,

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import Section, parse
-from jaxdec.cli.options import FromFile, Json
-from jaxdec.config import DataConfig, TrainConfig
+from jaxdec.cli.flags.flags import Section, parse
+from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.config.run import DataConfig, TrainConfig
 from jaxdec.errors import UserError
 
 ABOUT = """Train the rungs of the ladder, from the bigram to a GPT of four layers, on one corpus with the same number of
@@ -47,7 +47,7 @@ class Arguments:
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Parses, trains, prints the table and returns it."""
     arguments = parse("ladder", Arguments(), argv, about=ABOUT)
-    from jaxdec.ladder import CLIMB, climb, rung_config
+    from jaxdec.bench.ladder import CLIMB, climb, rung_config
 
     names = CLIMB if arguments.rungs is None else [name for name in arguments.rungs.split(",") if name]
     if not names:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxdec.cli.flags import parse
-from jaxdec.cli.options import Json
-from jaxdec.config import DataConfig
-from jaxdec.config_file import field_types, kind_of, variants
-from jaxdec.flops import parameters, training_flops
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import Json
+from jaxdec.config.run import DataConfig
+from jaxdec.config.yaml import field_types, kind_of, variants
+from jaxdec.models.flops import parameters, training_flops
 from jaxdec.models.ladder import LADDER
 from jaxdec.recipes import describe_recipe, recipe_names
 
@@ -60,8 +60,8 @@ def show_recipes() -> dict[str, str]:
 
 
 def show_corpora() -> dict[str, str]:
-    from jaxdec.data.corpora import CORPORA
-    from jaxdec.data.pair_corpora import PAIR_CORPORA
+    from jaxdec.data.corpora.pairs import PAIR_CORPORA
+    from jaxdec.data.corpora.registry import CORPORA
 
     print("\ncorpora: --data.corpus NAME, or the path of any UTF-8 text file")
     show(CORPORA)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from jaxdec.cli.flags import Section, parse
-from jaxdec.cli.options import FromFile, Json
-from jaxdec.config import DataConfig
+from jaxdec.cli.flags.flags import Section, parse
+from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.config.run import DataConfig
 
 ABOUT = """Read a corpus, or fetch it, and write its token shards to the cache folder. Training does the same when it
 starts; do it beforehand on machines that will be offline."""

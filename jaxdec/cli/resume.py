@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from jaxdec.cli.flags import Section, own_flags, pairs, parse
-from jaxdec.cli.options import Json, Run
-from jaxdec.config import MeshConfig, RunConfig
-from jaxdec.config_file import field_types
+from jaxdec.cli.flags.flags import Section, own_flags, pairs, parse
+from jaxdec.cli.flags.options import Json, Run
+from jaxdec.config.run import MeshConfig, RunConfig
+from jaxdec.config.yaml import field_types
 from jaxdec.errors import UserError
-from jaxdec.metrics import require_sinks
-from jaxdec.run_directory import require_run
+from jaxdec.runs.directory import require_run
+from jaxdec.runs.metrics import require_sinks
 
 ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an
 uninterrupted run's. Only the layout of the devices may change."""

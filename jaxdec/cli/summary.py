@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdec.model_config import EncoderDecoder
-from jaxdec.run_directory import require_run
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.runs.directory import require_run
 
 SAMPLE_TOKENS = 400
 SAMPLE_TRANSLATIONS = 5
@@ -27,7 +27,7 @@ LABELS = {
 
 def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     """Prints a sample of the trained model and where it stands; returns the summary with the sample."""
-    translates = isinstance(require_run(run_dir).model, EncoderDecoder)
+    translates = isinstance(require_run(run_dir).model, EncoderDecoderConfig)
     print("\nsample")
     sample = _translated_sample(run_dir) if translates else _generated_sample(run_dir)
     print("\nresult (nats per token)")
@@ -39,8 +39,8 @@ def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
 
 def _generated_sample(run_dir: Path) -> str:
     from jaxdec.cli.typewriter import Typewriter
-    from jaxdec.generate import generate_text
-    from jaxdec.sampling import Sampling
+    from jaxdec.generation.generate import generate_text
+    from jaxdec.generation.sampling import Sampling
 
     typewriter = Typewriter([""])
     (sample,) = generate_text(
@@ -58,9 +58,9 @@ def _generated_sample(run_dir: Path) -> str:
 def _translated_sample(run_dir: Path) -> list[dict[str, str]]:
     """Greedy translations of some validation sources."""
     from jaxdec.data.pairs import validation_sources
-    from jaxdec.evaluate_pairs import GREEDY
-    from jaxdec.loading import load_run
-    from jaxdec.translation import translate_text
+    from jaxdec.evaluation.pairs import GREEDY
+    from jaxdec.generation.translation import translate_text
+    from jaxdec.runs.loading import load_run
 
     run = load_run(run_dir)
     sources = validation_sources(run.config.data, run.tokenizer, run.config.window, SAMPLE_TRANSLATIONS)

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import Flattened, Positional, Section, own_flags, pairs, parse
-from jaxdec.cli.options import FromFile, Json
-from jaxdec.config import RunConfig
-from jaxdec.config_file import load_config
+from jaxdec.cli.flags.flags import Flattened, Positional, Section, own_flags, pairs, parse
+from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.config.run import RunConfig
+from jaxdec.config.yaml import load_config
 from jaxdec.errors import UserError
-from jaxdec.metrics import require_sinks
 from jaxdec.recipes import load_recipe, recipe_names
-from jaxdec.run_directory import require_new
+from jaxdec.runs.directory import require_new
+from jaxdec.runs.metrics import require_sinks
 
 ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when
 none is given). Example:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdec.cli.flags import parse
-from jaxdec.cli.options import Json, Run, Step
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import Json, Run, Step
+from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import EncoderDecoder
-from jaxdec.run_directory import require_run
+from jaxdec.runs.directory import require_run
 
 ABOUT = (
     """Translate texts with a run's encoder-decoder, by beam search. The defaults are those of Vaswani et al. 2017."""
@@ -41,17 +41,17 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec translate RUN --text TEXT")
     config = require_run(arguments.run)
-    if not isinstance(config.model, EncoderDecoder):
+    if not isinstance(config.model, EncoderDecoderConfig):
         raise UserError(f"{arguments.run} is no encoder-decoder: jaxdec generate {arguments.run} --prompt TEXT")
     if not arguments.text:
         raise UserError(f"give what to translate: jaxdec translate {arguments.run} --text TEXT")
     from jaxdec.cli.startup import start_jax
 
     start_jax()
-    from jaxdec.beam import Beam
     from jaxdec.cli.summary import show_translations
-    from jaxdec.loading import load_run
-    from jaxdec.translation import translate_text
+    from jaxdec.generation.beam import Beam
+    from jaxdec.generation.translation import translate_text
+    from jaxdec.runs.loading import load_run
 
     beam = Beam(arguments.beam, arguments.length_penalty)
     loaded = load_run(arguments.run, arguments.step)

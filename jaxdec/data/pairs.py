@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdec.config import DataConfig
+from jaxdec.config.run import DataConfig
 from jaxdec.data.batches import Batch, epoch_order
+from jaxdec.data.corpora.pairs import Pair, PairCorpus, load_pairs
 from jaxdec.data.files import sha256
-from jaxdec.data.pair_corpora import Pair, PairCorpus, load_pairs
-from jaxdec.data.tokenizers import Tokenizer, UnseenCharacter, train_tokenizer
+from jaxdec.data.tokenizers.registry import Tokenizer, UnseenCharacter, train_tokenizer
 from jaxdec.errors import UserError
 
 FORMAT = 1  # part of the hash: of how texts become batches

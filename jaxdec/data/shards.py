@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.config import DataConfig
-from jaxdec.data.corpora import Corpus, load_corpus
+from jaxdec.config.run import DataConfig
+from jaxdec.data.corpora.registry import Corpus, load_corpus
 from jaxdec.data.files import new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
-from jaxdec.data.tokenizers import (
+from jaxdec.data.tokenizers.registry import (
     CharTokenizer,
     Tokenizer,
     TokenizerSettings,

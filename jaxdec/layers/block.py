@@ -11,31 +11,31 @@ from functools import partial
 import jax
 from flax import nnx
 
-from jaxdec import layer_config
-from jaxdec.layers.attention import Attention
-from jaxdec.layers.cache import Cache, LayerCache
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MoE
+from jaxdec.layers.attention.attention import Attention
+from jaxdec.layers.attention.cache import Cache, LayerCache
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
-from jaxdec.layers.moe import MoE, Routing
+from jaxdec.layers.moe.moe import MoEModule, Routing
 from jaxdec.layers.norm import make_norm, normalised
-from jaxdec.model_config import ModelConfig
 
 
 class Block(nnx.Module):
     """x [B,T,D] -> [B,T,D]. Residual projections start smaller by sqrt(2 L), so that its variance stays put."""
 
-    def __init__(self, config: ModelConfig, layer: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         part = config.mlp_of(layer)
         self.dropout = config.dropout
         norm = partial(make_norm, config.width, config.norm, config.bias)
-        before, after = config.branch_norm != "after", config.branch_norm != "before"
+        before, after = config.branch_norm != "post", config.branch_norm != "pre"
         self.attention_norm = norm() if before else None
         self.attention = Attention(config, config.attention_of(layer), residual_std, rngs=rngs)
         self.attention_post_norm = norm() if after else None
         self.mlp_norm = norm() if before else None
-        mixture = isinstance(part, layer_config.MoE)
-        self.mlp = MoE(config, part, rngs=rngs) if mixture else make_mlp(config, part, residual_std, rngs=rngs)
+        mixture = isinstance(part, MoE)
+        self.mlp = MoEModule(config, part, rngs=rngs) if mixture else make_mlp(config, part, residual_std, rngs=rngs)
         self.mlp_post_norm = norm() if after else None
 
     def __call__(
@@ -51,7 +51,7 @@ class Block(nnx.Module):
         y_BTD, layer = self.attention(normalised(self.attention_norm, x_BTD), positions_BT, cache, layer, weights_key)
         x_BTD = x_BTD + dropout(normalised(self.attention_post_norm, y_BTD), self.dropout, attention_key)
         y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
-        if isinstance(self.mlp, MoE):
+        if isinstance(self.mlp, MoEModule):
             router_key = None if mlp_key is None else jax.random.fold_in(mlp_key, 1)
             y_BTD, routing = self.mlp(y_BTD, router_key)
         else:

@@ -6,20 +6,20 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxdec.layers.attention import Attention
-from jaxdec.layers.cache import Cache, LayerCache
-from jaxdec.layers.cross_attention import CrossAttention
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.layers.attention.attention import Attention
+from jaxdec.layers.attention.cache import Cache, LayerCache
+from jaxdec.layers.attention.cross_attention import CrossAttention
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.norm import make_norm
 from jaxdec.layers.residual import Place, branch_input, residual_sum
-from jaxdec.model_config import EncoderDecoder
 
 
 class DecoderBlock(nnx.Module):
     """x [B,T,D] -> [B,T,D]. Residual projections start smaller by sqrt(2 L)."""
 
-    def __init__(self, config: EncoderDecoder, layer: int, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderDecoderConfig, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         self.place: Place = config.norm_place
         self.dropout = config.dropout

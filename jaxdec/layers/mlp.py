@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec import layer_config
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP, GatedMLP
 from jaxdec.layers.linear import Linear, linear
-from jaxdec.model_config import ModelConfig
 
 ACTIVATIONS = {
     "gelu_tanh": partial(jax.nn.gelu, approximate=True),  # Hendrycks and Gimpel 2016, as in GPT-2
@@ -24,10 +24,10 @@ ACTIVATIONS = {
 }
 
 
-class MLP(nnx.Module):
+class MLPModule(nnx.Module):
     """x [B,T,D] -> [B,T,D] through F = expansion * D channels."""
 
-    def __init__(self, config: ModelConfig, part: layer_config.MLP, residual_std: float, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, part: MLP, residual_std: float, *, rngs: nnx.Rngs):
         width, hidden = config.width, part.expansion * config.width
         self.activation = part.activation
         self.up = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
@@ -37,17 +37,17 @@ class MLP(nnx.Module):
         return self.down(ACTIVATIONS[self.activation](self.up(x_BTD)))
 
 
-def gated(part: layer_config.SwiGLU, gate: jax.Array, up: jax.Array) -> jax.Array:
+def gated(part: GatedMLP, gate: jax.Array, up: jax.Array) -> jax.Array:
     """activation(gate) * (up + shift), element by element, both cut off first where the config has a clamp."""
     if part.clamp is not None:
         gate, up = jnp.minimum(gate, part.clamp), jnp.clip(up, -part.clamp, part.clamp)
     return ACTIVATIONS[part.activation](gate) * (up + part.up_shift if part.up_shift else up)
 
 
-class SwiGLU(nnx.Module):
+class GatedMLPModule(nnx.Module):
     """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F channels in between."""
 
-    def __init__(self, config: ModelConfig, part: layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, part: GatedMLP, residual_std: float, *, rngs: nnx.Rngs):
         width, hidden = config.width, part.hidden
         self.part = part
         self.gate = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
@@ -67,9 +67,9 @@ class SwiGLU(nnx.Module):
 
 
 def make_mlp(
-    config: ModelConfig, part: layer_config.MLP | layer_config.SwiGLU, residual_std: float, *, rngs: nnx.Rngs
-) -> MLP | SwiGLU:
+    config: DecoderConfig, part: MLP | GatedMLP, residual_std: float, *, rngs: nnx.Rngs
+) -> MLPModule | GatedMLPModule:
     """The feed-forward layer that `part` asks for."""
-    if isinstance(part, layer_config.MLP):
-        return MLP(config, part, residual_std, rngs=rngs)
-    return SwiGLU(config, part, residual_std, rngs=rngs)
+    if isinstance(part, MLP):
+        return MLPModule(config, part, residual_std, rngs=rngs)
+    return GatedMLPModule(config, part, residual_std, rngs=rngs)

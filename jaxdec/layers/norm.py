@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec import layer_config
+from jaxdec.config.parts import LayerNorm, RMSNorm
 from jaxdec.layers.promotion import at_least_float32
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]
@@ -55,10 +55,10 @@ def _aligned(vector_D: jax.Array, x: jax.Array) -> jax.Array:
 layer_norm.defvjp(_forward, _backward)
 
 
-class LayerNorm(nnx.Module):
+class LayerNormModule(nnx.Module):
     """Owns `scale` [D], ones, and optionally `bias` [D], zeros."""
 
-    def __init__(self, width: int, config: layer_config.LayerNorm, bias: bool):
+    def __init__(self, width: int, config: LayerNorm, bias: bool):
         self.epsilon = config.epsilon
         self.scale = nnx.Param(jnp.ones(width), axes=("embed",))
         self.bias = nnx.Param(jnp.zeros(width), axes=("embed",)) if bias else None
@@ -74,10 +74,10 @@ def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
     return (wide * inverse_rms * at_least_float32(_aligned(scale, x))).astype(x.dtype)
 
 
-class RMSNorm(nnx.Module):
+class RMSNormModule(nnx.Module):
     """Owns `scale` [D], ones."""
 
-    def __init__(self, width: int, config: layer_config.RMSNorm):
+    def __init__(self, width: int, config: RMSNorm):
         self.epsilon = config.epsilon
         self.scale = nnx.Param(jnp.ones(width), axes=("embed",))
 
@@ -85,11 +85,11 @@ class RMSNorm(nnx.Module):
         return rms_norm(x, self.scale[...], self.epsilon)
 
 
-def normalised(norm: LayerNorm | RMSNorm | None, x: jax.Array) -> jax.Array:
+def normalised(norm: LayerNormModule | RMSNormModule | None, x: jax.Array) -> jax.Array:
     """norm(x), or x where there is no norm."""
     return x if norm is None else norm(x)
 
 
-def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
+def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
-    return LayerNorm(width, config, bias) if isinstance(config, layer_config.LayerNorm) else RMSNorm(width, config)
+    return LayerNormModule(width, config, bias) if isinstance(config, LayerNorm) else RMSNormModule(width, config)

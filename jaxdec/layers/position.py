@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from jaxdec.layers.promotion import at_least_float32
-from jaxdec.position_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 
 
-def rope_frequencies(rope: RoPE, channels: int) -> tuple[np.ndarray, float]:
+def rope_frequencies(rope: RoPE, head_dim: int) -> tuple[np.ndarray, float]:
     """Radians per position of each pair of channels, float64 [C/2], and the factor of the rotated vectors.
 
     theta^(-2 i / C) (Su et al. 2021, eq. 15), changed by the scaling. Only YaRN has a factor other than 1.
     """
-    plain = rope.theta ** (-np.arange(0, channels, 2, dtype=np.float64) / channels)
+    plain = rope.theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
     match rope.scaling:
         case LinearScaling(factor=factor):
             return plain / factor, 1.0

@@ -11,16 +11,18 @@ from typing import Literal
 
 import jax
 
-from jaxdec.layers.norm import LayerNorm, RMSNorm
+from jaxdec.layers.norm import LayerNormModule, RMSNormModule
 
-Place = Literal["after", "before"]
+Place = Literal["post", "pre"]
 
 
-def branch_input(norm: LayerNorm | RMSNorm, x_BTD: jax.Array, place: Place) -> jax.Array:
+def branch_input(norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, place: Place) -> jax.Array:
     """What the branch reads."""
-    return norm(x_BTD) if place == "before" else x_BTD
+    return norm(x_BTD) if place == "pre" else x_BTD
 
 
-def residual_sum(norm: LayerNorm | RMSNorm, x_BTD: jax.Array, branch_BTD: jax.Array, place: Place) -> jax.Array:
+def residual_sum(
+    norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, branch_BTD: jax.Array, place: Place
+) -> jax.Array:
     """x with what the branch returned."""
-    return norm(x_BTD + branch_BTD) if place == "after" else x_BTD + branch_BTD
+    return norm(x_BTD + branch_BTD) if place == "post" else x_BTD + branch_BTD

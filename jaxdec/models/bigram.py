@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layers.cache import Cache
+from jaxdec.config.model import BigramConfig
+from jaxdec.distributed.sharding import constrain_batch
+from jaxdec.layers.attention.cache import Cache
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
-from jaxdec.model_config import Bigram as BigramConfig
 from jaxdec.models.output import Output
-from jaxdec.sharding import constrain_batch
 
 
 class Bigram(nnx.Module):

@@ -12,24 +12,24 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.positions import Learned, Sinusoidal
+from jaxdec.distributed.sharding import constrain_batch
+from jaxdec.layers.attention.cache import Cache, token_positions
 from jaxdec.layers.block import Block
-from jaxdec.layers.cache import Cache, token_positions
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
-from jaxdec.layers.moe import Routing, summarise
+from jaxdec.layers.moe.moe import Routing, summarise
 from jaxdec.layers.norm import make_norm
 from jaxdec.layers.position import sinusoids
-from jaxdec.model_config import ModelConfig
 from jaxdec.models.output import Output
-from jaxdec.position_config import Learned, Sinusoidal
-from jaxdec.sharding import constrain_batch
 
 
 class Decoder(nnx.Module):
     """tokens [B,T] -> Output. `config.vocab_size` must be known."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, *, rngs: nnx.Rngs):
         vocab, width, std = config.vocab_size, config.width, config.init_std
         assert vocab is not None, "resolve model.vocab_size from the tokenizer first"
         self.config = config

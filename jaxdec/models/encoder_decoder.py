@@ -19,7 +19,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layers.cache import Cache, LayerCache, token_positions
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.positions import Learned
+from jaxdec.distributed.sharding import constrain_batch
+from jaxdec.layers.attention.cache import Cache, LayerCache, token_positions
 from jaxdec.layers.decoder_block import DecoderBlock
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
@@ -27,10 +30,7 @@ from jaxdec.layers.encoder_block import EncoderBlock
 from jaxdec.layers.linear import Linear, logits
 from jaxdec.layers.norm import make_norm
 from jaxdec.layers.position import sinusoids
-from jaxdec.model_config import EncoderDecoder as EncoderDecoderConfig
 from jaxdec.models.output import Output
-from jaxdec.position_config import Learned
-from jaxdec.sharding import constrain_batch
 
 
 class Memory(NamedTuple):
@@ -56,7 +56,7 @@ class EncoderDecoder(nnx.Module):
         self.encoder = nnx.List([EncoderBlock(config, rngs=rngs) for _ in range(config.layers)])
         self.decoder = nnx.List([DecoderBlock(config, layer, rngs=rngs) for layer in range(config.layers)])
         # Blocks with the norm after the sum end normalised already.
-        before = config.norm_place == "before"
+        before = config.norm_place == "pre"
         norms = [make_norm(width, config.norm, config.bias) if before else None for _ in range(2)]
         self.encoder_norm, self.decoder_norm = norms
         self.head = None if config.tied_head else Linear((width, vocab), ("embed", "vocab"), std, False, rngs=rngs)

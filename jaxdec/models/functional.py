@@ -16,11 +16,18 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec import model_config
-from jaxdec.config import Precision
+from jaxdec.config.model import (
+    AnyModel,
+    BigramConfig,
+    DecoderConfig,
+    EncoderDecoderConfig,
+    MultiHeadConfig,
+    OneBlockConfig,
+    SingleHeadConfig,
+)
+from jaxdec.config.run import Precision
 from jaxdec.errors import UserError
-from jaxdec.layers.cache import Cache
-from jaxdec.model_config import AnyModel, ModelConfig
+from jaxdec.layers.attention.cache import Cache
 from jaxdec.models.bigram import Bigram
 from jaxdec.models.decoder import Decoder
 from jaxdec.models.encoder_decoder import EncoderDecoder
@@ -31,12 +38,12 @@ from jaxdec.models.single_head import SingleHead
 
 Params = dict[str, jax.Array]
 WIRINGS: Mapping[type, Any] = {  # the class that builds each kind of model
-    model_config.Bigram: Bigram,
-    model_config.SingleHead: SingleHead,
-    model_config.MultiHead: MultiHead,
-    model_config.OneBlock: OneBlock,
-    ModelConfig: Decoder,
-    model_config.EncoderDecoder: EncoderDecoder,
+    BigramConfig: Bigram,
+    SingleHeadConfig: SingleHead,
+    MultiHeadConfig: MultiHead,
+    OneBlockConfig: OneBlock,
+    DecoderConfig: Decoder,
+    EncoderDecoderConfig: EncoderDecoder,
 }
 
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jaxdec.layer_config import MLP, Full, Local, MoE, RMSNorm, Strided, SwiGLU
-from jaxdec.model_config import AnyModel, Bigram, EncoderDecoder, ModelConfig, MultiHead, OneBlock, SingleHead
-from jaxdec.position_config import NoPosition, RoPE
+from jaxdec.config.model import (
+    AnyModel,
+    BigramConfig,
+    DecoderConfig,
+    EncoderDecoderConfig,
+    MultiHeadConfig,
+    OneBlockConfig,
+    SingleHeadConfig,
+)
+from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
+from jaxdec.config.positions import NoPosition, RoPE
 
 
 @dataclass(frozen=True)
@@ -22,11 +30,11 @@ class Rung:
     config: AnyModel
 
 
-BIGRAM = Bigram(width=32, context=8)
-SINGLE_HEAD = SingleHead(width=64, context=32)
-MULTI_HEAD = MultiHead(heads=4, width=64, context=32)
-ONE_BLOCK = OneBlock(heads=4, width=64, context=32)
-CHAR_DECODER = ModelConfig(layers=3, heads=4, width=128, context=64, dropout=0.1)
+BIGRAM = BigramConfig(width=32, context=8)
+SINGLE_HEAD = SingleHeadConfig(width=64, context=32)
+MULTI_HEAD = MultiHeadConfig(heads=4, width=64, context=32)
+ONE_BLOCK = OneBlockConfig(heads=4, width=64, context=32)
+CHAR_DECODER = DecoderConfig(layers=3, heads=4, width=128, context=64, dropout=0.1)
 CHAR_GPT = replace(CHAR_DECODER, layers=4, bias=False, dropout=0.0)
 BABY_GPT = replace(CHAR_GPT, layers=6, heads=6, width=384, context=256, dropout=0.2)
 GPT2 = replace(BABY_GPT, layers=12, heads=12, width=768, context=1024, vocab_size=50_257, bias=True, dropout=0.0)
@@ -36,7 +44,7 @@ GPT2_XL = replace(GPT2, layers=48, heads=25, width=1600)
 MOE_GPT = replace(CHAR_GPT, mlp=(MLP(), MoE(experts=8, top_k=2, eval_capacity_factor=None)))
 # Of two experts the router picks one: both would leave it nothing to decide. Its probability weighs the output, or it
 # would not learn from the loss.
-MODERN = ModelConfig(
+MODERN = DecoderConfig(
     layers=5,
     heads=6,
     kv_heads=2,
@@ -44,18 +52,18 @@ MODERN = ModelConfig(
     context=256,
     position=RoPE(),
     norm=RMSNorm(),
-    mlp=MoE(experts=2, top_k=1, expert=SwiGLU(hidden=1536), gates="all", eval_capacity_factor=None),
+    mlp=MoE(experts=2, top_k=1, expert=GatedMLP(hidden=1536), gates="all", eval_capacity_factor=None),
     bias=False,
     dropout=0.1,
 )
 # Its parts, experts aside, at the size of char-gpt.
-SMALL_MODERN = replace(CHAR_GPT, kv_heads=2, position=RoPE(), norm=RMSNorm(), mlp=SwiGLU(hidden=344))
+SMALL_MODERN = replace(CHAR_GPT, kv_heads=2, position=RoPE(), norm=RMSNorm(), mlp=GatedMLP(hidden=344))
 LOCAL = replace(CHAR_GPT, attention=(Local(window=16), Full()))
 STRIDED = replace(CHAR_GPT, attention=(Strided(stride=8), Full()))
 ALIBI = replace(CHAR_GPT, position=NoPosition(), attention=Full(alibi=8.0))
 SINKS = replace(CHAR_GPT, attention=Local(window=16, sink=0.0))
 SOFTCAP = replace(CHAR_GPT, attention=Full(softcap=50.0), logit_softcap=30.0)
-ENCODER_DECODER = EncoderDecoder(layers=2, heads=4, width=64, context=16, init_std=0.1)
+ENCODER_DECODER = EncoderDecoderConfig(layers=2, heads=4, width=64, context=16, init_std=0.1)
 
 LADDER: tuple[Rung, ...] = (
     Rung("bigram", "the next token from the one before it", BIGRAM),

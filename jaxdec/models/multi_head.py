@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from flax import nnx
 
-from jaxdec.layers.attention import Attention
-from jaxdec.model_config import ModelConfig
+from jaxdec.config.model import DecoderConfig
+from jaxdec.layers.attention.attention import Attention
 from jaxdec.models.single_head import SingleHead
 
 
 class MultiHead(SingleHead):
     """tokens [B,T] -> Output. `config.vocab_size` must be known."""
 
-    def make_attention(self, config: ModelConfig, *, rngs: nnx.Rngs) -> Attention:
+    def make_attention(self, config: DecoderConfig, *, rngs: nnx.Rngs) -> Attention:
         # There is no residual stream that `out` should start small for
         return Attention(config, config.attention_of(0), config.init_std, rngs=rngs)

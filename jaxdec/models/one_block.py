@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxdec.config.model import OneBlockConfig
+from jaxdec.distributed.sharding import constrain_batch
+from jaxdec.layers.attention.cache import Cache, token_positions
 from jaxdec.layers.block import Block
-from jaxdec.layers.cache import Cache, token_positions
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
-from jaxdec.model_config import OneBlock as OneBlockConfig
 from jaxdec.models.output import Output
-from jaxdec.sharding import constrain_batch
 
 
 class OneBlock(nnx.Module):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from jaxdec.layers.cache import Cache
+from jaxdec.layers.attention.cache import Cache
 
 
 class Output(NamedTuple):

@@ -13,15 +13,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.layers.attention import Heads
-from jaxdec.layers.cache import Cache, token_positions
+from jaxdec.config.model import DecoderConfig, MultiHeadConfig, SingleHeadConfig
+from jaxdec.distributed.sharding import constrain_batch
+from jaxdec.layers.attention.attention import Heads
+from jaxdec.layers.attention.cache import Cache, token_positions
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
-from jaxdec.model_config import ModelConfig
-from jaxdec.model_config import MultiHead as MultiHeadConfig
-from jaxdec.model_config import SingleHead as SingleHeadConfig
 from jaxdec.models.output import Output
-from jaxdec.sharding import constrain_batch
 
 
 class SingleHead(nnx.Module):
@@ -35,7 +33,7 @@ class SingleHead(nnx.Module):
         self.attention = self.make_attention(config.decoder, rngs=rngs)
         self.head = Linear((width, vocab), ("embed", "vocab"), std, bias=False, rngs=rngs)
 
-    def make_attention(self, config: ModelConfig, *, rngs: nnx.Rngs) -> Heads:
+    def make_attention(self, config: DecoderConfig, *, rngs: nnx.Rngs) -> Heads:
         return Heads(config, config.attention_of(0), rngs=rngs)
 
     def __call__(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdec.parity.assertion import assert_parity
-    from jaxdec.parity.candidate import Candidate, from_function, from_linen, from_nnx
     from jaxdec.parity.pair import Pair
-    from jaxdec.parity.probe import tap
-    from jaxdec.parity.reference import Reference
+    from jaxdec.parity.sides.candidate import Candidate, from_function, from_linen, from_nnx
+    from jaxdec.parity.sides.probe import tap
+    from jaxdec.parity.sides.reference import Reference
 
 __all__ = [
     "Candidate",
@@ -27,14 +27,14 @@ __all__ = [
     "tap",
 ]
 _HOMES = {
-    "Candidate": "candidate",
+    "Candidate": "sides.candidate",
     "Pair": "pair",
-    "Reference": "reference",
+    "Reference": "sides.reference",
     "assert_parity": "assertion",
-    "from_function": "candidate",
-    "from_linen": "candidate",
-    "from_nnx": "candidate",
-    "tap": "probe",
+    "from_function": "sides.candidate",
+    "from_linen": "sides.candidate",
+    "from_nnx": "sides.candidate",
+    "tap": "sides.probe",
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxdec.parity.pair import Pair, Precision
-from jaxdec.parity.report import Report
-from jaxdec.parity.weights import Regime
+from jaxdec.parity.report.report import Report
+from jaxdec.parity.sides.weights import Regime
 
 SHOWN = 5  # findings and hints: the first ones say most
 
@@ -46,7 +46,7 @@ def assert_parity(
 
 def short(report: Report) -> str:
     """What a failed test prints: ten lines, or so."""
-    from jaxdec.parity.report_terminal import finding_line, hint_line
+    from jaxdec.parity.report.terminal import finding_line, hint_line
 
     over = report.over
     if not over:

@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from jaxdec.errors import UserError, nearest
-from jaxdec.parity.bisect import bisect as bisect_setting
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.environment import environment
-from jaxdec.parity.null import describe
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.compare.null import describe
+from jaxdec.parity.compare.rounding import ROUNDING
+from jaxdec.parity.compare.stages import STEPS, Sides, stages_of
+from jaxdec.parity.locate.bisect import bisect as bisect_setting
 from jaxdec.parity.pair import Pair, Precision, Setting
-from jaxdec.parity.refusals import refuse_noise, refuse_unequal_vocabularies, some
-from jaxdec.parity.report import Finding, Hint, Report
-from jaxdec.parity.rounding import ROUNDING
-from jaxdec.parity.stages import STEPS, Sides, stages_of
-from jaxdec.parity.weights import Regime
+from jaxdec.parity.report.environment import environment
+from jaxdec.parity.report.report import Finding, Hint, Report
+from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies, some
+from jaxdec.parity.sides.weights import Regime
 
 INHERITING = (
     "accumulation",
@@ -143,7 +143,7 @@ def hints_for(sides: Sides, found: Sequence[Comparison], findings: Sequence[Find
     """Known seams whose repair makes the two equal."""
     if at.precision != "float64" or not findings:
         return []
-    from jaxdec.parity.hints import hints
+    from jaxdec.parity.hints.hints import hints
 
     return hints(sides, found, findings, at)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from jaxdec.errors import UserError
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.weights import Regime
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.sides.weights import Regime
 
 if TYPE_CHECKING:
-    from jaxdec.parity.candidate import Candidate
-    from jaxdec.parity.reference import Reference
+    from jaxdec.parity.sides.candidate import Candidate
+    from jaxdec.parity.sides.reference import Reference
 
 Arrays = dict[str, np.ndarray]
 Batch = dict[str, np.ndarray]

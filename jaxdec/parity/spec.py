@@ -77,7 +77,7 @@ def needed_packages(what: str) -> Iterator[None]:
 
 
 def _of_our_twins(name: str) -> Pair:
-    from jaxdec.parity.twins.pairs import pair_of, pair_of_model, reduced
+    from jaxdec.parity.pairs.pairs import pair_of, pair_of_model, reduced
 
     if name not in TASKS:
         return pair_of(name)
@@ -87,7 +87,7 @@ def _of_our_twins(name: str) -> Pair:
 
 
 def _outside_pairs() -> Mapping[str, Callable[[], Pair]]:
-    from jaxdec.parity.huggingface_pairs import PAIRS
+    from jaxdec.parity.pairs.huggingface import PAIRS
 
     return PAIRS
 

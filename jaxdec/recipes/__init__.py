@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from jaxdec.config import RunConfig
+from jaxdec.config.run import RunConfig
 from jaxdec.errors import UserError, nearest
 
 

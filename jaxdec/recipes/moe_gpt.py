@@ -11,12 +11,12 @@ Run time: 60 seconds on two CPU cores. Measured on `playlets`: a sweep loss of 0
 above the entropy floor; char-gpt reaches 0.236.
 """
 
-from jaxdec.config import DataConfig, OptimConfig, RunConfig, TrainConfig
-from jaxdec.layer_config import MLP, MoE
-from jaxdec.model_config import ModelConfig
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP, MoE
+from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 
 CONFIG = RunConfig(
-    model=ModelConfig(
+    model=DecoderConfig(
         layers=4,
         heads=4,
         width=128,

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxdec import run_directory
-from jaxdec.config import RunConfig
+from jaxdec.config.run import RunConfig
 from jaxdec.data.batches import Windows
 from jaxdec.data.shards import Dataset, prepare
-from jaxdec.data.tokenizers import load_tokenizer
+from jaxdec.data.tokenizers.registry import load_tokenizer
 from jaxdec.errors import UserError
-from jaxdec.evaluate import final_evaluators, random_windows
-from jaxdec.losses import language_loss
+from jaxdec.evaluation.text import final_evaluators, random_windows
 from jaxdec.models.functional import Model
-from jaxdec.train import Stage, fit
+from jaxdec.runs import directory as run_directory
+from jaxdec.training.loop import Stage, fit
+from jaxdec.training.losses import language_loss
 
 
 def pretrain(config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> dict[str, Any]:

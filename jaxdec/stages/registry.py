@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jaxdec.config import RunConfig
-from jaxdec.model_config import EncoderDecoder
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.run import RunConfig
 
 Summary = dict[str, Any]
 
@@ -28,11 +28,11 @@ class Commands(NamedTuple):
 
 def stage_of(config: RunConfig) -> Commands:
     """The stage that trains this kind of model; only that one is imported."""
-    if isinstance(config.model, EncoderDecoder):
+    if isinstance(config.model, EncoderDecoderConfig):
         from jaxdec.stages import translate
 
         return Commands(translate.train, translate.resume, translate.evaluate)
-    from jaxdec import evaluate
+    from jaxdec.evaluation import text as evaluate
     from jaxdec.stages import pretrain
 
     return Commands(pretrain.pretrain, pretrain.resume, evaluate.evaluate_run)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jaxdec import run_directory
-from jaxdec.bleu import require_sacrebleu, signature
-from jaxdec.config import RunConfig
+from jaxdec.config.run import RunConfig
 from jaxdec.data.pairs import PairBatches, PairDataset, prepare_pairs
-from jaxdec.data.tokenizers import load_tokenizer
-from jaxdec.evaluate_pairs import all_pairs, first_batches, translations
-from jaxdec.loading import load_run
-from jaxdec.losses import language_loss
+from jaxdec.data.tokenizers.registry import load_tokenizer
+from jaxdec.evaluation.bleu import require_sacrebleu, signature
+from jaxdec.evaluation.pairs import all_pairs, first_batches, translations
 from jaxdec.models.functional import Model
-from jaxdec.stage import Stage
+from jaxdec.runs import directory as run_directory
+from jaxdec.runs.loading import load_run
 from jaxdec.stages.pretrain import with_vocabulary
-from jaxdec.train import fit
+from jaxdec.training.loop import fit
+from jaxdec.training.losses import language_loss
+from jaxdec.training.stage import Stage
 
 
 def train(config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> dict[str, Any]:

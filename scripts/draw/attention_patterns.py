@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import style
 
-from jaxdec.layer_config import Full, Local, Strided
+from jaxdec.config.parts import Full, Local, Strided
 from jaxdec.layers.position import alibi_slopes
 
 LENGTH = 24
@@ -20,7 +20,7 @@ def main() -> None:
         ("Full()", "Local(window=6)", "Strided(stride=6)"),
         strict=False,
     ):
-        axis.imshow(pattern.sees(slots[:, None], slots[None, :]), cmap="Blues", vmin=0, vmax=1.4)
+        axis.imshow(pattern.allowed(slots[:, None], slots[None, :]), cmap="Blues", vmin=0, vmax=1.4)
         axis.set(title=title, xlabel="key", ylabel="query")
     distance = np.arange(LENGTH)
     for head, slope in enumerate(alibi_slopes(4, 8.0)):

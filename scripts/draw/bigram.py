@@ -8,7 +8,7 @@ import numpy as np
 import style
 from trained import trained
 
-from jaxdec.data.markov import ALPHABET, Markov
+from jaxdec.data.corpora.markov import ALPHABET, Markov
 
 
 def main() -> None:

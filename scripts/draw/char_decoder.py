@@ -7,7 +7,7 @@ import json
 import style
 from trained import run_of
 
-from jaxdec.metrics import read_metrics
+from jaxdec.runs.metrics import read_metrics
 
 RUNGS = {
     "bigram": style.GREY,

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from style import figure, save
 
-from jaxdec.beam import Beam
-from jaxdec.config import DataConfig
+from jaxdec.config.run import DataConfig
 from jaxdec.data.pairs import boundary_of
-from jaxdec.layers.cross_attention import CrossAttention
-from jaxdec.loading import LoadedRun, load_run
+from jaxdec.generation.beam import Beam
+from jaxdec.generation.translation import translate_text
+from jaxdec.layers.attention.cross_attention import CrossAttention
 from jaxdec.recipes import load_recipe
+from jaxdec.runs.loading import LoadedRun, load_run
 from jaxdec.stages.translate import train
-from jaxdec.translation import translate_text
 
 SOURCE = "transformer"
 

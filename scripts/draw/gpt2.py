@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import style
 
-from jaxdec.flops import count, parameters, training_flops
+from jaxdec.models.flops import count, parameters, training_flops
 from jaxdec.models.ladder import GPT2, GPT2_LARGE, GPT2_MEDIUM, GPT2_XL
 
 SIZES = {"gpt2": GPT2, "medium": GPT2_MEDIUM, "large": GPT2_LARGE, "xl": GPT2_XL}

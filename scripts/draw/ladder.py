@@ -5,8 +5,8 @@ from __future__ import annotations
 import style
 from trained import folder
 
+from jaxdec.bench.ladder import CLIMB, climb
 from jaxdec.cli.ladder import DATA, TRAIN
-from jaxdec.ladder import CLIMB, climb
 
 CORPORA = {"playlets": style.BLUE, "tinyshakespeare": style.ORANGE}
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import style
 
+from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from jaxdec.layers.position import rope_frequencies, rotate
-from jaxdec.position_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 
 CHANNELS = 64
 SCALINGS = {

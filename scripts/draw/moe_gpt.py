@@ -10,13 +10,13 @@ import numpy as np
 import style
 from trained import folder
 
-from jaxdec.layer_config import MLP, MoE
-from jaxdec.layers import router
-from jaxdec.loading import load_run
-from jaxdec.metrics import read_metrics
-from jaxdec.parity.probe import Probe
-from jaxdec.parity.taps import nnx_probe
+from jaxdec.config.parts import MLP, MoE
+from jaxdec.layers.moe import router
+from jaxdec.parity.sides.probe import Probe
+from jaxdec.parity.sides.taps import nnx_probe
 from jaxdec.recipes import load_recipe
+from jaxdec.runs.loading import load_run
+from jaxdec.runs.metrics import read_metrics
 from jaxdec.stages.pretrain import pretrain
 
 TEXT = "Ivy: Dov, then damp the Moth at noon."

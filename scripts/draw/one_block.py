@@ -13,7 +13,7 @@ from trained import trained
 from jaxdec.data.batches import random_batch
 from jaxdec.data.shards import prepare
 from jaxdec.layers.linear import logits
-from jaxdec.losses import token_losses
+from jaxdec.training.losses import token_losses
 
 STAGES = ("embeddings", "+ attention", "+ feed-forward")
 

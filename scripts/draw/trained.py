@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.layers.attention import Heads, scores
-from jaxdec.loading import LoadedRun, load_run
+from jaxdec.layers.attention.attention import Heads, scores
 from jaxdec.recipes import load_recipe
+from jaxdec.runs.loading import LoadedRun, load_run
 from jaxdec.stages.pretrain import pretrain
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jaxdec.cli.main import main
-from jaxdec.config_file import load_config
+from jaxdec.config.yaml import load_config
 from tests.cli.conftest import TINY
 
 

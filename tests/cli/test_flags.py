@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 
-from jaxdec.cli import flags, train
-from jaxdec.cli.config_flags import flags_in_use
-from jaxdec.config import BPE, GPT2, HuggingFace, RunConfig
-from jaxdec.config_file import config_to_dict, differences, save_config
-from jaxdec.layer_config import MLP, Full, Local, MoE, RMSNorm, Strided, SwiGLU
-from jaxdec.model_config import Bigram, EncoderDecoder, ModelConfig
-from jaxdec.position_config import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
+from jaxdec.cli import train
+from jaxdec.cli.flags import flags
+from jaxdec.cli.flags.config_flags import flags_in_use
+from jaxdec.config.model import BigramConfig, DecoderConfig, EncoderDecoderConfig
+from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
+from jaxdec.config.positions import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
+from jaxdec.config.run import BPE, GPT2, HuggingFace, RunConfig
+from jaxdec.config.yaml import config_to_dict, differences, save_config
 from jaxdec.recipes import load_recipe
 from tests.configs import any_config
 
@@ -101,7 +102,7 @@ def test_the_run_is_named_after_its_recipe() -> None:
     assert train.read(["char-gpt", "--out", "elsewhere"])[1] == Path("elsewhere")
 
 
-def model(**changes: Any) -> ModelConfig:
+def model(**changes: Any) -> DecoderConfig:
     return dataclasses.replace(load_recipe("char-gpt").model, **changes)
 
 
@@ -124,13 +125,13 @@ def model(**changes: Any) -> ModelConfig:
         ("--model.norm rms-norm", model(norm=RMSNorm())),
         ("--model.qk-norm.epsilon 1e-6", model(qk_norm=RMSNorm(1e-6))),
         ("--model.qk-norm rms_norm", model(qk_norm=RMSNorm())),
-        ("--model.mlp.kind swiglu --model.mlp.hidden 96", model(mlp=SwiGLU(96))),
+        ("--model.mlp.kind swiglu --model.mlp.hidden 96", model(mlp=GatedMLP(96))),
         ("--model.mlp.kind moe --model.mlp.experts 8", model(mlp=MoE(8))),
         ("--model.mlp.1.kind moe --model.mlp.1.experts 8", model(mlp=(MLP(), MoE(8)))),
         ("--model.mlp.3.kind moe --model.mlp.3.experts 8", model(mlp=(MLP(), MLP(), MLP(), MoE(8)))),
         (
             "--model.mlp.1.kind moe --model.mlp.1.experts 4 --model.mlp.1.expert swiglu --model.mlp.1.expert.hidden 32",
-            model(mlp=(MLP(), MoE(4, expert=SwiGLU(32)))),
+            model(mlp=(MLP(), MoE(4, expert=GatedMLP(32)))),
         ),
         (
             "--model.mlp.expansion 2 --model.mlp.1.kind moe --model.mlp.1.experts 4 --model.mlp.1.shared mlp",
@@ -143,11 +144,11 @@ def model(**changes: Any) -> ModelConfig:
         ("--model.attention local,full --model.attention.0.window 8", model(attention=(Local(window=8), Full()))),
         ("--model.attention.0.kind strided --model.attention.0.stride 4", model(attention=Strided(stride=4))),
         ("--model.attention.alibi 8 --model.attention.softcap 30", model(attention=Full(alibi=8.0, softcap=30.0))),
-        ("--model.kind bigram --data.sweep-stride None", Bigram()),
-        ("--model bigram --model.width 16 --data.sweep-stride None", Bigram(width=16)),
+        ("--model.kind bigram --data.sweep-stride None", BigramConfig()),
+        ("--model bigram --model.width 16 --data.sweep-stride None", BigramConfig(width=16)),
         (
             "--model encoder-decoder --model.layers 2 --model.heads 2 --model.width 16 --model.context 64",
-            EncoderDecoder(layers=2, heads=2, width=16, context=64),
+            EncoderDecoderConfig(layers=2, heads=2, width=16, context=64),
         ),
     ],
 )
@@ -245,7 +246,7 @@ def test_tokenizers_are_kinds_too() -> None:
             "--model.position belongs to model kind decoder",
         ),
         ("--model.kv-heads 3", "model.kv_heads 3 does not divide model.heads 4"),
-        ("--model.position rope --model.head-width 3", "rotary positions turn channels in pairs"),
+        ("--model.position rope --model.head-dim 3", "rotary positions turn channels in pairs"),
         ("--model.attention local --model.attention.window 0", "model.attention.window is 0"),
         (
             "--model.mlp moe --model.mlp.experts 2 --model.mlp.top-k 3",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxdec.cli.flags import parse
+from jaxdec.cli.flags.flags import parse
 from jaxdec.cli.generate import Arguments
 from jaxdec.cli.typewriter import Typewriter
 

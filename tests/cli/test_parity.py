@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from jaxdec.cli.main import main
-from jaxdec.cli.parity import ABOUT
+from jaxdec.cli.parity.command import ABOUT
 from jaxdec.models.ladder import LADDER
-from jaxdec.parity.report import from_json
+from jaxdec.parity.report.report import from_json
 from jaxdec.parity.spec import load_pair, pair_names
 from jaxdec.recipes import load_recipe
 from tests.cli.conftest import Refused
@@ -143,7 +143,7 @@ def test_mutate_shows_the_certificate_and_exits_by_it(
         calls.append((pair.name, only, seeds))
         return Certificate(complete=complete, table=lambda: "| a | b |\n", summary=lambda: {"caught": 12})
 
-    monkeypatch.setitem(sys.modules, "jaxdec.parity.certificate", SimpleNamespace(certify=certify))
+    monkeypatch.setitem(sys.modules, "jaxdec.parity.certificate.certificate", SimpleNamespace(certify=certify))
     words = ["parity", "mutate", str(spec()), "--only", "rope", "--seeds", "3", "--table", str(tmp_path / "t.md")]
     assert main([*words, "--json"]) == (0 if complete else 1)
     captured = capsys.readouterr()
@@ -153,7 +153,7 @@ def test_mutate_shows_the_certificate_and_exits_by_it(
 
 def test_seams_are_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     seams = (SimpleNamespace(name="gelu form", differs="tanh [bold] here, erf there", effect="2e-5 to 2e-4"),)
-    monkeypatch.setitem(sys.modules, "jaxdec.parity.seams", SimpleNamespace(SEAMS=seams))
+    monkeypatch.setitem(sys.modules, "jaxdec.parity.hints.seams", SimpleNamespace(SEAMS=seams))
     assert main(["parity", "seams"]) == 0
     out = capsys.readouterr().out
     assert "gelu form" in out and "[bold]" in out and "2e-5 to 2e-4" in out
@@ -277,7 +277,7 @@ def test_every_rung_and_every_outside_oracle_has_a_name(monkeypatch: pytest.Monk
     twins = SimpleNamespace(
         pair_of=asked.append, reduced=lambda model: model, pair_of_model=lambda name, model: asked.append((name, model))
     )
-    monkeypatch.setitem(sys.modules, "jaxdec.parity.twins.pairs", twins)
+    monkeypatch.setitem(sys.modules, "jaxdec.parity.pairs.pairs", twins)
     for name in ("char-gpt", "reverse"):
         load_pair(name)
     assert asked == ["char-gpt", ("reverse", load_recipe("reverse").model)]
@@ -286,7 +286,7 @@ def test_every_rung_and_every_outside_oracle_has_a_name(monkeypatch: pytest.Monk
 def test_two_dumps_of_one_run_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np = pytest.importorskip("numpy")
     pytest.importorskip("safetensors")
-    from jaxdec.parity.dump import Recording, dump
+    from jaxdec.parity.compare.dump import Recording, dump
 
     stages = {
         "weights": {"a": np.ones(3)},

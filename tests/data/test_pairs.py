@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.config import DataConfig
-from jaxdec.data import fra_eng, reversal
-from jaxdec.data.pair_corpora import PairCorpus, load_pairs
+from jaxdec.config.run import DataConfig
+from jaxdec.data.corpora import fra_eng, reversal
+from jaxdec.data.corpora.pairs import PairCorpus, load_pairs
 from jaxdec.data.pairs import PairBatches, batch_of, pair_sweep, prepare_pairs, split, validation_sources
 from jaxdec.errors import UserError
 

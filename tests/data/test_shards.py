@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdec.config import BPE, Characters, DataConfig, HuggingFace, Words
+from jaxdec.config.run import BPE, Characters, DataConfig, HuggingFace, Words
 from jaxdec.data import shards
 from jaxdec.data.shards import Dataset, prepare
-from jaxdec.data.tokenizers import CharTokenizer, train_tokenizer
+from jaxdec.data.tokenizers.registry import CharTokenizer, train_tokenizer
 from jaxdec.errors import UserError
-from tests.data.vocabularies import byte_level_file
+from tests.data.tokenizers.vocabularies import byte_level_file
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 40
 

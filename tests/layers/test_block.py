@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxdec.config import Precision
-from jaxdec.layer_config import Full, RMSNorm
-from jaxdec.layers.attention import Heads, scores
+from jaxdec.config.parts import Full, RMSNorm
+from jaxdec.config.run import Precision
+from jaxdec.layers.attention.attention import Heads, scores
 from jaxdec.layers.block import Block
 from jaxdec.models.functional import Model
 from tests import tiny
 
 SLOTS = jnp.arange(5)[None]
-Place = Literal["before", "after", "both"]
+Place = Literal["pre", "post", "both"]
 
 
 def vectors(*shape: int) -> jax.Array:
@@ -37,14 +37,14 @@ def block(place: Place) -> Any:
 
 def test_norms_stand_where_the_config_puts_them() -> None:
     x, wired = vectors(2, 5, 16), {}
-    for place in ("before", "after", "both"):
+    for place in ("pre", "post", "both"):
         made = block(place)
         read = lambda y, made=made: made.attention(y, SLOTS, None, None, None)[0]  # noqa: E731
         match place:
-            case "before":
+            case "pre":
                 h = x + read(made.attention_norm(x))
                 expected = h + made.mlp(made.mlp_norm(h))
-            case "after":
+            case "post":
                 h = x + made.attention_post_norm(read(x))
                 expected = h + made.mlp_post_norm(made.mlp(h))
             case "both":
@@ -52,14 +52,14 @@ def test_norms_stand_where_the_config_puts_them() -> None:
                 expected = h + made.mlp_post_norm(made.mlp(made.mlp_norm(h)))
         wired[place], *_ = made(x, SLOTS, None, None, None)
         np.testing.assert_allclose(wired[place], expected, rtol=1e-6, atol=1e-6)
-    assert all(np.abs(wired[a] - wired[b]).max() > 0.1 for a, b in (("before", "after"), ("after", "both")))
+    assert all(np.abs(wired[a] - wired[b]).max() > 0.1 for a, b in (("pre", "post"), ("post", "both")))
 
 
 @pytest.mark.parametrize(
     ("place", "held"),
     [
-        ("before", {"attention_norm", "mlp_norm"}),
-        ("after", {"attention_post_norm", "mlp_post_norm"}),
+        ("pre", {"attention_norm", "mlp_norm"}),
+        ("post", {"attention_post_norm", "mlp_post_norm"}),
         ("both", {"attention_norm", "mlp_norm", "attention_post_norm", "mlp_post_norm"}),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_block_holds_the_norms_that_it_uses(place: Place, held: set[str]) -> N
 
 def projected(**values: Any) -> tuple[Any, jax.Array, jax.Array]:
     """Heads of scores of another width than the model's, and their queries and keys."""
-    config = replace(tiny.MODEL, heads=4, kv_heads=2, head_width=6, qk_norm=RMSNorm(0.1), **values)
+    config = replace(tiny.MODEL, heads=4, kv_heads=2, head_dim=6, qk_norm=RMSNorm(0.1), **values)
     heads = Heads(config, Full(), rngs=nnx.Rngs(0))
     for norm in (heads.query_norm, heads.key_norm):
         assert norm is not None

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdec.config.parts import Activation, GatedMLP
 from jaxdec.errors import UserError
-from jaxdec.layer_config import Activation, SwiGLU
 from jaxdec.layers.mlp import ACTIVATIONS, gated
 
 BY_HAND: dict[Activation, Any] = {
@@ -30,7 +30,7 @@ def test_every_activation_is_known_by_hand() -> None:
 @pytest.mark.parametrize("activation", BY_HAND)
 @pytest.mark.parametrize(("clamp", "shift"), [(None, 0.0), (7.0, 1.0), (0.5, -0.25)])
 def test_a_gate_equals_its_definition(activation: Activation, clamp: float | None, shift: float) -> None:
-    part, rng = SwiGLU(4, activation, clamp, shift), np.random.default_rng(0)
+    part, rng = GatedMLP(4, activation, clamp, shift), np.random.default_rng(0)
     gates, ups = 6 * rng.normal(size=200), 6 * rng.normal(size=200)
     limit = np.inf if clamp is None else clamp
     expected = [
@@ -42,7 +42,7 @@ def test_a_gate_equals_its_definition(activation: Activation, clamp: float | Non
 
 
 def test_no_gradient_passes_a_clamp() -> None:
-    part = SwiGLU(4, clamp=1.0, up_shift=0.5)
+    part = GatedMLP(4, clamp=1.0, up_shift=0.5)
     of_gate, of_up = jax.grad(lambda *given: gated(part, *given).sum(), (0, 1))(*map(jnp.asarray, ((-3.0, 3.0),) * 2))
     assert of_gate[0] != 0.0 == of_gate[1], "a gate is cut off above alone"
     assert list(of_up) == [0.0, 0.0]
@@ -57,4 +57,4 @@ def test_no_gradient_passes_a_clamp() -> None:
 )
 def test_a_wrong_setting_is_named(values: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        SwiGLU(8, **values)
+        GatedMLP(8, **values)

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.config import Precision
-from jaxdec.layers.cache import empty_cache
-from jaxdec.model_config import AnyModel
+from jaxdec.config.model import AnyModel
+from jaxdec.config.run import Precision
+from jaxdec.layers.attention.cache import empty_cache
 from jaxdec.models.functional import Model, Params
 from tests import tiny
 

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.data.markov import Markov
-from jaxdec.losses import token_losses
-from jaxdec.model_config import Bigram
+from jaxdec.config.model import BigramConfig
+from jaxdec.data.corpora.markov import Markov
 from jaxdec.models.functional import Model, Params
 from jaxdec.recipes import load_recipe
 from jaxdec.stages.pretrain import pretrain
+from jaxdec.training.losses import token_losses
 from tests import tiny
 from tests.models import rungs
 
-CONFIG = Bigram(width=16, context=8, vocab_size=11)
+CONFIG = BigramConfig(width=16, context=8, vocab_size=11)
 LETTERS = 8
 
 
@@ -80,7 +80,7 @@ def trained_to_the_end(model: Model, ids: np.ndarray) -> float:
 
 def test_two_matrices_drawn_with_init_std():
     expected = {"token_embed.embedding": ((300, 64), 0.05), "head.kernel": ((64, 300), 0.05)}
-    rungs.check_init(Bigram(width=64, vocab_size=300, init_std=0.05), expected)
+    rungs.check_init(BigramConfig(width=64, vocab_size=300, init_std=0.05), expected)
 
 
 def test_logits_are_rows_of_one_table():
@@ -112,13 +112,13 @@ def test_training_to_the_end_reaches_exactly_the_conditional_entropy_of_the_text
     ids = chain(4000)
     entropy = conditional_entropy(pair_counts(ids, LETTERS))
     for width in (LETTERS - 1, 16):
-        model = Model(Bigram(width=width, vocab_size=LETTERS), rungs.DOUBLE)
+        model = Model(BigramConfig(width=width, vocab_size=LETTERS), rungs.DOUBLE)
         assert -1e-12 <= trained_to_the_end(model, ids) - entropy < 1e-8, width
 
 
 def test_too_few_channels_cannot_hold_the_table():
     ids = chain(4000)
-    model = Model(Bigram(width=2, vocab_size=LETTERS), rungs.DOUBLE)
+    model = Model(BigramConfig(width=2, vocab_size=LETTERS), rungs.DOUBLE)
     assert trained_to_the_end(model, ids) - conditional_entropy(pair_counts(ids, LETTERS)) > 0.01
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdec.config import Precision
+from jaxdec.config.run import Precision
 from jaxdec.layers.embed import Embed
 from jaxdec.models.functional import Model
 from tests import tiny

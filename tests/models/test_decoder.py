@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import Precision
+from jaxdec.config.positions import Learned
+from jaxdec.config.run import Precision
 from jaxdec.errors import UserError
-from jaxdec.position_config import Learned
 from tests import tiny
 
 BLOCK = [

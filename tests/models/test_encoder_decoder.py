@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import Precision
-from jaxdec.layer_config import MLP, LayerNorm, RMSNorm, SwiGLU
-from jaxdec.model_config import EncoderDecoder
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.parts import MLP, GatedMLP, LayerNorm, RMSNorm
+from jaxdec.config.positions import Learned, Sinusoidal
+from jaxdec.config.run import Precision
 from jaxdec.models.functional import Model
-from jaxdec.position_config import Learned, Sinusoidal
 from tests import tiny
 from tests.encoder_decoders import DEEP, MODELS, PAPER, pair_batch
 
@@ -28,7 +28,7 @@ def batch(seed: int = 0) -> dict[str, np.ndarray]:
     return pair_batch(4, WINDOW, SOURCE, 23, np.random.default_rng(seed))
 
 
-def logits(config: EncoderDecoder, inputs: dict[str, np.ndarray]) -> np.ndarray:
+def logits(config: EncoderDecoderConfig, inputs: dict[str, np.ndarray]) -> np.ndarray:
     model = Model(config, PRECISION)
     return np.asarray(read(model)(tiny.generic_params(model), inputs))
 
@@ -39,7 +39,7 @@ def read(model: Model):
 
 
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
-def test_an_output_sees_the_target_up_to_its_place_and_the_whole_source(config: EncoderDecoder):
+def test_an_output_sees_the_target_up_to_its_place_and_the_whole_source(config: EncoderDecoderConfig):
     inputs = batch()
     reached = logits(config, inputs)
     for name, place in (("tokens", 4), ("source", SOURCE - 1)):
@@ -50,7 +50,7 @@ def test_an_output_sees_the_target_up_to_its_place_and_the_whole_source(config: 
 
 
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
-def test_pads_of_the_source_are_not_seen(config: EncoderDecoder):
+def test_pads_of_the_source_are_not_seen(config: EncoderDecoderConfig):
     inputs = batch()
     source = np.where(inputs["source_mask"] > 0, inputs["source"], 5)
     np.testing.assert_array_equal(logits(config, {**inputs, "source": source}), logits(config, inputs))
@@ -74,7 +74,7 @@ CHANGES: dict[str, Any] = {
     "vocab_size": 24,
     "position": Sinusoidal(base=50.0),
     "norm": LayerNorm(epsilon=1e-2),
-    "norm_place": "before",
+    "norm_place": "pre",
     "mlp": MLP(activation="gelu"),
     "bias": False,
     "tied_head": False,
@@ -83,7 +83,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(EncoderDecoder)])
+@pytest.mark.parametrize("name", [field.name for field in fields(EncoderDecoderConfig)])
 def test_every_setting_has_an_effect(name: str):
     """On the parameters that a model has, or on what it computes in training."""
     base = replace(PAPER, position=Learned()) if name == "context" else PAPER
@@ -93,7 +93,7 @@ def test_every_setting_has_an_effect(name: str):
 
 
 @cache
-def trained_on(config: EncoderDecoder) -> np.ndarray:
+def trained_on(config: EncoderDecoderConfig) -> np.ndarray:
     """The logits of a fresh model in training."""
     model = Model(config, PRECISION)
 
@@ -105,7 +105,7 @@ def trained_on(config: EncoderDecoder) -> np.ndarray:
 
 
 def test_other_parts_run():
-    config = replace(DEEP, mlp=SwiGLU(hidden=20), position=Learned(), norm=RMSNorm())
+    config = replace(DEEP, mlp=GatedMLP(hidden=20), position=Learned(), norm=RMSNorm())
     names = Model(config, PRECISION).shapes()
     assert {"source_position_embed.embedding", "position_embed.embedding", "decoder.1.mlp.gate.kernel"} <= names.keys()
     assert not {"encoder_norm.scale", "head.kernel"} & names.keys()

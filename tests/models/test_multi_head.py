@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdec.config.model import MultiHeadConfig, SingleHeadConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import MultiHead, SingleHead
 from jaxdec.models.functional import Model, Params
 from tests import tiny
 from tests.models import rungs
 
-CONFIG = MultiHead(heads=4, width=16, context=8, vocab_size=11)
+CONFIG = MultiHeadConfig(heads=4, width=16, context=8, vocab_size=11)
 PROJECTIONS = ("query", "key", "value")
 
 
@@ -44,7 +44,9 @@ def test_every_matrix_is_drawn_with_init_std():
     square = {f"attention.{name}.kernel": ((64, 64), 0.05) for name in (*PROJECTIONS, "out")}
     ends = {"token_embed.embedding": ((90, 64), 0.05), "head.kernel": ((64, 90), 0.05)}
     position = {"position_embed.embedding": ((70, 64), 0.05)}
-    rungs.check_init(MultiHead(heads=2, width=64, context=70, vocab_size=90, init_std=0.05), square | ends | position)
+    rungs.check_init(
+        MultiHeadConfig(heads=2, width=64, context=70, vocab_size=90, init_std=0.05), square | ends | position
+    )
 
 
 def test_logits_are_those_of_heads_worked_one_by_one():
@@ -58,7 +60,7 @@ def test_logits_are_those_of_heads_worked_one_by_one():
 def test_one_head_without_a_projection_is_the_single_head():
     model, params = rungs.double(replace(CONFIG, heads=1))
     params["attention.out.kernel"] = jnp.eye(16)
-    single = Model(SingleHead(width=16, context=8, vocab_size=11), rungs.DOUBLE)
+    single = Model(SingleHeadConfig(width=16, context=8, vocab_size=11), rungs.DOUBLE)
     shared = {name: value for name, value in params.items() if name != "attention.out.kernel"}
     ids = tiny.tokens(2, 8)
     expected = rungs.logits(single, shared, ids)

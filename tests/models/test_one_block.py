@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.layer_config import MLP, LayerNorm, RMSNorm, SwiGLU
-from jaxdec.model_config import ModelConfig, OneBlock
+from jaxdec.config.model import DecoderConfig, OneBlockConfig
+from jaxdec.config.parts import MLP, GatedMLP, LayerNorm, RMSNorm
 from jaxdec.models.functional import Model, Params
 from tests import tiny
 from tests.models import rungs
 
-CONFIG = OneBlock(heads=4, width=16, context=8, vocab_size=11)
+CONFIG = OneBlockConfig(heads=4, width=16, context=8, vocab_size=11)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,7 +36,7 @@ def test_projections_back_to_the_stream_start_smaller():
         expected[f"blocks.{block}.mlp.down.kernel"] = ((256, 64), 0.025)
     expected |= {"token_embed.embedding": ((90, 64), 0.05), "head.kernel": ((64, 90), 0.05)}
     expected["position_embed.embedding"] = ((70, 64), 0.05)
-    rungs.check_init(OneBlock(heads=2, width=64, context=70, layers=2, vocab_size=90, init_std=0.05), expected)
+    rungs.check_init(OneBlockConfig(heads=2, width=64, context=70, layers=2, vocab_size=90, init_std=0.05), expected)
 
 
 def test_without_its_branches_the_block_lets_the_embeddings_through():
@@ -72,7 +72,7 @@ def test_logits_are_those_of_a_block_worked_by_hand():
 
 def test_it_lacks_only_the_final_norm_and_the_tied_head_of_a_decoder():
     _, params = rungs.double(replace(CONFIG, layers=2))
-    decoder = Model(ModelConfig(layers=2, heads=4, width=16, context=8, vocab_size=11, tied_head=False), rungs.DOUBLE)
+    decoder = Model(DecoderConfig(layers=2, heads=4, width=16, context=8, vocab_size=11, tied_head=False), rungs.DOUBLE)
     assert set(decoder.shapes()) - set(params) == {"final_norm.scale", "final_norm.bias"}
     assert set(params) <= set(decoder.shapes())
 
@@ -93,7 +93,7 @@ CHANGES: dict[str, Any] = {
     "layers": 2,
     "vocab_size": 12,
     "norm": LayerNorm(epsilon=0.1),
-    "mlp": SwiGLU(hidden=64),
+    "mlp": GatedMLP(hidden=64),
     "dropout": 0.5,
     "init_std": 0.5,
 }

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.model_config import SingleHead
+from jaxdec.config.model import SingleHeadConfig
 from tests import tiny
 from tests.models import rungs
 
-CONFIG = SingleHead(width=16, context=8, vocab_size=11)
+CONFIG = SingleHeadConfig(width=16, context=8, vocab_size=11)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -26,7 +26,7 @@ def test_every_matrix_is_drawn_with_init_std():
     square = {f"attention.{name}.kernel": ((64, 64), 0.05) for name in ("query", "key", "value")}
     ends = {"token_embed.embedding": ((90, 64), 0.05), "head.kernel": ((64, 90), 0.05)}
     position = {"position_embed.embedding": ((70, 64), 0.05)}
-    rungs.check_init(SingleHead(width=64, context=70, vocab_size=90, init_std=0.05), square | ends | position)
+    rungs.check_init(SingleHeadConfig(width=64, context=70, vocab_size=90, init_std=0.05), square | ends | position)
 
 
 def test_logits_are_those_of_one_head_worked_query_by_query():

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from jaxdec.errors import UserError
-from jaxdec.parity import bars
-from jaxdec.parity.compare import compare_dumps
-from jaxdec.parity.comparison import Comparison
-from jaxdec.parity.dump import Recording, dump
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.compare import compare_dumps
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.compare.dump import Recording, dump
 
 pytest.importorskip("safetensors")
 
@@ -243,8 +243,8 @@ def test_neither_framework_is_needed(tmp_path: Path) -> None:
         for name in ("torch", "jax", "jaxlib", "flax", "optax", "transformers", "ml_dtypes"):
             sys.modules[name] = None
         import numpy as np
-        from jaxdec.parity.compare import compare_dumps
-        from jaxdec.parity.dump import Recording, dump
+        from jaxdec.parity.compare.compare import compare_dumps
+        from jaxdec.parity.compare.dump import Recording, dump
         stages = {"weights": {"w": np.ones(2)}, "logits": {"logits": np.ones((1, 2, 3))}}
         sides = [dump(f"{sys.argv[1]}/{side}", Recording(side, "p", stages, [])) for side in ("candidate", "reference")]
         print(*compare_dumps(*sides), sep="\\n")
@@ -258,7 +258,7 @@ def test_neither_framework_is_needed(tmp_path: Path) -> None:
 def test_bars_are_those_of_the_table(tmp_path: Path) -> None:
     found = low(tmp_path, "float32", honest("float32", "candidate"), honest("float32", "reference"), regime="init")
     limits = {comparison.stage: comparison.limit for comparison in found}
-    ratio, loss = bars.FLOAT32_RATIO.limit, bars.FLOAT32_LOSS.limit
+    ratio, loss = tolerances.FLOAT32_RATIO.limit, tolerances.FLOAT32_LOSS.limit
     assert limits == {
         **dict.fromkeys(("taps", "logits", "gradients", "updates"), ratio),
         **dict.fromkeys(("loss", "losses"), loss),

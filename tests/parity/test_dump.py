@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from jaxdec.errors import UserError
-from jaxdec.parity.dump import STAGES, Recording, batch_digests, digest, dump, read_dump
+from jaxdec.parity.compare.dump import STAGES, Recording, batch_digests, digest, dump, read_dump
 
 pytest.importorskip("safetensors")
 

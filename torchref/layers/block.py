@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jaxdec import layer_config
-from jaxdec.model_config import ModelConfig
-from torchref.layers.attention import Attention
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MoE
+from torchref.layers.attention.attention import Attention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
-from torchref.layers.moe import MoE, Routing
+from torchref.layers.moe.moe import MoEModule, Routing
 from torchref.layers.norm import make_norm, normalised
 
 
@@ -19,17 +19,17 @@ class Block(nn.Module):
     The post-norms act on what a branch returns, before it is added.
     """
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         part = config.mlp_of(layer)
-        places = {"before": (True, False), "after": (False, True), "both": (True, True)}
+        places = {"pre": (True, False), "post": (False, True), "both": (True, True)}
         before, after = places[config.branch_norm]
         self.attention_norm = make_norm(config.width, config.norm, config.bias) if before else None
         self.attention = Attention(config, config.attention_of(layer))
         self.attention_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.attention_dropout = Dropout(config.dropout)
         self.mlp_norm = make_norm(config.width, config.norm, config.bias) if before else None
-        self.mlp = MoE(config, part) if isinstance(part, layer_config.MoE) else make_mlp(config, part)
+        self.mlp = MoEModule(config, part) if isinstance(part, MoE) else make_mlp(config, part)
         self.mlp_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.mlp_dropout = Dropout(config.dropout)
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
         y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
         x_BTD = x_BTD + self.attention_dropout(y_BTD)
         y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
-        if isinstance(self.mlp, MoE):
+        if isinstance(self.mlp, MoEModule):
             y_BTD, routing = self.mlp(y_BTD)
         else:
             y_BTD = self.mlp(y_BTD)

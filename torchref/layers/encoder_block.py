@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from jaxdec.model_config import EncoderDecoder
-from torchref.layers.cross_attention import CrossAttention
+from jaxdec.config.model import EncoderDecoderConfig
+from torchref.layers.attention.cross_attention import CrossAttention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.norm import make_norm
@@ -16,7 +16,7 @@ from torchref.layers.residual import Place, branch_input, residual_sum
 class EncoderBlock(nn.Module):
     """x [B,S,D] -> [B,S,D]; `present` [B,S] is True where the source has a token."""
 
-    def __init__(self, config: EncoderDecoder) -> None:
+    def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         self.place: Place = config.norm_place
         self.attention_norm = make_norm(config.width, config.norm, config.bias)

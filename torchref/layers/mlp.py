@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec import layer_config
-from jaxdec.layer_config import Activation
-from jaxdec.model_config import ModelConfig
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MLP, Activation, GatedMLP
 from torchref.layers.linear import Linear
 
 
@@ -38,10 +37,10 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
-class MLP(nn.Module):
+class MLPModule(nn.Module):
     """x [B,T,D] -> [B,T,D] through [B,T,F], F = expansion * D."""
 
-    def __init__(self, config: ModelConfig, part: layer_config.MLP) -> None:
+    def __init__(self, config: DecoderConfig, part: MLP) -> None:
         super().__init__()
         width, hidden = config.width, part.expansion * config.width
         self.up = Linear(width, hidden, bias=config.bias, init_std=config.init_std)
@@ -52,7 +51,7 @@ class MLP(nn.Module):
         return self.down(self.activation(self.up(x_BTD)))
 
 
-def gated_product(part: layer_config.SwiGLU, gate: Tensor, up: Tensor) -> Tensor:
+def gated_product(part: GatedMLP, gate: Tensor, up: Tensor) -> Tensor:
     """activation(gate) * (up + shift); with a clamp, gate <= clamp and -clamp <= up <= clamp."""
     if part.clamp is not None:
         gate, up = gate.clamp(max=part.clamp), up.clamp(min=-part.clamp, max=part.clamp)
@@ -61,10 +60,10 @@ def gated_product(part: layer_config.SwiGLU, gate: Tensor, up: Tensor) -> Tensor
     return ACTIVATIONS[part.activation](gate) * up
 
 
-class SwiGLU(nn.Module):
+class GatedMLPModule(nn.Module):
     """x [B,T,D] -> down(silu(gate(x)) * up(x)) through [B,T,F] (Shazeer 2020, equation 6), and its relatives."""
 
-    def __init__(self, config: ModelConfig, part: layer_config.SwiGLU) -> None:
+    def __init__(self, config: DecoderConfig, part: GatedMLP) -> None:
         super().__init__()
         width, hidden, bias = config.width, part.hidden, config.bias
         self.part = part
@@ -76,6 +75,6 @@ class SwiGLU(nn.Module):
         return self.down(gated_product(self.part, self.gate(x_BTD), self.up(x_BTD)))
 
 
-def make_mlp(config: ModelConfig, part: layer_config.MLP | layer_config.SwiGLU) -> MLP | SwiGLU:
+def make_mlp(config: DecoderConfig, part: MLP | GatedMLP) -> MLPModule | GatedMLPModule:
     """The feed-forward layer that `part` asks for."""
-    return MLP(config, part) if isinstance(part, layer_config.MLP) else SwiGLU(config, part)
+    return MLPModule(config, part) if isinstance(part, MLP) else GatedMLPModule(config, part)

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec import layer_config
+from jaxdec.config.parts import LayerNorm, RMSNorm
 from torchref.layers.promotion import at_least_float32
 
 
-class LayerNorm(nn.Module):
+class LayerNormModule(nn.Module):
     """x [..., width] -> the same shape and dtype: zero mean and unit variance over the width, then scale and bias.
 
     The variance is the biased one (divided by the width) and epsilon stands inside the root.
@@ -28,7 +28,7 @@ class LayerNorm(nn.Module):
         return F.layer_norm(wide, self.weight.shape, self.weight.to(wide.dtype), bias, self.epsilon).to(x.dtype)
 
 
-class RMSNorm(nn.Module):
+class RMSNormModule(nn.Module):
     """x [..., width] -> the same shape and dtype: divided by its root mean square, then scaled."""
 
     def __init__(self, width: int, *, epsilon: float) -> None:
@@ -46,8 +46,8 @@ def normalised(norm: nn.Module | None, x: Tensor) -> Tensor:
     return norm(x) if norm is not None else x
 
 
-def make_norm(width: int, config: layer_config.LayerNorm | layer_config.RMSNorm, bias: bool) -> LayerNorm | RMSNorm:
+def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
-    if isinstance(config, layer_config.LayerNorm):
-        return LayerNorm(width, epsilon=config.epsilon, bias=bias)
-    return RMSNorm(width, epsilon=config.epsilon)
+    if isinstance(config, LayerNorm):
+        return LayerNormModule(width, epsilon=config.epsilon, bias=bias)
+    return RMSNormModule(width, epsilon=config.epsilon)

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from jaxdec.position_config import LinearScaling, Llama3Scaling, RoPE, YarnScaling
+from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from torchref.layers.promotion import at_least_float32
 
 
-def rope_frequencies(rope: RoPE, channels: int) -> tuple[Tensor, float]:
+def rope_frequencies(rope: RoPE, head_dim: int) -> tuple[Tensor, float]:
     """Radians per position of each pair of channels, float64 [C/2], and the factor of cosines and sines."""
-    pair, scaling = torch.arange(channels // 2, dtype=torch.float64), rope.scaling
-    plain = torch.pow(rope.theta, -2 * pair / channels)
+    pair, scaling = torch.arange(head_dim // 2, dtype=torch.float64), rope.scaling
+    plain = torch.pow(rope.theta, -2 * pair / head_dim)
     if isinstance(scaling, LinearScaling):
         return plain / scaling.factor, 1.0
     if isinstance(scaling, Llama3Scaling):

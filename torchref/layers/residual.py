@@ -7,14 +7,14 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-Place = Literal["after", "before"]
+Place = Literal["post", "pre"]
 
 
 def branch_input(norm: nn.Module, x_BTD: Tensor, place: Place) -> Tensor:
     """What the branch reads."""
-    return norm(x_BTD) if place == "before" else x_BTD
+    return norm(x_BTD) if place == "pre" else x_BTD
 
 
 def residual_sum(norm: nn.Module, x_BTD: Tensor, branch_BTD: Tensor, place: Place) -> Tensor:
     """x with what the branch returned."""
-    return norm(x_BTD + branch_BTD) if place == "after" else x_BTD + branch_BTD
+    return norm(x_BTD + branch_BTD) if place == "post" else x_BTD + branch_BTD

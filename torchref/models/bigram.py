@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jaxdec.config.model import BigramConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import Bigram as BigramConfig
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
 from torchref.layers.promotion import at_least_float32

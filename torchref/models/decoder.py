@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.positions import Learned, Sinusoidal
 from jaxdec.errors import UserError
-from jaxdec.model_config import ModelConfig
-from jaxdec.position_config import Learned, Sinusoidal
 from torchref.layers.block import Block
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
-from torchref.layers.moe import summarise
+from torchref.layers.moe.moe import summarise
 from torchref.layers.norm import make_norm
 from torchref.layers.position import sinusoids
 from torchref.layers.promotion import at_least_float32
@@ -30,7 +30,7 @@ class Decoder(LanguageModel):
     longer than the context.
     """
 
-    def __init__(self, config: ModelConfig, *, compute_dtype: torch.dtype) -> None:
+    def __init__(self, config: DecoderConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()
         if config.vocab_size is None:
             raise UserError("model.vocab_size is not set: take it from the tokenizer before building the model")

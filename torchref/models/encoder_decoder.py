@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.positions import Learned
 from jaxdec.errors import UserError
-from jaxdec.model_config import EncoderDecoder as EncoderDecoderConfig
-from jaxdec.position_config import Learned
 from torchref.layers.decoder_block import DecoderBlock
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
@@ -46,7 +46,7 @@ class EncoderDecoder(LanguageModel):
         self.source_dropout, self.dropout = Dropout(config.dropout), Dropout(config.dropout)
         self.encoder = nn.ModuleList([EncoderBlock(config) for _ in range(config.layers)])
         self.decoder = nn.ModuleList([DecoderBlock(config, layer) for layer in range(config.layers)])
-        before = config.norm_place == "before"
+        before = config.norm_place == "pre"
         self.encoder_norm = make_norm(width, config.norm, config.bias) if before else None
         self.decoder_norm = make_norm(width, config.norm, config.bias) if before else None
         self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=False, init_std=std)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jaxdec.config.model import OneBlockConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import OneBlock as OneBlockConfig
 from torchref.layers.block import Block
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed

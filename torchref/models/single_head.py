@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jaxdec.config.model import DecoderConfig, MultiHeadConfig, SingleHeadConfig
 from jaxdec.errors import UserError
-from jaxdec.model_config import ModelConfig
-from jaxdec.model_config import MultiHead as MultiHeadConfig
-from jaxdec.model_config import SingleHead as SingleHeadConfig
-from torchref.layers.attention import Heads
+from torchref.layers.attention.attention import Heads
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
 from torchref.layers.promotion import at_least_float32
@@ -35,7 +33,7 @@ class SingleHead(LanguageModel):
         self.attention = self.make_attention(config.decoder)
         self.head = Linear(width, config.vocab_size, bias=False, init_std=std)
 
-    def make_attention(self, config: ModelConfig) -> Heads:
+    def make_attention(self, config: DecoderConfig) -> Heads:
         return Heads(config, config.attention_of(0))
 
     def forward(self, tokens_BT: Tensor) -> Output:

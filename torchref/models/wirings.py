@@ -7,8 +7,15 @@ from typing import Any
 
 import torch
 
-from jaxdec import model_config
-from jaxdec.model_config import AnyModel, ModelConfig
+from jaxdec.config.model import (
+    AnyModel,
+    BigramConfig,
+    DecoderConfig,
+    EncoderDecoderConfig,
+    MultiHeadConfig,
+    OneBlockConfig,
+    SingleHeadConfig,
+)
 from torchref.models.bigram import Bigram
 from torchref.models.decoder import Decoder
 from torchref.models.encoder_decoder import EncoderDecoder
@@ -18,12 +25,12 @@ from torchref.models.one_block import OneBlock
 from torchref.models.single_head import SingleHead
 
 WIRINGS: Mapping[type, Any] = {
-    model_config.Bigram: Bigram,
-    model_config.SingleHead: SingleHead,
-    model_config.MultiHead: MultiHead,
-    model_config.OneBlock: OneBlock,
-    ModelConfig: Decoder,
-    model_config.EncoderDecoder: EncoderDecoder,
+    BigramConfig: Bigram,
+    SingleHeadConfig: SingleHead,
+    MultiHeadConfig: MultiHead,
+    OneBlockConfig: OneBlock,
+    DecoderConfig: Decoder,
+    EncoderDecoderConfig: EncoderDecoder,
 }
 
 

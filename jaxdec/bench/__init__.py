@@ -1,0 +1,1 @@
+"""Benchmarks that alternate the two sides in one process."""

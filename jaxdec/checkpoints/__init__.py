@@ -1,0 +1,1 @@
+"""Checkpoints on disk: written atomically, fingerprinted, restored onto any mesh."""

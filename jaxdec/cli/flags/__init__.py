@@ -1,0 +1,1 @@
+"""Typed flags and help pages, read from the dataclasses of the config."""

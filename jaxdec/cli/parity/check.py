@@ -1,0 +1,140 @@
+"""`jaxdec parity check|bisect SPEC`: every comparison of a pair, or only what is at fault."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from jaxdec.cli.flags.flags import own_flags, pairs, parse
+from jaxdec.cli.flags.options import Json
+from jaxdec.cli.parity.options import (
+    CODES,
+    PRECISIONS,
+    REGIMES,
+    SPEC,
+    Html,
+    ReportJson,
+    Seed,
+    Spec,
+    answer,
+    loaded,
+    require_writable,
+    saying,
+    write,
+)
+from jaxdec.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from jaxdec.parity.report.report import Report
+
+Name = TypeVar("Name", bound=str)
+LISTS = ("--regimes", "--precisions", "--stages")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bisect:
+    spec: Spec = None
+    steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps of the trajectory")] = 100
+    seed: Seed = 0
+    regimes: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="A,B", help="weights: init, generic", help_behavior_hint="(default: both)"),
+    ] = None
+    precisions: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="A,B", help="float64, float32, bfloat16", help_behavior_hint="(default: all)"),
+    ] = None
+    stages: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="A,B", help="as weights,taps,logits,loss", help_behavior_hint="(default: all)"),
+    ] = None
+    html: Html = None
+    report_json: ReportJson = None
+    json: Json = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Check(Bisect):
+    no_bisect: Annotated[
+        bool, tyro.conf.arg(help="do not look for what is at fault when something differs", help_behavior_hint="")
+    ] = False
+
+
+def check(argv: Sequence[str]) -> dict[str, Any]:
+    """Checks a pair and shows the whole report."""
+    about = f"Compare a JAX model with its PyTorch reference, stage by stage. {SPEC} {CODES}"
+    arguments = parse("parity check", Check(), with_lists(argv, Check), about=about)
+    report = report_of(arguments, "check", bisect=not arguments.no_bisect)
+    files = write(report, arguments.html, arguments.report_json)
+    from jaxdec.parity.report.terminal import show
+
+    show(report, files)
+    return answer(report, files)
+
+
+def bisect(argv: Sequence[str]) -> dict[str, Any]:
+    """Checks a pair and shows what is at fault."""
+    about = f"Name what in a JAX model differs from its PyTorch reference. {SPEC} {CODES}"
+    arguments = parse("parity bisect", Bisect(), with_lists(argv, Bisect), about=about)
+    report = report_of(arguments, "bisect", bisect=True)
+    files = write(report, arguments.html, arguments.report_json)
+    from jaxdec.parity.report.terminal import show_findings, show_verdict
+
+    show_findings(report)
+    show_verdict(report, files)
+    return answer(report, files)
+
+
+def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
+    """Runs the check that the arguments ask for."""
+    regimes = chosen(arguments.regimes, "--regimes", REGIMES)
+    precisions = chosen(arguments.precisions, "--precisions", PRECISIONS)
+    stages = None if arguments.stages is None else tuple(name for name in arguments.stages.split(",") if name)
+    if arguments.steps < 1:
+        raise UserError(f"--steps is {arguments.steps}: give a whole number from 1")
+    require_writable({"--html": arguments.html, "--report-json": arguments.report_json})
+    with loaded(arguments.spec, action) as pair, saying() as say:
+        from jaxdec.parity.check import check
+
+        return check(
+            pair,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            regimes=regimes,
+            precisions=precisions,
+            stages=stages,
+            bisect=bisect,
+            say=say,
+        )
+
+
+def chosen(text: str | None, flag: str, known: Sequence[Name]) -> tuple[Name, ...]:
+    """The names in a list that was typed, in the order in which they are run; all without a list."""
+    names = known if text is None else [name for name in text.split(",") if name]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{flag} has '{name}'{nearest(name, known)}")
+    if not names:
+        raise UserError(f"{flag} is empty: give {', '.join(known)} or some of them")
+    return tuple(name for name in known if name in names)
+
+
+def with_lists(argv: Sequence[str], cls: type) -> list[str]:
+    """`--regimes init generic` as `--regimes=init,generic`: once SPEC has been given, all words after a list's name
+    are its items."""
+    typed: list[tuple[str | None, str | None]] = []
+    given = False
+    for flag, value in pairs(argv, own_flags(cls)):
+        if flag is None and given and typed[-1][0] in LISTS and typed[-1][1]:
+            typed[-1] = (typed[-1][0], f"{typed[-1][1]},{value}")
+            continue
+        typed.append((flag, value))
+        given = given or flag is None
+    return [
+        word
+        for flag, value in typed
+        for word in ([value or ""] if flag is None else [flag if value is None else f"{flag}={value}"])
+    ]

@@ -1,0 +1,124 @@
+"""`jaxdec parity dump|compare`: the two sides of a pair on two machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxdec.cli.flags.flags import Positional, parse
+from jaxdec.cli.flags.options import Json
+from jaxdec.cli.parity.options import (
+    CODES,
+    SPEC,
+    Html,
+    ReportJson,
+    Seed,
+    Spec,
+    answer,
+    loaded,
+    require_writable,
+    saying,
+    write,
+)
+from jaxdec.errors import UserError
+
+Folder = Annotated[Path | None, Positional, tyro.conf.arg(metavar="DIR", help="its dump", help_behavior_hint="")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dump:
+    spec: Spec = None
+    side: Annotated[
+        Literal["candidate", "reference"] | None,
+        tyro.conf.arg(help="the JAX model or the PyTorch model", help_behavior_hint="(required)"),
+    ] = None
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="DIR", help="the folder to write; it must be new", help_behavior_hint="(required)"),
+    ] = None
+    precision: Annotated[Literal["float64", "float32", "bfloat16"], tyro.conf.arg(help="what to compute in")] = (
+        "float64"
+    )
+    regime: Annotated[Literal["init", "generic"], tyro.conf.arg(help="the kind of weights")] = "generic"
+    seed: Seed = 0
+    steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps, whose losses are kept")] = 100
+    json: Json = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    candidate: Folder = None
+    reference: Folder = None
+    oracle: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="DIR", help="the reference's dump in float64, which lower precisions need", help_behavior_hint=""
+        ),
+    ] = None
+    html: Html = None
+    report_json: ReportJson = None
+    json: Json = False
+
+
+def dump(argv: Sequence[str]) -> dict[str, Any]:
+    """Runs one side and writes what it computed."""
+    arguments = parse("parity dump", Dump(), argv, about=f"Write one side's tensors (safetensors, JSON). {SPEC}")
+    if arguments.side is None or arguments.out is None:
+        missing = "--side candidate or --side reference" if arguments.side is None else "--out DIR"
+        raise UserError(f"give {missing}: jaxdec parity dump SPEC --side SIDE --out DIR")
+    if arguments.steps < 1:
+        raise UserError(f"--steps is {arguments.steps}: give a whole number from 1")
+    with loaded(arguments.spec, "dump") as pair, saying() as say:
+        from jaxdec.parity.compare.dump import dump
+        from jaxdec.parity.pair import Setting
+        from jaxdec.parity.sides.record import record
+
+        at = Setting(arguments.regime, arguments.precision, arguments.seed)
+        say(f"{arguments.side} of {pair.name}, {at}")
+        recording = record(pair, arguments.side, at, steps=arguments.steps)
+        folder = dump(arguments.out, recording)
+    counts = {stage: len(arrays) for stage, arrays in recording.stages.items()}
+    print(f"{arguments.side} of {pair.name}, {at}")
+    for stage, count in counts.items():
+        print(f"  {stage:<10}{count:>6}")
+    print(f"written to {folder}")
+    return {"pair": pair.name, "side": arguments.side, "out": str(folder), "tensors": counts}
+
+
+def compare(argv: Sequence[str]) -> dict[str, Any]:
+    """Compares two dumps and shows the report."""
+    about = f"Compare two dumps of one pair: first the candidate's, then the reference's. {CODES}"
+    arguments = parse("parity compare", Compare(), argv, about=about)
+    if arguments.candidate is None or arguments.reference is None:
+        raise UserError("give two dumps: jaxdec parity compare CANDIDATE REFERENCE")
+    require_writable({"--html": arguments.html, "--report-json": arguments.report_json})
+    from jaxdec.parity.compare.compare import compare_dumps
+    from jaxdec.parity.compare.dump import read_dump
+    from jaxdec.parity.report.report import Report
+    from jaxdec.parity.report.terminal import show
+
+    start, notes = time.monotonic(), []
+    found = compare_dumps(arguments.candidate, arguments.reference, arguments.oracle, say=notes.append)
+    sides = [read_dump(folder) for folder in (arguments.candidate, arguments.reference)]
+    environment = {f"{side.side}: {name}": value for side in sides for name, value in side.environment.items()}
+    report = Report(
+        sides[0].pair,
+        tuple(found),
+        notes=tuple(notes),
+        curves={f"{side.side} loss": [float(loss) for loss in run] for side in sides for run in losses_of(side)},
+        environment=environment,
+        seconds=time.monotonic() - start,
+    )
+    files = write(report, arguments.html, arguments.report_json)
+    show(report, files)
+    return answer(report, files)
+
+
+def losses_of(side: Any) -> list[Any]:
+    """The first training run of a dump, if it holds one."""
+    return list(side.stages.get("losses", {}).values())[:1]

@@ -1,0 +1,204 @@
+"""The parts of a model that can be another, as values: norms, attention patterns, feed-forward layers.
+
+Imports neither jax nor torch. `kind` is the name of a variant in files and flags. Where layers differ, a part is a
+tuple of values that repeats over the layers: `mlp=(MLP(), MoE(...))` makes every second feed-forward layer a mixture of
+experts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+from jaxdec.errors import UserError
+
+Activation = Literal["gelu_tanh", "gelu", "gelu_sigmoid", "relu", "silu"]
+Value = TypeVar("Value")
+
+
+class Config:
+    """Base of all sections: reading one from a file rejects keys it does not have (see `config_file`)."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+def per_layer(values: Value | tuple[Value, ...], layer: int) -> Value:
+    """The value for a layer: a tuple repeats over the layers."""
+    if isinstance(values, tuple):
+        return values[layer % len(values)]  # type: ignore[return-value]
+    return values
+
+
+def require_whole(config: Config, where: str, *names: str) -> None:
+    """Raises UserError unless the fields of these names are at least 1, where they are not None."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= 1, f"{where}.{name} is {value}: give a whole number from 1")
+
+
+def require_positive(config: Config, where: str, *names: str) -> None:
+    """Raises UserError unless the fields of these names are above 0, where they are not None."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value > 0, f"{where}.{name} is {value}: give more than 0, or None")
+
+
+# Norms
+
+
+@dataclass(frozen=True)
+class LayerNorm(Config):
+    """Layer normalisation (Ba et al. 2016). GPT-2 and torch use epsilon 1e-5, Flax's own default is 1e-6."""
+
+    kind: ClassVar[str] = "layer_norm"
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
+
+
+@dataclass(frozen=True)
+class RMSNorm(Config):
+    """Root mean square normalisation (Zhang and Sennrich 2019): no mean, no bias."""
+
+    kind: ClassVar[str] = "rms_norm"
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
+
+
+# Attention
+
+
+@dataclass(frozen=True)
+class AttentionPattern(Config):
+    """What a query may see, and what is done to its scores before the softmax.
+
+    `allowed(query, key)` is the one rule that both frameworks, training and the cached decoder read. It takes positions
+    that broadcast against each other and uses only arithmetic, comparisons, `&` and `|`, so that numpy, JAX and torch
+    arrays all work.
+    """
+
+    softcap: float | None = None  # scores become softcap * tanh(scores / softcap) (Gemma 2)
+    sink: float | None = None  # a trained score per head that takes weight and gives nothing; this is its first value
+    alibi: float | None = None  # head h of H subtracts 2^(-alibi h / H) per position (Press et al. 2022, who use 8)
+
+    def __post_init__(self) -> None:
+        require_positive(self, "model.attention", "softcap", "alibi")
+
+
+@dataclass(frozen=True)
+class Full(AttentionPattern):
+    """A query sees itself and all before it."""
+
+    kind: ClassVar[str] = "full"
+
+    def allowed(self, query: Any, key: Any) -> Any:
+        return key <= query
+
+
+@dataclass(frozen=True)
+class Local(AttentionPattern):
+    """A sliding window (Beltagy et al. 2020): a query sees itself and the `window - 1` before it."""
+
+    kind: ClassVar[str] = "local"
+    window: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_whole(self, "model.attention", "window")
+
+    def allowed(self, query: Any, key: Any) -> Any:
+        return (key <= query) & (query - key < self.window)
+
+
+@dataclass(frozen=True)
+class Strided(AttentionPattern):
+    """Strided sparse attention (Child et al. 2019): the last `stride` positions, and every `stride`-th before them."""
+
+    kind: ClassVar[str] = "strided"
+    stride: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_whole(self, "model.attention", "stride")
+
+    def allowed(self, query: Any, key: Any) -> Any:
+        return (key <= query) & ((query - key < self.stride) | ((query - key) % self.stride == 0))
+
+
+# Feed-forward layers
+
+
+@dataclass(frozen=True)
+class MLP(Config):
+    """The position-wise feed-forward layer: width -> expansion * width -> width."""
+
+    kind: ClassVar[str] = "mlp"
+    expansion: int = 4
+    activation: Activation = "gelu_tanh"
+
+    def __post_init__(self) -> None:
+        require_whole(self, "model.mlp", "expansion")
+
+
+@dataclass(frozen=True)
+class GatedMLP(Config):
+    """A gated feed-forward layer (Shazeer 2020): down(silu(gate(x)) * up(x)), `hidden` channels in between.
+
+    With other activations it is GEGLU (Gemma) or ReGLU. GPT-OSS has activation "gelu_sigmoid", clamp 7 and up_shift 1.
+    """
+
+    kind: ClassVar[str] = "swiglu"
+    hidden: int
+    activation: Activation = "silu"  # of the gate
+    clamp: float | None = None  # gate(x) is cut off above this, up(x) beyond plus and minus this
+    up_shift: float = 0.0  # added to up(x) after that: the product is activation(gate(x)) * (up(x) + up_shift)
+
+    def __post_init__(self) -> None:
+        require_whole(self, "model.mlp", "hidden")
+        require_positive(self, "model.mlp", "clamp")
+        require(math.isfinite(self.up_shift), f"model.mlp.up_shift is {self.up_shift}: give a finite number")
+
+
+@dataclass(frozen=True)
+class MoE(Config):
+    """A mixture of experts (Shazeer et al. 2017; Fedus et al. 2021): each token goes to `top_k` of `experts`."""
+
+    kind: ClassVar[str] = "moe"
+    experts: int
+    top_k: int = 2
+    expert: MLP | GatedMLP = field(default_factory=MLP)
+    shared: MLP | GatedMLP | None = None  # an expert beside them that sees every token (Dai et al. 2024)
+    router_bias: bool = False  # the router's scores get a trained bias (GPT-OSS)
+    noisy: bool = False  # router scores get trained noise in training (Shazeer et al. 2017, eq. 4)
+    gates: Literal["chosen", "all"] = "chosen"  # softmax over the chosen scores, or over all of them
+    capacity_factor: float | None = 1.25  # slots per expert in training, over an even share; None: no token is dropped
+    eval_capacity_factor: float | None = 2.0  # the same outside of training
+    min_capacity: int = 4  # capacities are at least this, and rounded down to an even number
+    balance_loss: float = 0.01  # coefficient of the load-balancing loss (Fedus et al. 2021, eq. 4)
+    z_loss: float = 0.001  # coefficient of the router z-loss (Zoph et al. 2022, eq. 5)
+    init_scale: float = 0.1  # experts start from truncated normals of variance init_scale / fan-in (Fedus et al. 2021)
+
+    def __post_init__(self) -> None:
+        require_whole(self, "model.mlp", "experts", "top_k", "min_capacity")
+        require(
+            self.top_k <= self.experts,
+            f"model.mlp.top_k {self.top_k} is more than the {self.experts} experts there are: lower it",
+        )
+        for name in ("capacity_factor", "eval_capacity_factor", "init_scale"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"model.mlp.{name} is {value}: give more than 0")
+        for name in ("balance_loss", "z_loss"):
+            require(getattr(self, name) >= 0, f"model.mlp.{name} is {getattr(self, name)}: give 0 or more")
+
+
+FeedForward = MLP | GatedMLP | MoE
+Pattern = Full | Local | Strided

@@ -1,0 +1,1 @@
+"""Texts and sentence pairs by name, one file per corpus."""

@@ -1,0 +1,1 @@
+"""Attention: heads, the kernel that turns scores into sums, the KV cache, attention to another sequence."""

@@ -1,0 +1,1 @@
+"""Recordings of two sides, compared under one table of tolerances."""

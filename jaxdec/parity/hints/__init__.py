@@ -1,0 +1,1 @@
+"""What would mend a difference: the table of seams, and a small search for each."""

@@ -1,0 +1,51 @@
+"""Masks of dropout for both twins: no two frameworks draw the same ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig
+from jaxdec.parity.pairs.run import TwinRun
+
+Places = list[tuple[str, tuple[int, ...]]]
+
+
+def keep_masks(run: TwinRun, seed: int) -> list[tuple[str, np.ndarray]]:
+    """One mask, True where a value is kept, for each place that drops, in the order of execution, with the torch twin's
+    path of the place."""
+    config, rng = run.model.decoder, np.random.default_rng(seed)
+    assert config is not None
+    rows, window = run.config.batch_size, run.config.window
+    if isinstance(run.model, EncoderDecoderConfig):
+        places = pair_places(run.model, rows, window)
+    else:
+        places = decoder_places(config, rows, window)
+    return [(path, rng.random(shape) >= config.dropout) for path, shape in places]
+
+
+def decoder_places(config: DecoderConfig, rows: int, window: int) -> Places:
+    stream, weights = (rows, window, config.width), (rows, config.heads, window, window)
+    places: Places = [("dropout", stream)]
+    for layer in range(config.layers):
+        block = f"blocks.{layer}."
+        places += [(block + "attention.dropout", weights), (block + "attention_dropout", stream)]
+        places += [(block + "mlp_dropout", stream)]
+    return places
+
+
+def pair_places(model: EncoderDecoderConfig, rows: int, target: int) -> Places:
+    source = model.context
+    streams = {"source": (rows, source, model.width), "target": (rows, target, model.width)}
+    places: Places = [("source_dropout", streams["source"])]
+    for layer in range(model.layers):
+        block = f"encoder.{layer}."
+        places += [(block + "attention.dropout", (rows, model.heads, source, source))]
+        places += [(block + part, streams["source"]) for part in ("attention_dropout", "mlp_dropout")]
+    places += [("dropout", streams["target"])]
+    for layer in range(model.layers):
+        block = f"decoder.{layer}."
+        for part, seen in (("attention", target), ("cross_attention", source)):
+            places += [(f"{block}{part}.dropout", (rows, model.heads, target, seen))]
+            places += [(f"{block}{part}_dropout", streams["target"])]
+        places += [(block + "mlp_dropout", streams["target"])]
+    return places

@@ -1,0 +1,101 @@
+"""What a pair of twins is made of: a model's config, its recipe of training, and data that follow from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jaxdec.config.model import AnyModel, EncoderDecoderConfig
+from jaxdec.config.parts import MoE
+from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.parity.pair import Batch, random_batches
+
+STEPS = 100
+OPTIM = OptimConfig(
+    learning_rate=1e-3,
+    min_learning_rate=1e-4,
+    warmup_steps=10,
+    decay_steps=90,  # so that the last steps run at the minimum
+    beta2=0.99,
+    weight_decay=0.1,
+    clip_norm=1.0,
+)
+
+
+@dataclass(frozen=True)
+class TwinRun:
+    """`config.data.window` and the batch size give the batch's shape; a source has the model's context."""
+
+    config: RunConfig
+
+    @property
+    def model(self) -> AnyModel:
+        return self.config.model
+
+    @property
+    def vocab_size(self) -> int:
+        assert self.model.vocab_size is not None
+        return self.model.vocab_size
+
+    def at(self, precision: str) -> RunConfig:
+        """The config in a precision; bfloat16 computes from float32 parameters."""
+        return replace(self.config, precision=Precision(params=params_dtype(precision), compute=precision))  # type: ignore[arg-type]
+
+    def batches(self, seed: int, count: int) -> list[Batch]:
+        shape = (self.config.batch_size, self.config.window)
+        if isinstance(self.model, EncoderDecoderConfig):
+            return pair_batches(seed, count, shape, self.model.context, self.vocab_size)
+        return random_batches(seed, count, shape, self.vocab_size)
+
+    @property
+    def continues(self) -> bool:
+        """Whether a text alone can be continued, and what follows it changes nothing: a source is needed besides, or
+        experts with a capacity drop by the whole batch."""
+        config = self.model.decoder
+        parts = [] if config is None else [config.mlp_of(layer) for layer in range(config.layers)]
+        drops = any(isinstance(part, MoE) and part.eval_capacity_factor is not None for part in parts)
+        return not drops and not isinstance(self.model, EncoderDecoderConfig)
+
+    @property
+    def routed(self) -> dict[str, int]:
+        """For the tap of each router's scores, how many experts it chooses."""
+        config = self.model.decoder
+        parts = [] if config is None else [config.mlp_of(layer) for layer in range(config.layers)]
+        return {f"blocks.{i}.mlp.router": part.top_k for i, part in enumerate(parts) if isinstance(part, MoE)}
+
+
+def twin_run(model: AnyModel, *, batch_size: int = 4, window: int | None = None, steps: int = STEPS) -> TwinRun:
+    """A run of the recipe that all twins share."""
+    tokens = batch_size * (window or model.context)
+    config = RunConfig(
+        model=model,
+        data=DataConfig(corpus="random", window=window),
+        optim=OPTIM,
+        train=TrainConfig(steps=steps, tokens_per_step=tokens),
+        precision=Precision("float64", "float64"),
+    )
+    return TwinRun(config.check())
+
+
+def params_dtype(precision: str) -> str:
+    return "float32" if precision == "bfloat16" else precision
+
+
+def pair_batches(seed: int, count: int, shape: tuple[int, int], context: int, vocab_size: int) -> list[Batch]:
+    """Random tokens; sources of unequal lengths, of which the longest fills its row; unequal numbers of targets."""
+    rng, (rows, window) = np.random.default_rng(seed), shape
+    return [pair_batch(rows, window, context, vocab_size, rng) for _ in range(count)]
+
+
+def pair_batch(rows: int, window: int, source_window: int, vocab_size: int, rng: np.random.Generator) -> Batch:
+    text = rng.integers(0, vocab_size, (rows, window + 1), dtype=np.int32)
+    lengths = np.linspace(1, source_window, rows).astype(int)[:, None]
+    counts = rng.integers(1, window + 1, rows)[:, None]
+    return {
+        "tokens": text[:, :-1],
+        "targets": np.ascontiguousarray(text[:, 1:]),
+        "mask": (np.arange(window)[None, :] < counts).astype(np.float32),
+        "source": rng.integers(0, vocab_size, (rows, source_window), dtype=np.int32),
+        "source_mask": (np.arange(source_window)[None, :] < lengths).astype(np.float32),
+    }

@@ -1,0 +1,76 @@
+"""The PyTorch half of our pairs: `torchref` as a `Reference`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jaxdec.parity.pairs.run import TwinRun, params_dtype
+from jaxdec.parity.sides.reference import Reference
+from torchref.generation import generate
+from torchref.models import wirings
+from torchref.models.language_model import LanguageModel
+from torchref.training import loop as train
+from torchref.training import losses, optim
+
+
+class TorchTwin:
+    """Looks everything up in `torchref` at each call, so that a patched module is the one that runs."""
+
+    def __init__(self, run: TwinRun) -> None:
+        self.run = run
+
+    def reference(self) -> Reference:
+        return Reference(
+            model=self.build, call=self.call, loss=mean_loss, backward=self.backward, optimizer=self.optimizer,
+            generate=self.generate,
+        )  # fmt: skip
+
+    def build(self, precision: str, *, seed: int = 0) -> LanguageModel:
+        torch.manual_seed(seed)
+        config = self.run.at(precision)
+        model = wirings.make_model(config.model, compute_dtype=getattr(torch, config.precision.compute))
+        return model.to(getattr(torch, params_dtype(precision))).eval()
+
+    def call(self, model: Any, batch: Mapping[str, Tensor]) -> Any:
+        return model(*(batch[name] for name in ("tokens", *model.inputs)))
+
+    def backward(self, model: Any, batch: Mapping[str, Tensor], parts: int = 1) -> Tensor:
+        return train.accumulate_gradients(model.train(), {name: value.numpy() for name, value in batch.items()}, parts)
+
+    def optimizer(self, model: Any) -> Callable[[int], None]:
+        config = self.run.config
+        made = optim.make_optimizer(model, config.optim)
+
+        def apply(step: int) -> None:
+            train.update(model, made, config, step)
+
+        return apply
+
+    def generate(
+        self,
+        model: Any,
+        tokens_1T: Tensor,
+        count: int,
+        sampling: generate.Sampling | None = None,
+        gumbel: Tensor | None = None,
+    ) -> Tensor:
+        return generate.generate(model.eval(), tokens_1T, count, sampling or generate.Sampling(temperature=0.0), gumbel)
+
+    def learning_rates(self, steps: int) -> np.ndarray:
+        config = self.run.config
+        return np.array([train.learning_rate(config.optim, config.decay_steps, step) for step in range(steps)])
+
+
+def mean_loss(output: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    return losses.language_loss(output, batch["targets"], batch["mask"]) / batch["mask"].sum()
+
+
+def drop(model: Any, masks: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Puts masks into the places that drop, by path."""
+    for path, keep in masks:
+        model.get_submodule(path).keep = torch.from_numpy(keep)

@@ -1,0 +1,1 @@
+"""Decoders of transformers as configs and weight rules of ours."""

@@ -1,0 +1,1 @@
+"""Sampling and beam search of `jaxdec.generation`, in plain PyTorch."""

@@ -1,0 +1,1 @@
+"""The attention layers of `jaxdec.layers.attention`, in plain PyTorch."""

@@ -1,0 +1,1 @@
+"""The mixture of experts of `jaxdec.layers.moe`, in plain PyTorch."""

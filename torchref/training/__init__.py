@@ -1,0 +1,1 @@
+"""The losses, the optimizer and the train step of `jaxdec.training`, in plain PyTorch."""
