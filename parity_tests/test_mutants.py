@@ -16,6 +16,7 @@ import pytest
 from jaxdec.errors import UserError
 from jaxdec.parity.certificate.alarms import Alarms, add_alarms
 from jaxdec.parity.certificate.certificate import Certificate, certify
+from jaxdec.parity.certificate.mutants import generic_mutants
 from jaxdec.parity.certificate.trial import Trial, divergence, trial, up_to_failure, usual_bars
 from jaxdec.parity.check import MODEL
 from jaxdec.parity.compare.null import compare_gradients, null_masks, wholly_null
@@ -24,7 +25,6 @@ from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_
 from jaxdec.parity.pair import Setting
 from jaxdec.parity.sides.recording import Backward, Forward
 from parity_tests.mutants import EQUIVALENT, MUTANTS, Mutant
-from jaxdec.parity.certificate.mutants import generic_mutants
 from parity_tests.mutants.tiny import tiny_pair
 from parity_tests.plain import plain_pair
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxdec.config.run import LogConfig, RunConfig
-from jaxdec.runs.console import Progress
 from jaxdec.errors import UserError
+from jaxdec.runs.console import Progress
 
 
 class Sink(Protocol):

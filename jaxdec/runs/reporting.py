@@ -14,13 +14,13 @@ import jax
 from jax.sharding import Mesh
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
+from jaxdec.config.model import AnyModel
+from jaxdec.config.parts import MoE
 from jaxdec.config.run import RunConfig
 from jaxdec.errors import TrainingError
-from jaxdec.config.parts import MoE
 from jaxdec.layers.moe.router import capacity_warning
-from jaxdec.runs.metrics import MetricsLog
-from jaxdec.config.model import AnyModel
 from jaxdec.models.functional import Params
+from jaxdec.runs.metrics import MetricsLog
 from jaxdec.training.optim import learning_rate
 
 

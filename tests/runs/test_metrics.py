@@ -15,14 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdec.config.run import DataConfig, LogConfig, RunConfig, TrainConfig
-from jaxdec.runs.console import Progress
-from jaxdec.errors import UserError
-from jaxdec.runs.metrics import MetricsLog, read_metrics
 from jaxdec.config.model import DecoderConfig
+from jaxdec.config.run import DataConfig, LogConfig, RunConfig, TrainConfig
+from jaxdec.errors import UserError
+from jaxdec.runs.console import Progress
+from jaxdec.runs.metrics import MetricsLog, read_metrics
 
 RUN = RunConfig(
-    model=DecoderConfig(layers=1, heads=1, width=8, context=8), data=DataConfig("playlets"), train=TrainConfig(steps=100)
+    model=DecoderConfig(layers=1, heads=1, width=8, context=8),
+    data=DataConfig("playlets"),
+    train=TrainConfig(steps=100),
 )
 
 

@@ -1,7 +1,8 @@
 """Text to token ids and back: the kinds of tokenizers, how each is made, and how it is read from a run.
 
 A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it. A new kind is a class with the methods
-of `Tokenizer`, a line in `KINDS`, one in `train_tokenizer`, and its settings in `config/run.py`. See docs/tokenizers.md.
+of `Tokenizer`, a line in `KINDS`, one in `train_tokenizer`, and its settings in `config/run.py`. See
+docs/tokenizers.md.
 """
 
 from __future__ import annotations
