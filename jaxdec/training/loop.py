@@ -30,9 +30,9 @@ from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.metrics import MetricsLog
 from jaxdec.runs.plot import plot_losses
-from jaxdec.runs.reporting import LateMetrics, describe
 from jaxdec.training.interruption import interruptions
 from jaxdec.training.optim import make_optimizer
+from jaxdec.training.reporting import LateMetrics, describe
 from jaxdec.training.stage import Batch, Loss, Stage, dispatch_batches, microbatches
 from jaxdec.training.state import State, abstract_state, create_state, state_shardings
 

@@ -36,10 +36,10 @@ from jaxdec.distributed.sharding import make_mesh
 from jaxdec.evaluation.text import full_sweep, random_windows
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import metrics
-from jaxdec.runs.reporting import LateMetrics
 from jaxdec.training import loop as train
 from jaxdec.training.loop import is_saved, next_stop
 from jaxdec.training.optim import make_optimizer
+from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
 from tests import tiny
 

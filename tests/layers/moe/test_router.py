@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jaxdec.config.parts import MLP, MoE
 from jaxdec.layers.moe import router
-from jaxdec.runs.reporting import capacity_warnings
+from jaxdec.training.reporting import capacity_warnings
 from tests import tiny
 
 # Few shapes, because each compiles: tokens, experts, choices, slots
