@@ -7,19 +7,19 @@ split once; a rung reads as many tokens before each as its context allows.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jaxdec.config.files import whole_file, write_json
 from jaxdec.config.run import DataConfig, RunConfig, TrainConfig
 from jaxdec.config.yaml import differences
 from jaxdec.errors import UserError, nearest
 from jaxdec.models.flops import training_flops
 from jaxdec.models.ladder import SMALL_MODERN
 from jaxdec.recipes import load_recipe
-from jaxdec.runs.directory import require_run, write_json
+from jaxdec.runs.directory import require_run
 
 CLIMB = (
     "bigram",
@@ -122,6 +122,5 @@ def plot(result: Mapping[str, Any], png: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.12)
     axes.set_xlabel(f"validation loss on {result['corpus']} after {result['tokens']:,} tokens (nats per token)")
-    temporary = png.with_name(png.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    os.replace(temporary, png)
+    with whole_file(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

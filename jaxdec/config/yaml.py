@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from jaxdec.config.files import write_text
 from jaxdec.config.run import RunConfig
 from jaxdec.errors import UserError, nearest
 
@@ -33,9 +33,7 @@ def save_config(config: RunConfig, path: Path) -> None:
     ]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(HEADER + "\n" + "\n".join(sections), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, HEADER + "\n" + "\n".join(sections))
 
 
 def load_config(path: Path) -> RunConfig:

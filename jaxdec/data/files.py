@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from jaxdec.config.files import beside, whole_file
 from jaxdec.errors import UserError
 
 
@@ -52,7 +52,7 @@ def new_folder(folder: Path, what: str) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(folder)
+        temporary = beside(folder)
         temporary.mkdir()
         yield temporary
         try:
@@ -71,20 +71,11 @@ def new_folder(folder: Path, what: str) -> Iterator[Path]:
 
 def write_whole(path: Path, content: bytes, what: str) -> None:
     """Writes a file through a temporary one beside it. UserError where the disk is full or read-only."""
-    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise UserError(
             f"{what} {path} cannot be written ({error.strerror}): free space there or choose another folder"
         ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """A name no other process uses. Not `tempfile`: it would leave the file readable to its owner alone."""
-    return path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"

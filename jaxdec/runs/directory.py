@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,10 +63,3 @@ def require_unchanged(run_dir: Path, config: RunConfig, tokenizer: Tokenizer, da
             f"the corpus {config.data.corpus} changed since checkpoint {meta['step']}: "
             "put the old text back, or start a new run"
         )
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes one JSON object, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from jaxdec.config.files import write_text
 from jaxdec.config.run import LogConfig, RunConfig
 from jaxdec.errors import UserError
 from jaxdec.runs.console import Progress
@@ -58,10 +58,8 @@ class MetricsLog:
         lines = read_metrics(self.path)
         kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= step and "sweep_loss" not in line]
         self._file.close()
-        temporary = self.path.with_name(self.path.name + ".tmp")
         try:
-            temporary.write_text("".join(kept), encoding="utf-8")
-            os.replace(temporary, self.path)
+            write_text(self.path, "".join(kept))
             self._file = open(self.path, "a", encoding="utf-8")
         except OSError as error:
             raise _cannot_write(self.path, error) from None

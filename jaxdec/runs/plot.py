@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from jaxdec.config.files import whole_file
 from jaxdec.runs.metrics import read_metrics
 
 CURVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -39,7 +39,5 @@ def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
-    png = Path(png)
-    temporary = png.with_name(png.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    os.replace(temporary, png)
+    with whole_file(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -22,6 +22,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
+from jaxdec.config.files import write_json
 from jaxdec.config.run import RunConfig
 from jaxdec.config.yaml import config_to_dict
 from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
@@ -184,5 +185,5 @@ def finish(config: RunConfig, run_dir: Path, state: State, final: dict[str, floa
         "seconds": round(seconds, 2),
         **final,
     }
-    run_directory.write_json(run_dir / "summary.json", summary)
+    write_json(run_dir / "summary.json", summary)
     return summary
