@@ -2,7 +2,8 @@
 comparison found a difference.
 
 The first two carry one line that says what, where and what to do; the command line prints that line to stderr and exits
-with `exit_code`. Anything else that reaches the user as a traceback is a bug.
+with `exit_code`. Anything else is a bug: the command line prints its traceback and exits with `INTERNAL_ERROR`, so that
+no script takes a bug of the checker for a difference between two models.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+INTERNAL_ERROR = 3  # the exit code of a bug
 
 
 class UserError(Exception):

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done; 1 the training failed, or a comparison found a difference (`errors.Different` carries the command's
 result, which `--json` prints like any other); 2 the input is wrong (one line on stderr says what, where and what to
-do); 130 interrupted. With `--json` the last line on stdout is one JSON object, also after an error (`{"error": ...}`),
-and everything meant for people goes to stderr.
+do); 3 an internal error, which is a bug: its traceback is printed; 130 interrupted. With `--json` the last line on
+stdout is one JSON object, also after an error (`{"error": ...}`), and everything meant for people goes to stderr.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from jaxdec.errors import Different, TrainingError, UserError, nearest
+from jaxdec.errors import INTERNAL_ERROR, Different, TrainingError, UserError, nearest
 
 COMMANDS = {
     "train": "train a model: a recipe, or the settings of an earlier run",
@@ -52,10 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         result, code = _failed(_os_line(error)), 2
-    except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        result, code = _failed("out of memory: give a smaller --train.microbatch, --model.context or --model.width"), 1
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            line = "out of memory: give a smaller --train.microbatch, --model.context or --model.width"
+            result, code = _failed(line), TrainingError.exit_code
+        else:
+            traceback.print_exc()
+            line = f"internal error, a bug in jaxdec ({type(error).__name__}: {error}); please report the lines above"
+            result, code = _failed(line), INTERNAL_ERROR
     if as_json:
         print(json.dumps(result), file=answer, flush=True)
     return code

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jaxdec.cli import main as cli
-from jaxdec.errors import TrainingError, UserError
+from jaxdec.errors import INTERNAL_ERROR, TrainingError, UserError
 
 
 @pytest.fixture
@@ -59,10 +59,17 @@ def test_what_goes_wrong_is_one_line_and_a_code(
     assert captured.out.count("\n") == 1
 
 
-def test_a_bug_is_not_hidden(command: Any) -> None:
-    command(raising(RuntimeError("a bug")))
-    with pytest.raises(RuntimeError, match="a bug"):
-        cli.main(["list"])
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), AssertionError("a bug"), KeyError("a bug")])
+def test_a_bug_is_not_hidden_and_has_a_code_of_its_own(
+    error: Exception, command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(raising(error))
+    assert cli.main(["list"]) == INTERNAL_ERROR == 3
+    *traceback, last = capsys.readouterr().err.splitlines()
+    assert traceback[0].startswith("Traceback") and any("raise error" in line for line in traceback)
+    assert last.startswith("jaxdec: internal error") and "a bug" in last
+    assert cli.main(["list", "--json"]) == 3
+    assert "internal error" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_json_leaves_stdout_to_the_one_line(command: Any, capsys: pytest.CaptureFixture[str]) -> None:

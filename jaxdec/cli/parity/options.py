@@ -21,7 +21,7 @@ SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.Pair, or a 
 without arguments that returns one), FILE.py:NAME for another name, or one of ours:
 a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, or an outside
 oracle (hf:llama ...). A file is run, as any program: give only what you trust."""
-CODES = "Exit code: 0 equal, 1 different, 2 wrong use."
+CODES = "Exit code: 0 equal, 1 different, 2 wrong use, 3 an internal error (a bug)."
 REGIMES: tuple[Regime, ...] = ("init", "generic")
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
 
