@@ -23,6 +23,14 @@ from jaxdec.config.parts import (
     require_whole,
 )
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
+from jaxdec.config.setting import setting
+
+# Help texts of settings that several models have.
+CONTEXT = "positions the model knows, which is the most it reads at once"
+DROPOUT = "dropout of embeddings, attention weights and residual branches"
+INIT_STD = "std of the normal distribution that matrices are drawn from"
+TIED_HEAD = "the head is the token embedding, transposed"
+VOCABULARY = "tokens of the vocabulary; more than the tokenizer has pad it; None: the tokenizer's"
 
 
 def check_model(config: AnyModel) -> None:
@@ -41,31 +49,39 @@ def check_heads(width: int, heads: int) -> None:
 
 @dataclass(frozen=True)
 class DecoderConfig(Config):
-    """A decoder. `vocab_size` None means the tokenizer's; a larger one pads the vocabulary."""
+    """A decoder: token embeddings, blocks of causal attention and a feed-forward layer, a norm and a head."""
 
     kind: ClassVar[str] = "decoder"
-    layers: int
-    heads: int
-    width: int
-    context: int  # positions the model knows: rows of a position table, and the most that is read at once
-    vocab_size: int | None = None
-    kv_heads: int | None = None  # grouped-query attention (Ainslie et al. 2023); None: as many as heads
-    head_dim: int | None = None  # channels of a head; None: width / heads
-    position: Learned | Sinusoidal | RoPE | NoPosition = field(default_factory=Learned)
-    norm: LayerNorm | RMSNorm = field(default_factory=LayerNorm)
-    branch_norm: Literal["pre", "post", "both"] = "pre"  # x + f(norm(x)); x + norm(f(x)) (OLMo 2); both (Gemma 2)
-    qk_norm: RMSNorm | None = None  # of queries and keys, before the rotation (Henry et al. 2020)
-    qk_norm_over: Literal["head", "all"] = "head"  # each head by itself, or all heads' channels as one vector (OLMo 2)
-    attention: Pattern | tuple[Pattern, ...] = field(default_factory=Full)
-    score_scale: float | None = None  # of q k^T; None: 1 / sqrt(channels of a head)
-    mlp: FeedForward | tuple[FeedForward, ...] = field(default_factory=MLP)
-    bias: bool = True  # of every projection and layer norm in the blocks, and of the final norm
-    attention_bias: bool | Literal["qkv"] | None = None  # "qkv": of all but the output (Qwen 2); None: as bias
-    embed_scale: float | None = None  # token vectors are multiplied by this; Gemma: sqrt(width)
-    tied_head: bool = True  # the head reads the token embedding
-    logit_softcap: float | None = None  # logits become softcap * tanh(logits / softcap) (Gemma 2)
-    dropout: float = 0.0  # embeddings, attention weights and both residual branches, as in GPT-2
-    init_std: float = 0.02  # of every matrix; residual projections get init_std / sqrt(2 * layers)
+    layers: int = field(metadata={"help": "blocks"})
+    heads: int = field(metadata={"help": "query heads of a block"})
+    width: int = field(metadata={"help": "channels of the residual stream"})
+    context: int = field(metadata={"help": "positions the model knows, which is the most it reads at once"})
+    vocab_size: int | None = setting(None, VOCABULARY)
+    kv_heads: int | None = setting(
+        None, "key/value heads; fewer than heads is grouped-query attention (Ainslie et al. 2023); None: as many"
+    )
+    head_dim: int | None = setting(None, "channels of a head; None: width / heads")
+    position: Learned | Sinusoidal | RoPE | NoPosition = setting(Learned(), "how the model knows the order of tokens")
+    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm of the blocks, and the one before the head")
+    branch_norm: Literal["pre", "post", "both"] = setting(
+        "pre", "where a block normalises: pre x + f(norm(x)), post x + norm(f(x)) (OLMo 2), or both (Gemma 2)"
+    )
+    qk_norm: RMSNorm | None = setting(None, "norm of queries and keys, before the rotation (Henry et al. 2020)")
+    qk_norm_over: Literal["head", "all"] = setting(
+        "head", "qk_norm takes each head by itself, or all heads' channels as one vector (OLMo 2)"
+    )
+    attention: Pattern | tuple[Pattern, ...] = setting(Full(), "which tokens a query attends to")
+    score_scale: float | None = setting(None, "attention scores are q k^T times this; None: 1 / sqrt(head_dim)")
+    mlp: FeedForward | tuple[FeedForward, ...] = setting(MLP(), "the feed-forward layer of a block")
+    bias: bool = setting(True, "biases of every projection and layer norm in the blocks, and of the final norm")
+    attention_bias: bool | Literal["qkv"] | None = setting(
+        None, "biases of attention; qkv: of query, key and value only (Qwen 2); None: as bias"
+    )
+    embed_scale: float | None = setting(None, "token embeddings are multiplied by this; Gemma: sqrt(width)")
+    tied_head: bool = setting(True, TIED_HEAD)
+    logit_softcap: float | None = setting(None, "logits become softcap * tanh(logits / softcap) (Gemma 2)")
+    dropout: float = setting(0.0, "dropout of embeddings, attention weights and both residual branches, as in GPT-2")
+    init_std: float = setting(0.02, "std of every matrix; residual projections get init_std / sqrt(2 * layers)")
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -136,10 +152,10 @@ class BigramConfig(Config):
     """The next token from the previous one alone: an embedding and a head."""
 
     kind: ClassVar[str] = "bigram"
-    width: int = 32
-    context: int = 8  # tokens that a training example holds; the model reads one
-    vocab_size: int | None = None
-    init_std: float = 0.02
+    width: int = setting(32, "channels of the embedding")
+    context: int = setting(8, "tokens of a training example; the model reads one")
+    vocab_size: int | None = setting(None, VOCABULARY)
+    init_std: float = setting(0.02, INIT_STD)
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -155,10 +171,10 @@ class SingleHeadConfig(Config):
     """One causal attention head between embeddings and head: no output projection, no residual."""
 
     kind: ClassVar[str] = "single_head"
-    width: int = 64
-    context: int = 32
-    vocab_size: int | None = None
-    init_std: float = 0.02
+    width: int = setting(64, "channels of the embedding, and of the head")
+    context: int = setting(32, CONTEXT)
+    vocab_size: int | None = setting(None, VOCABULARY)
+    init_std: float = setting(0.02, INIT_STD)
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -176,11 +192,11 @@ class MultiHeadConfig(Config):
     """Several causal heads of width / heads channels, concatenated and projected."""
 
     kind: ClassVar[str] = "multi_head"
-    heads: int = 4
-    width: int = 64
-    context: int = 32
-    vocab_size: int | None = None
-    init_std: float = 0.02
+    heads: int = setting(4, "attention heads")
+    width: int = setting(64, "channels of the embedding, and of all heads together")
+    context: int = setting(32, CONTEXT)
+    vocab_size: int | None = setting(None, VOCABULARY)
+    init_std: float = setting(0.02, INIT_STD)
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -200,15 +216,15 @@ class OneBlockConfig(Config):
     """Attention and feed-forward layer with residuals and norms, as one block; no norm before the head."""
 
     kind: ClassVar[str] = "one_block"
-    heads: int = 4
-    width: int = 64
-    context: int = 32
-    layers: int = 1
-    vocab_size: int | None = None
-    norm: LayerNorm | RMSNorm = field(default_factory=LayerNorm)
-    mlp: MLP | GatedMLP = field(default_factory=MLP)
-    dropout: float = 0.0
-    init_std: float = 0.02
+    heads: int = setting(4, "attention heads")
+    width: int = setting(64, "channels of the residual stream")
+    context: int = setting(32, CONTEXT)
+    layers: int = setting(1, "blocks")
+    vocab_size: int | None = setting(None, VOCABULARY)
+    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm before each branch")
+    mlp: MLP | GatedMLP = setting(MLP(), "the feed-forward layer of a block")
+    dropout: float = setting(0.0, DROPOUT)
+    init_std: float = setting(0.02, INIT_STD)
 
     def __post_init__(self) -> None:
         check_model(self)
@@ -235,19 +251,19 @@ class EncoderDecoderConfig(Config):
     """The transformer of Vaswani et al. 2017: an encoder of the source, and a decoder that attends to it."""
 
     kind: ClassVar[str] = "encoder_decoder"
-    layers: int  # of the encoder, and as many of the decoder
-    heads: int
-    width: int
-    context: int  # the most tokens of a source, and of a target
-    vocab_size: int | None = None  # shared by source and target
-    position: Learned | Sinusoidal = field(default_factory=Sinusoidal)
-    norm: LayerNorm | RMSNorm = field(default_factory=LayerNorm)
-    norm_place: Literal["post", "pre"] = "post"  # norm(x + f(x)), as in the paper; x + f(norm(x))
-    mlp: MLP | GatedMLP = field(default_factory=lambda: MLP(activation="relu"))
-    bias: bool = True
-    tied_head: bool = True  # the head reads the token embedding, which source and target share
-    dropout: float = 0.0
-    init_std: float = 0.02
+    layers: int = field(metadata={"help": "layers of the encoder, and as many of the decoder"})
+    heads: int = field(metadata={"help": "attention heads of a layer"})
+    width: int = field(metadata={"help": "channels of the residual stream"})
+    context: int = field(metadata={"help": "the most tokens of a source, and of a target"})
+    vocab_size: int | None = setting(None, "tokens of the shared vocabulary; None: the tokenizer's")
+    position: Learned | Sinusoidal = setting(Sinusoidal(), "how the model knows the order of tokens")
+    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm of every branch")
+    norm_place: Literal["post", "pre"] = setting("post", "post: norm(x + f(x)), as in the paper; pre: x + f(norm(x))")
+    mlp: MLP | GatedMLP = setting(MLP(activation="relu"), "the feed-forward layer")
+    bias: bool = setting(True, "biases of every projection and layer norm")
+    tied_head: bool = setting(True, TIED_HEAD)
+    dropout: float = setting(0.0, DROPOUT)
+    init_std: float = setting(0.02, INIT_STD)
 
     def __post_init__(self) -> None:
         check_model(self)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
+from jaxdec.config.setting import setting
 from jaxdec.errors import UserError
 
 Activation = Literal["gelu_tanh", "gelu", "gelu_sigmoid", "relu", "silu"]
@@ -18,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class Config:
-    """Base of all sections: reading one from a file rejects keys it does not have (see `config_file`)."""
+    """Base of all sections: reading one from a file rejects keys it does not have (see `config/yaml.py`)."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -57,7 +58,7 @@ class LayerNorm(Config):
     """Layer normalisation (Ba et al. 2016). GPT-2 and torch use epsilon 1e-5, Flax's own default is 1e-6."""
 
     kind: ClassVar[str] = "layer_norm"
-    epsilon: float = 1e-5
+    epsilon: float = setting(1e-5, "added to the variance, or to the mean square")
 
     def __post_init__(self) -> None:
         require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
@@ -68,7 +69,7 @@ class RMSNorm(Config):
     """Root mean square normalisation (Zhang and Sennrich 2019): no mean, no bias."""
 
     kind: ClassVar[str] = "rms_norm"
-    epsilon: float = 1e-5
+    epsilon: float = setting(1e-5, "added to the variance, or to the mean square")
 
     def __post_init__(self) -> None:
         require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")
@@ -86,9 +87,13 @@ class AttentionPattern(Config):
     arrays all work.
     """
 
-    softcap: float | None = None  # scores become softcap * tanh(scores / softcap) (Gemma 2)
-    sink: float | None = None  # a trained score per head that takes weight and gives nothing; this is its first value
-    alibi: float | None = None  # head h of H subtracts 2^(-alibi h / H) per position (Press et al. 2022, who use 8)
+    softcap: float | None = setting(None, "scores become softcap * tanh(scores / softcap) (Gemma 2)")
+    sink: float | None = setting(
+        None, "a trained score per head that takes weight and gives nothing; this is its first value (GPT-OSS)"
+    )
+    alibi: float | None = setting(
+        None, "head h of H subtracts 2^(-alibi h / H) per position of distance (Press et al. 2022, who use 8)"
+    )
 
     def __post_init__(self) -> None:
         require_positive(self, "model.attention", "softcap", "alibi")
@@ -109,7 +114,7 @@ class Local(AttentionPattern):
     """A sliding window (Beltagy et al. 2020): a query sees itself and the `window - 1` before it."""
 
     kind: ClassVar[str] = "local"
-    window: int = 128
+    window: int = setting(128, "tokens that a query attends to, itself among them")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,7 +129,7 @@ class Strided(AttentionPattern):
     """Strided sparse attention (Child et al. 2019): the last `stride` positions, and every `stride`-th before them."""
 
     kind: ClassVar[str] = "strided"
-    stride: int = 8
+    stride: int = setting(8, "length of the recent part, and the distance of the tokens kept before it")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,8 +147,8 @@ class MLP(Config):
     """The position-wise feed-forward layer: width -> expansion * width -> width."""
 
     kind: ClassVar[str] = "mlp"
-    expansion: int = 4
-    activation: Activation = "gelu_tanh"
+    expansion: int = setting(4, "hidden channels, in multiples of the width")
+    activation: Activation = setting("gelu_tanh", "the nonlinearity between the two projections")
 
     def __post_init__(self) -> None:
         require_whole(self, "model.mlp", "expansion")
@@ -157,10 +162,10 @@ class GatedMLP(Config):
     """
 
     kind: ClassVar[str] = "swiglu"
-    hidden: int
-    activation: Activation = "silu"  # of the gate
-    clamp: float | None = None  # gate(x) is cut off above this, up(x) beyond plus and minus this
-    up_shift: float = 0.0  # added to up(x) after that: the product is activation(gate(x)) * (up(x) + up_shift)
+    hidden: int = field(metadata={"help": "channels between the projections"})
+    activation: Activation = setting("silu", "the nonlinearity of the gate")
+    clamp: float | None = setting(None, "gate(x) is cut off above this, up(x) beyond plus and minus this")
+    up_shift: float = setting(0.0, "added to up(x) after that: activation(gate(x)) * (up(x) + up_shift)")
 
     def __post_init__(self) -> None:
         require_whole(self, "model.mlp", "hidden")
@@ -173,19 +178,23 @@ class MoE(Config):
     """A mixture of experts (Shazeer et al. 2017; Fedus et al. 2021): each token goes to `top_k` of `experts`."""
 
     kind: ClassVar[str] = "moe"
-    experts: int
-    top_k: int = 2
-    expert: MLP | GatedMLP = field(default_factory=MLP)
-    shared: MLP | GatedMLP | None = None  # an expert beside them that sees every token (Dai et al. 2024)
-    router_bias: bool = False  # the router's scores get a trained bias (GPT-OSS)
-    noisy: bool = False  # router scores get trained noise in training (Shazeer et al. 2017, eq. 4)
-    gates: Literal["chosen", "all"] = "chosen"  # softmax over the chosen scores, or over all of them
-    capacity_factor: float | None = 1.25  # slots per expert in training, over an even share; None: no token is dropped
-    eval_capacity_factor: float | None = 2.0  # the same outside of training
-    min_capacity: int = 4  # capacities are at least this, and rounded down to an even number
-    balance_loss: float = 0.01  # coefficient of the load-balancing loss (Fedus et al. 2021, eq. 4)
-    z_loss: float = 0.001  # coefficient of the router z-loss (Zoph et al. 2022, eq. 5)
-    init_scale: float = 0.1  # experts start from truncated normals of variance init_scale / fan-in (Fedus et al. 2021)
+    experts: int = field(metadata={"help": "experts of a layer"})
+    top_k: int = setting(2, "experts that a token goes to")
+    expert: MLP | GatedMLP = setting(MLP(), "the layer that every expert is")
+    shared: MLP | GatedMLP | None = setting(None, "an expert beside them that every token goes to (Dai et al. 2024)")
+    router_bias: bool = setting(False, "the router's scores get a trained bias (GPT-OSS)")
+    noisy: bool = setting(False, "router scores get trained noise in training (Shazeer et al. 2017, eq. 4)")
+    gates: Literal["chosen", "all"] = setting("chosen", "gates are a softmax over the chosen scores, or over all")
+    capacity_factor: float | None = setting(
+        1.25, "slots of an expert in training, as a multiple of an even share; None: no token is dropped"
+    )
+    eval_capacity_factor: float | None = setting(2.0, "the same outside of training")
+    min_capacity: int = setting(4, "capacities are at least this, and rounded down to an even number")
+    balance_loss: float = setting(0.01, "coefficient of the load-balancing loss (Fedus et al. 2021, eq. 4)")
+    z_loss: float = setting(0.001, "coefficient of the router z-loss (Zoph et al. 2022, eq. 5)")
+    init_scale: float = setting(
+        0.1, "experts start from truncated normals of variance init_scale / fan-in (Fedus et al. 2021)"
+    )
 
     def __post_init__(self) -> None:
         require_whole(self, "model.mlp", "experts", "top_k", "min_capacity")

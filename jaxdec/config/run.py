@@ -1,4 +1,4 @@
-"""Every setting of a run, as frozen dataclasses; the command line makes each field a flag.
+"""Every setting of a run, as frozen dataclasses; the command line makes each field a flag, with its text as the help.
 
 Imports neither jax nor torch, so that both model packages share it. A variant is a value (`Learned(...)`,
 `LayerNorm(...)`) that holds only what concerns it. A value that lives here has no second default in any function. Each
@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import Config, require
+from jaxdec.config.setting import setting
 
 FloatType = Literal["float32", "bfloat16", "float64"]
 
@@ -42,7 +43,7 @@ class BPE(Config):
     """Byte-pair encoding (Sennrich et al. 2016) of bytes, trained on the training text."""
 
     kind: ClassVar[str] = "bpe"
-    vocab_size: int = 10_000  # the 256 bytes and <|endoftext|> among them
+    vocab_size: int = setting(10_000, "tokens, the 256 bytes and <|endoftext|> among them")
 
     def __post_init__(self) -> None:
         require(
@@ -56,18 +57,20 @@ class HuggingFace(Config):
     """A tokenizer.json of Hugging Face's `tokenizers`."""
 
     kind: ClassVar[str] = "huggingface"
-    path: str
+    path: str = field(metadata={"help": "path of the tokenizer.json"})
 
 
 @dataclass(frozen=True)
 class DataConfig(Config):
     """What is read: a corpus by name or the path of a UTF-8 text file, and how it is cut."""
 
-    corpus: str
-    tokenizer: Characters | Words | GPT2 | BPE | HuggingFace = field(default_factory=Characters)
-    window: int | None = None  # tokens a training example holds; None: model.context
-    validation_fraction: float = 0.1  # the last part of the text, never trained on
-    sweep_stride: int | None = None  # tokens between validation windows; None: the window, so that none overlap
+    corpus: str = field(metadata={"help": "a corpus by name (see jaxdec list), or the path of a UTF-8 text file"})
+    tokenizer: Characters | Words | GPT2 | BPE | HuggingFace = setting(Characters(), "how text is cut into tokens")
+    window: int | None = setting(None, "tokens of a training example; None: model.context")
+    validation_fraction: float = setting(0.1, "share of the text, at its end, that is never trained on")
+    sweep_stride: int | None = setting(
+        None, "tokens between the starts of validation windows; None: the window, so that none overlap"
+    )
 
     def __post_init__(self) -> None:
         require(self.window is None or self.window >= 1, f"data.window is {self.window}: give a whole number from 1")
@@ -81,15 +84,15 @@ class DataConfig(Config):
 class OptimConfig(Config):
     """AdamW (Loshchilov and Hutter 2019) with linear warm-up, cosine decay and a global-norm clip."""
 
-    learning_rate: float = 1e-3
-    min_learning_rate: float = 1e-4
-    warmup_steps: int = 100
-    decay_steps: int | None = None  # the step at which the cosine ends; None: train.steps
-    beta1: float = 0.9
-    beta2: float = 0.99
-    epsilon: float = 1e-8
-    weight_decay: float = 0.1  # of matrices; vectors (norms, biases) are never decayed
-    clip_norm: float | None = 1.0  # None: no clipping
+    learning_rate: float = setting(1e-3, "the peak, at the end of the warm-up")
+    min_learning_rate: float = setting(1e-4, "what the cosine falls to")
+    warmup_steps: int = setting(100, "steps in which the learning rate rises from 0 to its peak")
+    decay_steps: int | None = setting(None, "the step at which the cosine ends; None: train.steps")
+    beta1: float = setting(0.9, "decay of the running mean of gradients")
+    beta2: float = setting(0.99, "decay of the running mean of squared gradients")
+    epsilon: float = setting(1e-8, "added to the root of the second mean")
+    weight_decay: float = setting(0.1, "weight decay of matrices; vectors (norms, biases) are never decayed")
+    clip_norm: float | None = setting(1.0, "gradients of a larger global norm are scaled down to it; None: no clipping")
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "min_learning_rate", "warmup_steps", "weight_decay"):
@@ -107,16 +110,18 @@ class OptimConfig(Config):
 class TrainConfig(Config):
     """The loop: how long, how large a step, and how often to look."""
 
-    steps: int = 2000
-    tokens_per_step: int = 768  # of the whole job: sequences per step is this over the window
-    microbatch: int | None = None  # sequences a device holds at once; None: its whole share. Accumulation follows
-    steps_per_dispatch: int = 10  # train steps that one call of the compiled program runs
-    log_every: int = 10
-    eval_every: int = 250
-    eval_batches: int = 20  # random batches of nanoGPT's protocol; the complete sweep runs at the end
-    checkpoint_every: int = 500
-    keep_checkpoints: int = 2
-    seed: int = 1337
+    steps: int = setting(2000, "optimizer steps of the whole run")
+    tokens_per_step: int = setting(768, "tokens of a step over all devices: sequences times the window")
+    microbatch: int | None = setting(
+        None, "sequences that a device computes at once, the gradients of several being added up; None: its whole share"
+    )
+    steps_per_dispatch: int = setting(10, "train steps that one call of the compiled program runs")
+    log_every: int = setting(10, "steps between lines of metrics")
+    eval_every: int = setting(250, "steps between evaluations on random batches")
+    eval_batches: int = setting(20, "random batches of an evaluation, as nanoGPT does it; the sweep runs at the end")
+    checkpoint_every: int = setting(500, "steps between checkpoints")
+    keep_checkpoints: int = setting(2, "checkpoints that are kept, the newest ones")
+    seed: int = setting(1337, "seed of the first weights, the order of the data and dropout")
 
     def __post_init__(self) -> None:
         for name in ("steps", "tokens_per_step", "steps_per_dispatch", "log_every", "eval_every", "eval_batches"):
@@ -132,19 +137,18 @@ class TrainConfig(Config):
 
 @dataclass(frozen=True)
 class Precision(Config):
-    """`params` is what the optimizer updates, `compute` what matrices are multiplied in; norms, softmax and loss use
-    at least float32."""
+    """The float types of a run. Norms, softmax and loss use at least float32."""
 
-    params: FloatType = "float32"
-    compute: FloatType = "float32"
+    params: FloatType = setting("float32", "what the optimizer updates")
+    compute: FloatType = setting("float32", "what matrices are multiplied in")
 
 
 @dataclass(frozen=True)
 class MeshConfig(Config):
-    """Devices along each axis of the mesh: `data` splits the batch, `fsdp` the batch and the parameters."""
+    """Devices along each axis of the mesh."""
 
-    data: int | None = None  # None: all devices that the other axes leave
-    fsdp: int = 1
+    data: int | None = setting(None, "devices that split the batch; None: all that the other axes leave")
+    fsdp: int = setting(1, "devices that split the batch and the parameters")
 
     def __post_init__(self) -> None:
         require(self.data is None or self.data >= 1, f"mesh.data is {self.data}: give a whole number from 1, or None")
@@ -155,8 +159,8 @@ class MeshConfig(Config):
 class LogConfig(Config):
     """Sinks beside `metrics.jsonl` and the console. Off by default: nothing leaves the machine unasked."""
 
-    tensorboard: bool = False
-    wandb: bool = False
+    tensorboard: bool = setting(False, "write event files beside the metrics (needs the extra tensorboard)")
+    wandb: bool = setting(False, "send metrics to Weights & Biases (needs the extra wandb)")
 
 
 @dataclass(frozen=True)

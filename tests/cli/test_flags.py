@@ -64,10 +64,11 @@ def test_the_help_shows_each_setting_in_use_and_the_kinds_there_are(capsys: pyte
     page = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     for flag in flags_in_use(RunConfig, config_to_dict(run), "--"):
         assert f" {flag} " in page
-    assert "--model.position.kind {learned,sinusoidal,rope,none} (default: rope)" in page
-    assert "--model.position.scaling.factor FLOAT (default: 3.0)" in page
-    assert "--model.mlp.1.experts INT (default: 8)" in page
-    assert "--data.tokenizer.vocab-size INT the 256 bytes and <|endoftext|> among them (default: 999)" in page
+    kinds = "{learned,sinusoidal,rope,none}"
+    assert f"--model.position.kind {kinds} how the model knows the order of tokens (default: rope)" in page
+    assert "--model.position.scaling.factor FLOAT positions are divided by this (default: 3.0)" in page
+    assert "--model.mlp.1.experts INT experts of a layer (default: 8)" in page
+    assert "--data.tokenizer.vocab-size INT tokens, the 256 bytes and <|endoftext|> among them (default: 999)" in page
 
 
 def test_flags_override_the_recipe_and_nothing_else() -> None:
