@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import torch
 from torch import nn
 
+from jaxdec.parity.adapters.candidate import from_function
+from jaxdec.parity.adapters.probe import tap
+from jaxdec.parity.adapters.reference import Reference
 from jaxdec.parity.pair import Pair
-from jaxdec.parity.sides.candidate import from_function
-from jaxdec.parity.sides.probe import tap
-from jaxdec.parity.sides.reference import Reference
 
 VOCABULARY, CONTEXT, WIDTH, LAYERS = 19, 8, 12, 2
 

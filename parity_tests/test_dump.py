@@ -18,10 +18,10 @@ from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP
 from jaxdec.config.run import Precision
 from jaxdec.models.functional import Model
+from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.parity.compare.compare import compare_dumps
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.dump import Recording, dump, read_dump
-from jaxdec.parity.sides.float64 import everything_in_float64
 from jaxdec.weights.rules import WeightPlan, WeightRules
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "parity_rules.md"

@@ -11,7 +11,7 @@ import torch
 
 from jaxdec.generation.beam import Beam
 from jaxdec.generation.translation import translate
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.candidate_side import native
 from parity_tests.twins import GENERIC, INIT, NORM_BEFORE, halves, run, sides
 from torchref.generation.beam import beam_search
@@ -48,7 +48,7 @@ def targets(name: str, at: Setting, beam: Beam) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize("beam", BEAMS, ids=str)
-@pytest.mark.parametrize(("name", "at"), CASES, ids=[f"{name}-{at.regime}" for name, at in CASES])
+@pytest.mark.parametrize(("name", "at"), CASES, ids=[f"{name}-{at.weight_init}" for name, at in CASES])
 def test_both_write_the_same_targets(name: str, at: Setting, beam: Beam) -> None:
     ours, theirs = targets(name, at, beam)
     assert [tokens for tokens, _ in ours] == [tokens for tokens, _ in theirs]

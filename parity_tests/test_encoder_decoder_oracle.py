@@ -11,8 +11,8 @@ from torch import nn
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import relative, require
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.pairs.pairs import pair_of_model
+from jaxdec.parity.sides.stages import Sides
 from parity_tests.twins import GENERIC
 from tests.encoder_decoders import DEEP
 

@@ -1,4 +1,4 @@
-"""In float64 the two packages are the same function, stage by stage, for every kind of model and both regimes."""
+"""In float64 the two packages are the same function, stage by stage, for every kind of model and of weights."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 
 from jaxdec.models.ladder import LADDER
 from jaxdec.parity.compare.comparison import require
-from jaxdec.parity.compare.stages import Sides, stages_of
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.pairs.pairs import pair_of, reduced
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides, stages_of
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, NORM_BEFORE, TWINS, run, sides
 
 MIXED = ("gpt", "moe-gpt", DROPS, "translation")  # for stages that hang on the kind of model alone
@@ -41,7 +41,7 @@ CASES = cases()
 
 
 @pytest.mark.parametrize(
-    ("stage", "name", "at"), CASES, ids=[f"{stage}-{name}-{at.regime}" for stage, name, at in CASES]
+    ("stage", "name", "at"), CASES, ids=[f"{stage}-{name}-{at.weight_init}" for stage, name, at in CASES]
 )
 def test_the_twins_agree(stage: str, name: str, at: Setting) -> None:
     found = stages_of(sides(name).pair)[stage](sides(name), at)

@@ -1,4 +1,5 @@
-"""Every seam that can be found is planted, and must be named with a residual under the bar; equal pairs get no hint.
+"""Every seam that can be found is planted, and must be named with a residual under the tolerance; equal pairs get no
+hint.
 
 Most plants are the seeded bugs of `parity_tests.mutants`; the others are here. Models have one layer, for speed.
 """
@@ -26,13 +27,14 @@ from jaxdec.config.parts import Full, Local
 from jaxdec.config.positions import RoPE
 from jaxdec.parity.certificate.registry import together
 from jaxdec.parity.compare import tolerances
-from jaxdec.parity.compare.stages import Sides, stages_of
 from jaxdec.parity.hints.hints import hints
 from jaxdec.parity.hints.seams import SEAMS
 from jaxdec.parity.locate.bisect import bisect
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.pairs.pairs import pair_of_model
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides, stages_of
 from jaxdec.parity.sides.transfer import Transfer
 from parity_tests.mutants import MUTANTS, Patch
 from parity_tests.mutants.tiny import MODELS
@@ -123,7 +125,7 @@ SEEDED = {mutant.name: mutant for mutant in MUTANTS}
 @pytest.mark.parametrize("name", sorted(MODULES, key=lambda name: MODULES[str(name)][0]))
 def test_seam_inside_the_model_is_named(name: str) -> None:
     pair, seam, where = MODULES[name]
-    assert_named(found(sides_of(pair), SEEDED[name].apply, regime=SEEDED[name].regime), seam, where)
+    assert_named(found(sides_of(pair), SEEDED[name].apply, weight_init=SEEDED[name].weight_init), seam, where)
 
 
 TRAINING = {
@@ -154,7 +156,7 @@ TRAINING = {
 @pytest.mark.parametrize("name", TRAINING)
 def test_seam_of_training_is_named(name: str) -> None:
     stage, seam = TRAINING[name]
-    assert_named(found(sides_of("gpt"), SEEDED[name].apply, (stage,), regime=SEEDED[name].regime), seam)
+    assert_named(found(sides_of("gpt"), SEEDED[name].apply, (stage,), weight_init=SEEDED[name].weight_init), seam)
 
 
 def head_by_the_token_table(sides: Sides) -> Patch:
@@ -214,10 +216,10 @@ def test_other_seams_are_named(name: str) -> None:
 
 
 def test_hints_say_what_each_side_computes() -> None:
-    (hint,) = found(sides_of("gpt"), SEEDED["norm_epsilon_of_flax"].apply, regime="init")
+    (hint,) = found(sides_of("gpt"), SEEDED["norm_epsilon_of_flax"].apply, weight_init="init")
     assert "reference: epsilon 1e-06 (" in hint.text and "candidate: epsilon 1e-05 (" in hint.text
     assert hint.text.endswith("so in 2 more")  # all three norms of one layer
-    (hint,) = found(sides_of("gpt"), SEEDED["gelu_with_erf"].apply, regime="init")
+    (hint,) = found(sides_of("gpt"), SEEDED["gelu_with_erf"].apply, weight_init="init")
     assert "reference: exact GELU (" in hint.text and "candidate: GELU by tanh (" in hint.text
 
 

@@ -19,13 +19,14 @@ from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, Full, LayerNorm, Local, RMSNorm
 from jaxdec.config.positions import LinearScaling, RoPE
 from jaxdec.errors import UserError
-from jaxdec.parity.compare import stages
+from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.parity.compare.comparison import Difference, require
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.pairs.huggingface import BATCH_SIZE, CONFIGS, PAIRS, WINDOW, hf_config_of, hf_model
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.run import twin_run
-from jaxdec.parity.sides.float64 import everything_in_float64
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides import stages
 from jaxdec.weights.huggingface.registry import FAMILIES, config_of, rules_of
 from jaxdec.weights.huggingface.settings import ACTIVATIONS
 from jaxdec.weights.rules import WeightRules
@@ -40,10 +41,10 @@ def sides(name: str) -> stages.Sides:
     return stages.Sides(PAIRS[f"hf:{name}"]())
 
 
-@pytest.mark.parametrize("regime", ["generic", "init"])
+@pytest.mark.parametrize("weight_init", ["generic", "init"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_activations_logits_and_gradients(name: str, regime: Any) -> None:
-    at = Setting(regime)
+def test_activations_logits_and_gradients(name: str, weight_init: Any) -> None:
+    at = Setting(weight_init)
     for stage in (stages.weights, stages.taps, stages.logits, stages.routing, stages.loss, stages.gradients):
         require(stage(sides(name), at))
 
@@ -188,7 +189,7 @@ def test_nothing_is_computed_in_less_than_float64() -> None:
 
 
 def test_double_alone_is_not_float64() -> None:
-    """Why the mode is needed: what is left without it is a thousand times the bar."""
+    """Why the mode is needed: what is left without it is a thousand times the tolerance."""
     tokens = torch.arange(24).reshape(2, 12)
     half = hf_model(CONFIG_OF["llama"], "float32").double()
     with everything_in_float64():

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from jaxdec.parity.adapters.probe import Probe
+from jaxdec.parity.adapters.taps import nnx_probe, torch_probe
 from jaxdec.parity.compare.comparison import (
     Comparison,
     Difference,
@@ -26,14 +28,12 @@ from jaxdec.parity.compare.comparison import (
     rounding_ratio,
 )
 from jaxdec.parity.compare.null import compare_updates, noise_masks, null_masks
-from jaxdec.parity.compare.tolerances import SEMANTIC, Bar
-from jaxdec.parity.pair import Setting
-from jaxdec.parity.sides.probe import Probe
-from jaxdec.parity.sides.taps import nnx_probe, torch_probe
+from jaxdec.parity.compare.tolerances import SEMANTIC, Tolerance
+from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.weights import generic_weights
 from parity_tests.twins import GENERIC, INIT, halves, sides
 
-BAR = Bar(1e-11, "for these tests")
+TOLERANCE = Tolerance(1e-11, "for these tests")
 finite = st.floats(-1e3, 1e3)
 vectors = arrays.arrays(np.float64, (4, 3), elements=finite)
 
@@ -59,16 +59,16 @@ def test_shapes_must_be_equal_even_where_they_broadcast() -> None:
 
 def test_a_tensor_of_zeros_equals_only_itself() -> None:
     zeros = {"w": np.zeros(3)}
-    require(relative("stage", zeros, zeros, BAR))
+    require(relative("stage", zeros, zeros, TOLERANCE))
     with pytest.raises(Difference):
-        require(relative("stage", {"w": np.array([0, 1e-300, 0])}, zeros, BAR))
+        require(relative("stage", {"w": np.array([0, 1e-300, 0])}, zeros, TOLERANCE))
 
 
 def test_names_on_one_side_only_are_a_difference() -> None:
     with pytest.raises(Difference, match=r"stage +b "):
-        relative("stage", {"a": 1.0, "b": 1.0}, {"a": 1.0}, BAR)
+        relative("stage", {"a": 1.0, "b": 1.0}, {"a": 1.0}, TOLERANCE)
     with pytest.raises(Difference, match=r"stage +b "):
-        relative("stage", {"a": 1.0}, {"a": 1.0, "b": 1.0}, BAR)
+        relative("stage", {"a": 1.0}, {"a": 1.0, "b": 1.0}, TOLERANCE)
 
 
 def test_the_first_offender_is_named_first_and_the_worst_of_each_stage_is_said() -> None:
@@ -93,7 +93,7 @@ def test_the_rounding_ratio_is_in_units_of_the_other_sides_error_or_of_the_unit_
     scales, u = {"w": 2.0}, 1e-3  # u s = 2e-3, and |x| of a constant error e is 2 e
 
     def ratio(candidate: float, other: float) -> float:
-        return rounding_ratio("taps", off(candidate), off(other), oracle, scales, u, BAR)[0].measured
+        return rounding_ratio("taps", off(candidate), off(other), oracle, scales, u, TOLERANCE)[0].measured
 
     assert ratio(6e-3, 3e-3) == pytest.approx(2)
     assert ratio(6e-3, 0) == pytest.approx(6)
@@ -109,9 +109,9 @@ def test_gradient_scales_share_one_root_mean_square() -> None:
 
 def test_all_parameters_are_one_vector() -> None:
     reference, candidate = {"a": np.array([3.0]), "b": np.array([4.0])}, {"a": np.array([3.0]), "b": np.array([4.5])}
-    assert relative_to_all("update", candidate, reference, BAR).measured == pytest.approx(0.1)
+    assert relative_to_all("update", candidate, reference, TOLERANCE).measured == pytest.approx(0.1)
     other = {"a": np.array([3.0]), "b": np.array([4.25])}
-    assert relative_to_all("update", candidate, reference, BAR, in_errors_of=other).measured == pytest.approx(2)
+    assert relative_to_all("update", candidate, reference, TOLERANCE, in_errors_of=other).measured == pytest.approx(2)
 
 
 def test_generic_weights_are_of_order_one_and_exact_in_float32() -> None:

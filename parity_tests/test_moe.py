@@ -19,14 +19,14 @@ from jaxdec.config.parts import MoE
 from jaxdec.layers.moe import router
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, Difference, relative, require
-from jaxdec.parity.compare.rounding import ROUNDING
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.pairs import pair_of_run
 from jaxdec.parity.pairs.run import twin_run
 from jaxdec.parity.pairs.stages import compare, torch_gradients
 from jaxdec.parity.sides.candidate_side import native, numpy
 from jaxdec.parity.sides.reference_side import tensors_of
+from jaxdec.parity.sides.rounding import ROUNDING
+from jaxdec.parity.sides.stages import Sides
 from parity_tests.twins import DROPS, GENERIC, INIT, halves, sides
 from tests.variants import GPT
 from torchref.layers.moe import moe as torch_moe

@@ -1,7 +1,7 @@
 """Every seeded bug is caught and named where it sits; changes that change no function are not taken for bugs.
 
-`pytest -s` prints the stage and the residual that gave each bug away. The whole certificate, with the usual bars and
-honest runs over many seeds, is `jaxdec parity mutate NAME`.
+`pytest -s` prints the stage and the residual that gave each bug away. The whole certificate, with the usual tolerances
+and honest runs over many seeds, is `jaxdec parity mutate NAME`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from jaxdec.errors import UserError
 from jaxdec.parity.certificate.alarms import Alarms, add_alarms
 from jaxdec.parity.certificate.certificate import Certificate, certify
 from jaxdec.parity.certificate.mutants import generic_mutants
-from jaxdec.parity.certificate.trial import Trial, divergence, trial, up_to_failure, usual_bars
+from jaxdec.parity.certificate.trial import Trial, divergence, trial, up_to_failure, usual_tolerances
 from jaxdec.parity.check import MODEL
 from jaxdec.parity.compare.null import compare_gradients, null_masks, wholly_null
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_loss, without_side_results
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.recording import Backward, Forward
+from jaxdec.parity.sides.stages import Sides
 from parity_tests.mutants import EQUIVALENT, MUTANTS, Mutant
 from parity_tests.mutants.tiny import tiny_pair
 from parity_tests.plain import plain_pair
@@ -180,7 +180,7 @@ def test_honest_runs_are_counted_and_alarms_seen(plain: Sides) -> None:
     add_alarms(alarms, plain.pair, 3, said.append)
     assert not alarms.wrong and alarms.comparisons > 100 and len(said) == 2
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("jaxdec.parity.compare.tolerances.SEMANTIC", type("Bar", (), {"limit": 0.0}))
+        patched.setattr("jaxdec.parity.compare.tolerances.SEMANTIC", type("Tolerance", (), {"limit": 0.0}))
         strict = Alarms(1)
         add_alarms(strict, plain.pair, 3, said.append)
     assert strict.wrong and "FALSE ALARMS" in said[-1]
@@ -188,10 +188,10 @@ def test_honest_runs_are_counted_and_alarms_seen(plain: Sides) -> None:
 
 @pytest.mark.usefixtures("_broadcasting")
 def test_the_usual_bars_see_a_large_bug_and_no_honest_run(plain: Sides) -> None:
-    assert usual_bars(plain, Setting()) == (False, False)
+    assert usual_tolerances(plain, Setting()) == (False, False)
     lost = next(mutant for mutant in generic_mutants(plain) if mutant.name == "sign_lost:head")
     with lost.apply(plain):
-        assert usual_bars(plain, Setting()) == (True, True)
+        assert usual_tolerances(plain, Setting()) == (True, True)
     p = np.random.default_rng(0).standard_normal((2, 3, 5))
     assert divergence(p, p + 7) == pytest.approx(0, abs=1e-12), "a softmax does not see a constant"
     assert divergence(p, -p) > 0

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from jaxdec.config.run import Precision
 from jaxdec.parity.compare.comparison import require
-from jaxdec.parity.compare.stages import Sides, trajectory
 from jaxdec.parity.pairs.pairs import pair_of_run
 from jaxdec.parity.pairs.run import OPTIM, TwinRun
+from jaxdec.parity.sides.stages import Sides, trajectory
 from jaxdec.recipes import load_recipe
 from parity_tests.twins import INIT
 

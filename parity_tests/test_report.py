@@ -210,10 +210,10 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 @given(
     values=st.lists(st.none() | st.floats(), min_size=1, max_size=8),
     log=st.booleans(),
-    bar=st.none() | st.floats(1e-30, 1e3),
+    tolerance=st.none() | st.floats(1e-30, 1e3),
 )
-def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, bar: float | None) -> None:
-    drawing = chart("a", [Series("one", values)], log=log, labels=[(0, "0")], bar=bar)
+def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, tolerance: float | None) -> None:
+    drawing = chart("a", [Series("one", values)], log=log, labels=[(0, "0")], tolerance=tolerance)
     for name, number in re.findall(r' (x|y|cx|cy|x1|x2|y1|y2)="([^"]+)"', drawing):
         assert 0 <= float(number) <= (WIDTH if "x" in name else HEIGHT)
     line = re.search(r'<path class="line s0" d="([^"]*)"', drawing)
@@ -224,10 +224,10 @@ def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, 
 
 def test_points_stand_above_the_bar_just_when_they_are_over_it() -> None:
     values = [1e-15, 3e-12, 2e-11, 0.5]
-    drawing = chart("a", [Series("one", values)], log=True, labels=[], bar=1e-11)
-    bar = float(re.search(r'<line class="bar"[^>]*y1="([^"]+)"', drawing)[1])  # type: ignore[index]
+    drawing = chart("a", [Series("one", values)], log=True, labels=[], tolerance=1e-11)
+    tolerance = float(re.search(r'<line class="tolerance"[^>]*y1="([^"]+)"', drawing)[1])  # type: ignore[index]
     heights = [float(y) for y in re.findall(r'<circle[^>]*cy="([^"]+)"', drawing)]
-    assert [y < bar for y in heights] == [False, False, True, True]
+    assert [y < tolerance for y in heights] == [False, False, True, True]
     decade = list(map(float, re.findall(r'<line class="grid"[^>]*y1="([^"]+)"', drawing)))
     # A logarithmic axis: every decade has the same height.
     steps = np.diff(decade)
@@ -260,9 +260,11 @@ def test_the_terminal_says_what_is_first_and_what_is_worst(
 ) -> None:
     page = "\n".join(shown(failing(), monkeypatch, capsys))
     assert re.search(
-        r"over the bar: float64, init weights\n  taps: 17 of 31\n    first  blocks.1.mlp +3.2e-04  bar 1e-11", page
+        r"over the tolerance: float64, init weights\n  taps: 17 of 31\n"
+        r"    first  blocks.1.mlp +3.2e-04  tolerance 1e-11",
+        page,
     )
-    assert "blocks.1.mlp: semantic, forward, 3.2e-04 (bar 1e-11): its own code" in page
+    assert "blocks.1.mlp: semantic, forward, 3.2e-04 (tolerance 1e-11): its own code" in page
     assert "matches at 2e-15 with erf GELU" in page
     assert f"DIFFERENT  mine <b>: {len(failing().over)} of" in page
     assert "[bold]" in page  # a name is no markup

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from jaxdec.parity.certificate.registry import Patch
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Difference, require
-from jaxdec.parity.compare.rounding import ROUNDING
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.locate.replay import module_ratios, rounding_faults
-from jaxdec.parity.pair import Precision, Setting
+from jaxdec.parity.setting import Precision, Setting
+from jaxdec.parity.sides.rounding import ROUNDING
+from jaxdec.parity.sides.stages import Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
 from torchref.layers import linear, norm
 from torchref.layers.attention import attention
@@ -36,7 +36,7 @@ TRAINED += [(name, INIT, "float32") for name in ("modern, dense", "sinks", "tran
 TRAINED += [(name, INIT, "bfloat16") for name in ("moe-gpt", "norms on both sides")]
 
 
-@pytest.mark.parametrize(("name", "at", "precision"), CASES, ids=lambda part: getattr(part, "regime", part))
+@pytest.mark.parametrize(("name", "at", "precision"), CASES, ids=lambda part: getattr(part, "weight_init", part))
 def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
     """Gradients in bfloat16 for the dense models alone: what rounds in the others' shows forwards."""
     backwards = precision == "float32" or name in DENSE
@@ -44,16 +44,16 @@ def test_activations_and_gradients(name: str, at: Setting, precision: Precision)
         require(ROUNDING[stage](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize(("name", "at", "precision"), TRAINED, ids=lambda part: getattr(part, "regime", part))
+@pytest.mark.parametrize(("name", "at", "precision"), TRAINED, ids=lambda part: getattr(part, "weight_init", part))
 def test_training(name: str, at: Setting, precision: Precision) -> None:
     require(ROUNDING["trajectory"](sides(name), at.at(precision)))
 
 
 @pytest.mark.parametrize("name", ["gpt", "moe-gpt", "modern", "sinks", "norms on both sides", "translation"])
-@pytest.mark.parametrize("regime", [INIT, GENERIC], ids=lambda at: at.regime)
+@pytest.mark.parametrize("weight_init", [INIT, GENERIC], ids=lambda at: at.weight_init)
 @pytest.mark.parametrize("precision", LOW)
-def test_each_module_alone_rounds_as_the_twins_does(precision: Precision, regime: Setting, name: str) -> None:
-    ratios = module_ratios(sides(name), regime.at(precision))
+def test_each_module_alone_rounds_as_the_twins_does(precision: Precision, weight_init: Setting, name: str) -> None:
+    ratios = module_ratios(sides(name), weight_init.at(precision))
     worst = max(ratios, key=ratios.__getitem__)
     print(f"{worst} {ratios[worst]:.2f}")
     assert len(ratios) > 10 and ratios[worst] <= tolerances.module_ratio(precision).limit

@@ -16,8 +16,8 @@ from flax import linen, nnx
 from torch import nn
 
 from jaxdec.parity import Candidate, Pair, Reference, assert_parity, from_function, from_linen, from_nnx, tap
+from jaxdec.parity.adapters.adamw import torch_adamw
 from jaxdec.parity.check import check
-from jaxdec.parity.sides.adamw import torch_adamw
 from jaxdec.parity.spec import load_pair
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "parity"
@@ -30,7 +30,7 @@ RULES = """
 """
 MODEL = ("weights", "taps", "logits", "loss", "gradients")
 STAGES = {*MODEL, "optimizer", "greedy", "checkpoint", "trajectory"}
-QUICK: dict[str, Any] = {"regimes": ["generic"], "stages": MODEL}
+QUICK: dict[str, Any] = {"weight_inits": ["generic"], "stages": MODEL}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,14 +53,14 @@ def call(model: Any, batch: Any) -> Any:
 def test_an_example_is_equal_in_every_stage(name: str) -> None:
     path = EXAMPLES / f"{name}.py"
     assert len(path.read_text().splitlines()) < 40
-    report = assert_parity(load_pair(str(path)), regimes=["generic"], steps=3)
+    report = assert_parity(load_pair(str(path)), weight_inits=["generic"], steps=3)
     assert {comparison.stage for comparison in report.comparisons} == STAGES
     assert sum(comparison.stage == "taps" for comparison in report.comparisons) >= 9
 
 
 def test_an_example_is_equal_in_every_precision() -> None:
     pair = load_pair(str(EXAMPLES / "nnx_pair.py"))
-    report = assert_parity(pair, precisions=["float64", "float32", "bfloat16"], regimes=["generic"], steps=10)
+    report = assert_parity(pair, precisions=["float64", "float32", "bfloat16"], weight_inits=["generic"], steps=10)
     found = {(each.precision, each.stage) for each in report.comparisons}
     assert {stage for precision, stage in found if precision == "float64"} == STAGES
     for precision in ("float32", "bfloat16"):
@@ -75,7 +75,7 @@ def test_the_tutorial_shows_the_example() -> None:
 
 def test_the_planted_bugs_are_found_and_named() -> None:
     with pytest.raises(AssertionError) as caught:
-        assert_parity(load_pair(str(EXAMPLES / "port_with_bug.py")), regimes=["init"], steps=3)
+        assert_parity(load_pair(str(EXAMPLES / "port_with_bug.py")), weight_inits=["init"], steps=3)
     text = str(caught.value)
     for found in ("h.0.ln_1: semantic", "h.0.mlp: semantic", "norm epsilon", "GELU"):
         assert found in text
@@ -148,7 +148,7 @@ def keyword_pair(made: Any, **parts: Any) -> Pair:
 
 def test_habits_of_torch_and_nnx() -> None:
     report = assert_parity(keyword_pair(NNX()), steps=3)
-    taps = [each.name for each in report.comparisons if each.stage == "taps" and each.regime == "generic"]
+    taps = [each.name for each in report.comparisons if each.stage == "taps" and each.weight_init == "generic"]
     assert taps == ["embed", "place", "norm", "layers.0", "norm~2", "drop"]
 
 
@@ -210,7 +210,7 @@ def linen_pair(train: bool = False, **parts: Any) -> Pair:
 
 def test_habits_of_linen_and_a_parameter_that_the_candidate_lacks() -> None:
     report = assert_parity(linen_pair(), steps=3)
-    taps = [each.name for each in report.comparisons if each.stage == "taps" and each.regime == "init"]
+    taps = [each.name for each in report.comparisons if each.stage == "taps" and each.weight_init == "init"]
     assert taps == ["embed", "norm", "mix", "norm~2", "drop", "head"]
 
 
@@ -254,7 +254,7 @@ def test_a_function_and_optimizers_of_ones_own() -> None:
     assert_parity(pair_of(reference, equal, weights=FUNCTION_RULES), steps=3)
     other = from_function(function, SHAPES, optimizer=optax.sgd(0.1, momentum=0.9, nesterov=True))
     with pytest.raises(AssertionError, match=r"(?s)comparisons are over.*optimizer.*finding: optimizer: semantic"):
-        assert_parity(pair_of(reference, other, weights=FUNCTION_RULES), regimes=["generic"], steps=3)
+        assert_parity(pair_of(reference, other, weights=FUNCTION_RULES), weight_inits=["generic"], steps=3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

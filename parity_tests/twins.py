@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 
 from jaxdec.config.model import AnyModel
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.pairs import encoder_decoders
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.pairs import pair_of_model
 from jaxdec.parity.pairs.run import TwinRun, twin_run
 from jaxdec.parity.pairs.torch_twin import TorchTwin
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 from parity_tests.mutants import tiny
 from tests.variants import DENSE, GPT, RUNGS
 

@@ -10,17 +10,17 @@ from jaxdec.parity.report.report import Finding, Hint, Report
 
 PARTS = ("attention_norm", "attention.query", "attention.key", "attention", "mlp_norm", "mlp.up", "mlp")
 TAPS = ("token_embed", *(f"blocks.{layer}.{part}" for layer in range(4) for part in PARTS), "norm", "head")
-BARS = {"float64": 1e-11, "float32": 4.0, "bfloat16": 4.0}
+TOLERANCES = {"float64": 1e-11, "float32": 4.0, "bfloat16": 4.0}
 STEPS = 100
 
 
 def passing() -> Report:
     found = []
-    for precision, bar in BARS.items():
-        for regime in ("init", "generic"):
+    for precision, tolerance in TOLERANCES.items():
+        for weight_init in ("init", "generic"):
             unit = 2e-15 if precision == "float64" else 1.3
             taps = [(name, unit * (1 + 0.3 * math.sin(place))) for place, name in enumerate(TAPS)]
-            where = (bar, regime, precision)
+            where = (tolerance, weight_init, precision)
             found += [Comparison("taps", name, measured, *where) for name, measured in taps]
             found += [Comparison("logits", "logits", 2 * unit, *where), Comparison("loss", "loss", 0.0, *where)]
             found += [Comparison("gradients", f"{name}.kernel", 1.7 * measured, *where) for name, measured in taps[1:9]]

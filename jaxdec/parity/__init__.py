@@ -1,4 +1,4 @@
-"""Is a JAX model the same function as a PyTorch one? Weights, taps, comparisons and bars.
+"""Is a JAX model the same function as a PyTorch one? Weights, taps, comparisons and tolerances.
 
 What a SPEC and a test need can be imported from here; each name is looked up when it is first used, so that importing
 the package imports neither jax nor torch.
@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxdec.parity.adapters.candidate import Candidate, from_function, from_linen, from_nnx
+    from jaxdec.parity.adapters.probe import tap
+    from jaxdec.parity.adapters.reference import Reference
     from jaxdec.parity.assertion import assert_parity
     from jaxdec.parity.pair import Pair
-    from jaxdec.parity.sides.candidate import Candidate, from_function, from_linen, from_nnx
-    from jaxdec.parity.sides.probe import tap
-    from jaxdec.parity.sides.reference import Reference
 
 __all__ = [
     "Candidate",
@@ -27,14 +27,14 @@ __all__ = [
     "tap",
 ]
 _HOMES = {
-    "Candidate": "sides.candidate",
+    "Candidate": "adapters.candidate",
     "Pair": "pair",
-    "Reference": "sides.reference",
+    "Reference": "adapters.reference",
     "assert_parity": "assertion",
-    "from_function": "sides.candidate",
-    "from_linen": "sides.candidate",
-    "from_nnx": "sides.candidate",
-    "tap": "sides.probe",
+    "from_function": "adapters.candidate",
+    "from_linen": "adapters.candidate",
+    "from_nnx": "adapters.candidate",
+    "tap": "adapters.probe",
 }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxdec.parity.pair import Pair, Precision
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.report import Report
-from jaxdec.parity.sides.weights import Regime
+from jaxdec.parity.setting import Precision, WeightInit
 
 SHOWN = 5  # findings and hints: the first ones say most
 
@@ -15,15 +15,15 @@ def assert_parity(
     pair: Pair,
     *,
     precisions: Sequence[Precision] = ("float64",),
-    regimes: Sequence[Regime] = ("init", "generic"),
+    weight_inits: Sequence[WeightInit] = ("init", "generic"),
     steps: int = 20,
     seed: int = 0,
     stages: Sequence[str] | None = None,
 ) -> Report:
     """Checks a pair and returns the report; the settings of JAX and torch are put back.
 
-    Raises AssertionError where the two differ, with the first comparison over its bar, what is at fault, and what would
-    mend it. Raises UserError where they cannot be compared.
+    Raises AssertionError where the two differ, with the first comparison over its tolerance, what is at fault, and what
+    would mend it. Raises UserError where they cannot be compared.
     """
     import jax
 
@@ -34,7 +34,7 @@ def assert_parity(
             pair,
             steps=steps,
             seed=seed,
-            regimes=regimes,
+            weight_inits=weight_inits,
             precisions=precisions,
             stages=stages,
             say=lambda text: None,
@@ -51,7 +51,9 @@ def short(report: Report) -> str:
     over = report.over
     if not over:
         return f"{report.pair}: nothing was compared, which proves nothing"
-    lines = [f"{report.pair}: {len(over)} of {len(report.comparisons)} comparisons are over their bars, the first:"]
+    lines = [
+        f"{report.pair}: {len(over)} of {len(report.comparisons)} comparisons are over their tolerances, the first:"
+    ]
     lines += [str(over[0])]
     lines += [f"finding: {finding_line(finding)}" for finding in report.findings[:SHOWN]]
     lines += [f"hint: {hint_line(hint)}" for hint in report.hints[:SHOWN]]

@@ -11,14 +11,14 @@ from typing import Any
 from jaxdec.errors import UserError, nearest
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.null import describe
-from jaxdec.parity.compare.rounding import ROUNDING
-from jaxdec.parity.compare.stages import STEPS, Sides, stages_of
 from jaxdec.parity.locate.bisect import bisect as bisect_setting
-from jaxdec.parity.pair import Pair, Precision, Setting
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.report import Finding, Hint, Report
+from jaxdec.parity.setting import Precision, Setting, WeightInit
 from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies, some
-from jaxdec.parity.sides.weights import Regime
+from jaxdec.parity.sides.rounding import ROUNDING
+from jaxdec.parity.sides.stages import STEPS, Sides, stages_of
 
 INHERITING = (
     "accumulation",
@@ -35,7 +35,7 @@ def check(
     *,
     steps: int = STEPS,
     seed: int = 0,
-    regimes: Sequence[Regime] = ("init", "generic"),
+    weight_inits: Sequence[WeightInit] = ("init", "generic"),
     precisions: Sequence[Precision] = ("float64", "float32", "bfloat16"),
     stages: Sequence[str] | None = None,
     bisect: bool = True,
@@ -49,13 +49,13 @@ def check(
     started = time.perf_counter()
     run = Run(pair, steps, stages, say)
     with quiet_torch():
-        refuse(run.sides, Setting(regimes[0], "float64", seed))
+        refuse(run.sides, Setting(weight_inits[0], "float64", seed))
         for precision in sorted(precisions, key=lambda name: ("float64", "float32", "bfloat16").index(name)):
             if precision != "float64" and not run.equal:
                 run.notes.append(f"{precision} left out: the two differ in float64 already")
                 continue
-            for regime in regimes:
-                run.setting(Setting(regime, precision, seed), bisect)
+            for weight_init in weight_inits:
+                run.setting(Setting(weight_init, precision, seed), bisect)
     return Report(
         pair=pair.name,
         comparisons=tuple(run.comparisons),
@@ -98,7 +98,7 @@ class Run:
             if "weights" in failed or (name in INHERITING and failed & set(MODEL)):
                 self.notes.append(f"{name} left out: {sorted(failed)[0]} differ already")
                 continue
-            new = [replace(each, regime=at.regime, precision=at.precision) for each in stage(self.sides, at)]
+            new = [replace(each, weight_init=at.weight_init, precision=at.precision) for each in stage(self.sides, at)]
             found += new
             if new:
                 self.say(str(max(new, key=lambda each: each.measured / max(each.limit, 1e-300))))

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.sides.weights import Regime
+from jaxdec.parity.setting import Arrays, Batch, Setting
 
 if TYPE_CHECKING:
-    from jaxdec.parity.sides.candidate import Candidate
-    from jaxdec.parity.sides.reference import Reference
+    from jaxdec.parity.adapters.candidate import Candidate
+    from jaxdec.parity.adapters.reference import Reference
 
-Arrays = dict[str, np.ndarray]
-Batch = dict[str, np.ndarray]
-Precision = Literal["float64", "float32", "bfloat16"]
-Stage = Callable[[Any, "Setting"], Sequence[Comparison]]  # given `stages.Sides`
+Stage = Callable[[Any, Setting], Sequence[Comparison]]  # given `sides.stages.Sides`
 SAME_NAMES = "{*name} <- {*name}"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One run of both sides: which weights, in which precision."""
-
-    regime: Regime = "generic"
-    precision: Precision = "float64"
-    seed: int = 0
-
-    def at(self, precision: Precision) -> Setting:
-        return Setting(self.regime, precision, self.seed)
-
-    def __str__(self) -> str:
-        return f"{self.regime} weights in {self.precision}, seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)

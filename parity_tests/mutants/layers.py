@@ -20,7 +20,7 @@ from torchref.models import decoder
 # Initial weights
 
 
-@mutant("initial weights", regime="init")
+@mutant("initial weights", weight_init="init")
 def residual_projections_not_scaled() -> Patch:
     return _initialised(lambda inputs, outputs, bias, init_std: (inputs, outputs, bias, 0.02))
 
@@ -35,7 +35,7 @@ def _initialised(change: Callable[..., tuple[int, int, bool, float]]) -> Patch:
     return patch.object(linear.Linear, "__init__", init)
 
 
-@mutant("initial weights", regime="init")
+@mutant("initial weights", weight_init="init")
 def embeddings_drawn_with_std_one() -> Patch:
     original = embed.Embed.__init__
 
@@ -45,7 +45,7 @@ def embeddings_drawn_with_std_one() -> Patch:
     return patch.object(embed.Embed, "__init__", init)
 
 
-@mutant("initial weights", regime="init")
+@mutant("initial weights", weight_init="init")
 def weights_drawn_uniformly() -> Patch:
     """With the right standard deviation: only the kurtosis tells."""
     uniform = lambda *shape: (2 * torch.rand(*shape) - 1) * 3**0.5
@@ -68,12 +68,12 @@ def embedding_times_root_width() -> Patch:
     return patch.object(embed.Embed, "forward", lambda self, ids: original(self, ids) * self.weight.shape[1] ** 0.5)
 
 
-@mutant("blocks.0.attention_norm", regime="init")
+@mutant("blocks.0.attention_norm", weight_init="init")
 def norm_epsilon_of_flax() -> Patch:
     return _norm(lambda x, w, b, epsilon: F.layer_norm(x, w.shape, w, b, 1e-6))
 
 
-@mutant("blocks.0.attention_norm", regime="init")
+@mutant("blocks.0.attention_norm", weight_init="init")
 def norm_epsilon_outside_the_root() -> Patch:
     return _norm(
         lambda x, w, b, epsilon: (x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) + epsilon) * w + b
@@ -156,13 +156,13 @@ def biases_left_out() -> Patch:
     return patch.object(linear.Linear, "forward", lambda self, x: F.linear(x, self.weight.to(x.dtype)))
 
 
-@mutant("blocks.0.attention.out", regime="init")
+@mutant("blocks.0.attention.out", weight_init="init")
 def biases_left_out_at_zero() -> Patch:
     """Zero biases hide it from every output; their gradients do not."""
     return biases_left_out()
 
 
-@mutant("blocks.0.mlp", regime="init")
+@mutant("blocks.0.mlp", weight_init="init")
 def gelu_with_erf() -> Patch:
     return patch.dict(mlp.ACTIVATIONS, {"gelu_tanh": mlp.gelu})
 

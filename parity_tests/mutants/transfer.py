@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdec.checkpoints import checkpoints as checkpoint
 from jaxdec.parity.certificate.registry import Patch, mutant
-from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.sides.stages import Sides
 from jaxdec.parity.sides.transfer import Transfer
 
 

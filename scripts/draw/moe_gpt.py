@@ -12,8 +12,8 @@ from trained import folder
 
 from jaxdec.config.parts import MLP, MoE
 from jaxdec.layers.moe import router
-from jaxdec.parity.sides.probe import Probe
-from jaxdec.parity.sides.taps import nnx_probe
+from jaxdec.parity.adapters.probe import Probe
+from jaxdec.parity.adapters.taps import nnx_probe
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import load_run
 from jaxdec.runs.metrics import read_metrics

@@ -77,7 +77,7 @@ def test_check_shows_the_report_and_exits_with_0(spec: Any, checks: Any, capsys:
     assert options == {
         "steps": 100,
         "seed": 0,
-        "regimes": ("init", "generic"),
+        "weight_inits": ("init", "generic"),
         "precisions": ("float64", "float32", "bfloat16"),
         "stages": None,
         "bisect": True,
@@ -88,8 +88,8 @@ def test_check_shows_the_report_and_exits_with_0(spec: Any, checks: Any, capsys:
 @pytest.mark.parametrize(
     "words",
     [
-        "SPEC --regimes generic --precisions float32 float64 --stages taps loss --steps 7 --seed 3 --no-bisect",
-        "--regimes generic SPEC --precisions=float32,float64 --seed 3 --stages taps,loss --no-bisect --steps=7",
+        "SPEC --weight-inits generic --precisions float32 float64 --stages taps loss --steps 7 --seed 3 --no-bisect",
+        "--weight-inits generic SPEC --precisions=float32,float64 --seed 3 --stages taps,loss --no-bisect --steps=7",
     ],
 )
 def test_options_reach_the_check(words: str, spec: Any, checks: Any) -> None:
@@ -97,7 +97,7 @@ def test_options_reach_the_check(words: str, spec: Any, checks: Any) -> None:
     path = str(spec())
     assert main(["parity", "check", *(path if word == "SPEC" else word for word in words.split())]) == 0
     options = calls[0][1]
-    assert options["regimes"] == ("generic",) and options["precisions"] == ("float64", "float32")
+    assert options["weight_inits"] == ("generic",) and options["precisions"] == ("float64", "float32")
     assert options["stages"] == ("taps", "loss") and (options["steps"], options["seed"]) == (7, 3)
     assert options["bisect"] is False
 
@@ -125,7 +125,7 @@ def test_bisect_shows_what_is_at_fault_alone(spec: Any, checks: Any, capsys: pyt
     assert main(["parity", "bisect", str(spec())]) == 1
     out = capsys.readouterr().out
     assert "blocks.1.mlp: semantic, forward" in out and "matches at 2e-15 with erf GELU" in out
-    assert "DIFFERENT" in out and "nearest to its bar" not in out
+    assert "DIFFERENT" in out and "closest to tolerance" not in out
     assert calls[0][1]["bisect"] is True
 
 
@@ -176,7 +176,7 @@ def test_every_action_has_a_page(what: str, capsys: pytest.CaptureFixture[str]) 
         ("check", "say what to check: jaxdec parity check SPEC"),
         ("check char-gpt --step 3", "unknown flag --step (did you mean '--steps'?)"),
         ("check char-gpt --steps 0", "--steps is 0: give a whole number from 1"),
-        ("check char-gpt --regimes int", "--regimes has 'int' (did you mean 'init'?)"),
+        ("check char-gpt --weight-inits int", "--weight-inits has 'int' (did you mean 'init'?)"),
         ("check char-gpt --precisions float16", "--precisions has 'float16' (did you mean 'bfloat16'?)"),
         ("check char-gpt --precisions ,", "--precisions is empty"),
         ("check char-gpt --html .", "--html . is a folder: give the path of a file"),

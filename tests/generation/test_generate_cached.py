@@ -108,8 +108,8 @@ def test_any_small_context_any_lengths(context: int, prompts: list[list[int]], s
         assert [row.tolist() for row in got] == [uncached(model, params, prompt, steps)[0] for prompt in prompts]
 
 
-@pytest.mark.parametrize(("compute", "bar"), [("float32", 1e-5), ("bfloat16", 0.05)])
-def test_low_precision_stays_close(seen: Seen, compute: str, bar: float) -> None:
+@pytest.mark.parametrize(("compute", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.05)])
+def test_low_precision_stays_close(seen: Seen, compute: str, tolerance: float) -> None:
     model, params = make(Precision("float32", compute), context=4, layers=1)  # type: ignore[arg-type]
     got = generate(model, params, PROMPTS, max_tokens=20, sampling=FREE, key=KEY)
     # The reference is led along the tokens that were drawn.
@@ -117,7 +117,7 @@ def test_low_precision_stays_close(seen: Seen, compute: str, bar: float) -> None
         [uncached(model, params, prompt + row[:step].tolist(), 1)[1][0] for step in range(20)]
         for prompt, row in zip(PROMPTS, got, strict=True)
     ]
-    assert worst_error(seen, PROMPTS, expected) <= bar
+    assert worst_error(seen, PROMPTS, expected) <= tolerance
 
 
 def test_pads_leave_no_nan_in_the_cache() -> None:

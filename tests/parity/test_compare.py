@@ -1,4 +1,5 @@
-"""Two dumps held against the bars: what differs is named, what is no comparison is refused, no framework is needed."""
+"""Two dumps held against the tolerances: what differs is named, what is no comparison is refused, no framework is
+needed."""
 
 from __future__ import annotations
 
@@ -82,10 +83,10 @@ def wrong(found: list[Comparison]) -> list[tuple[str, str]]:
 
 
 def low(
-    folder: Path, precision: Any, ours: Stages, theirs: Stages, say: Any = print, regime: Any = "generic"
+    folder: Path, precision: Any, ours: Stages, theirs: Stages, say: Any = print, weight_init: Any = "generic"
 ) -> list[Comparison]:
-    true = dump(folder / "oracle", recorded("reference", exact(), regime=regime))
-    at = {"precision": precision, "regime": regime}
+    true = dump(folder / "oracle", recorded("reference", exact(), weight_init=weight_init))
+    at = {"precision": precision, "weight_init": weight_init}
     sides = recorded("candidate", ours, **at), recorded("reference", theirs, **at)
     return compared(folder, *sides, oracle=true, say=say)
 
@@ -95,7 +96,7 @@ def test_honest_sides_are_equal_in_every_stage(tmp_path: Path) -> None:
     assert wrong(found) == []
     assert list(dict.fromkeys(comparison.stage for comparison in found)) == list(exact())
     assert [comparison.name for comparison in found if comparison.stage == "taps"] == ["embed", "a", "b"]
-    assert {(comparison.regime, comparison.precision) for comparison in found} == {("generic", "float64")}
+    assert {(comparison.weight_init, comparison.precision) for comparison in found} == {("generic", "float64")}
     assert f"{NULL} (null)" in {comparison.name for comparison in found}
     assert max(comparison.measured for comparison in found if comparison.stage == "taps") > 1e-16
 
@@ -132,9 +133,9 @@ def test_what_differs_is_named(precision: str, stage: str, name: str, tmp_path: 
     assert {at for at, _ in wrong(found)} == {stage}
 
 
-@pytest.mark.parametrize("regime", ["init", "generic"])
-def test_losses_that_drift_are_measured_in_the_drift_of_the_reference(regime: str, tmp_path: Path) -> None:
-    """Two hundred times the bar on both sides is honest; on the candidate's alone it is not."""
+@pytest.mark.parametrize("weight_init", ["init", "generic"])
+def test_losses_that_drift_are_measured_in_the_drift_of_the_reference(weight_init: str, tmp_path: Path) -> None:
+    """Two hundred times the tolerance on both sides is honest; on the candidate's alone it is not."""
     sides: list[Stages] = [honest("float32", "candidate"), honest("float32", "reference")]
     for number, (drifting, verdict) in enumerate([(sides, []), (sides[:1], ["losses"])]):
         stages = [
@@ -143,17 +144,17 @@ def test_losses_that_drift_are_measured_in_the_drift_of_the_reference(regime: st
             else side
             for side in sides
         ]
-        found = low(tmp_path / str(number), "float32", *stages, regime=regime)
+        found = low(tmp_path / str(number), "float32", *stages, weight_init=weight_init)
         assert list(dict.fromkeys(stage for stage, _ in wrong(found))) == verdict
 
 
-@pytest.mark.parametrize(("regime", "named"), [("init", ["loss", "losses"]), ("generic", [])])
-def test_the_roundoff_is_no_excuse_with_initial_weights(regime: str, named: list[str], tmp_path: Path) -> None:
-    """Two and a half times the bar, which is about u in bfloat16, beside a reference that keeps to it."""
+@pytest.mark.parametrize(("weight_init", "named"), [("init", ["loss", "losses"]), ("generic", [])])
+def test_the_roundoff_is_no_excuse_with_initial_weights(weight_init: str, named: list[str], tmp_path: Path) -> None:
+    """Two and a half times the tolerance, which is about u in bfloat16, beside a reference that keeps to it."""
     ours = honest("bfloat16", "candidate")
     for stage in LOSSES:
         ours[stage] = {name: value * 1.005 for name, value in exact()[stage].items()}
-    found = low(tmp_path, "bfloat16", ours, honest("bfloat16", "reference"), regime=regime)
+    found = low(tmp_path, "bfloat16", ours, honest("bfloat16", "reference"), weight_init=weight_init)
     assert list(dict.fromkeys(stage for stage, _ in wrong(found))) == named
 
 
@@ -204,7 +205,7 @@ def weights_changed() -> Mapping[str, Any]:
     [
         ({"side": "candidate"}, "theirs is a dump of the candidate where one of the reference belongs"),
         ({"pair": "other"}, r"different pairs \(tiny and other\)"),
-        ({"regime": "init"}, r"different regimes \(generic and init\)"),
+        ({"weight_init": "init"}, r"different weight inits \(generic and init\)"),
         ({"seed": 1}, r"different seeds \(0 and 1\)"),
         ({"batches": []}, "of 1 and 0 batches: dump both with as many steps"),
         ({"batches": [{"tokens": np.zeros((2, 3)), "targets": np.arange(6).reshape(2, 3)}]}, "batches .their tokens"),
@@ -256,7 +257,7 @@ def test_neither_framework_is_needed(tmp_path: Path) -> None:
 
 
 def test_bars_are_those_of_the_table(tmp_path: Path) -> None:
-    found = low(tmp_path, "float32", honest("float32", "candidate"), honest("float32", "reference"), regime="init")
+    found = low(tmp_path, "float32", honest("float32", "candidate"), honest("float32", "reference"), weight_init="init")
     limits = {comparison.stage: comparison.limit for comparison in found}
     ratio, loss = tolerances.FLOAT32_RATIO.limit, tolerances.FLOAT32_LOSS.limit
     assert limits == {

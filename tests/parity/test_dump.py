@@ -41,7 +41,7 @@ def test_what_is_read_back_is_what_was_written(stages: dict[str, dict[str, np.nd
     with TemporaryDirectory() as folder:
         made = dump(f"{folder}/new/dump", recording(stages={**stages, **turned}, precision="float32", seed=3))
         read = read_dump(made)
-    assert (read.side, read.pair, read.precision, read.regime, read.seed) == (
+    assert (read.side, read.pair, read.precision, read.weight_init, read.seed) == (
         ("candidate", "tiny", "float32", "generic", 3)
     )
     assert {name: list(held) for name, held in read.stages.items()} == {
@@ -70,7 +70,7 @@ def test_bfloat16_is_held_exactly(tmp_path: Path) -> None:
 def test_the_record_says_what_the_dump_is_of(tmp_path: Path) -> None:
     made = dump(tmp_path / "d", recording(rules="{*n} <- {*n}"))
     info = json.loads((made / "dump.json").read_text())
-    assert info["format"] == 1 and info["rules"] == "{*n} <- {*n}"
+    assert info["format"] == 2 and info["rules"] == "{*n} <- {*n}"
     assert info["stages"] == {"weights": ["b.kernel", "a.scale"]}
     assert info["environment"]["numpy"] == np.__version__
     assert info["sha256"]["batch"] == batch_digests([BATCH])
@@ -168,7 +168,7 @@ def changed_record(sound: Path, folder: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, "has format 2, and this jaxdec reads 1"),
+        ({"format": 1}, "has format 1, and this jaxdec reads 2"),
         ({"format": ""}, "is not a dump"),
         ({"side": "jax"}, "damaged .side is 'jax'"),
         ({"precision": None}, "damaged .precision is None"),

@@ -13,8 +13,8 @@ from jaxdec.cli.flags.options import Json
 from jaxdec.cli.parity.options import (
     CODES,
     PRECISIONS,
-    REGIMES,
     SPEC,
+    WEIGHT_INITS,
     Html,
     ReportJson,
     Seed,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jaxdec.parity.report.report import Report
 
 Name = TypeVar("Name", bound=str)
-LISTS = ("--regimes", "--precisions", "--stages")
+LISTS = ("--weight-inits", "--precisions", "--stages")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Bisect:
     spec: Spec = None
     steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps of the trajectory")] = 100
     seed: Seed = 0
-    regimes: Annotated[
+    weight_inits: Annotated[
         str | None,
         tyro.conf.arg(metavar="A,B", help="weights: init, generic", help_behavior_hint="(default: both)"),
     ] = None
@@ -90,7 +90,7 @@ def bisect(argv: Sequence[str]) -> dict[str, Any]:
 
 def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
     """Runs the check that the arguments ask for."""
-    regimes = chosen(arguments.regimes, "--regimes", REGIMES)
+    weight_inits = chosen(arguments.weight_inits, "--weight-inits", WEIGHT_INITS)
     precisions = chosen(arguments.precisions, "--precisions", PRECISIONS)
     stages = None if arguments.stages is None else tuple(name for name in arguments.stages.split(",") if name)
     if arguments.steps < 1:
@@ -103,7 +103,7 @@ def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
             pair,
             steps=arguments.steps,
             seed=arguments.seed,
-            regimes=regimes,
+            weight_inits=weight_inits,
             precisions=precisions,
             stages=stages,
             bisect=bisect,
@@ -123,8 +123,8 @@ def chosen(text: str | None, flag: str, known: Sequence[Name]) -> tuple[Name, ..
 
 
 def with_lists(argv: Sequence[str], cls: type) -> list[str]:
-    """`--regimes init generic` as `--regimes=init,generic`: once SPEC has been given, all words after a list's name
-    are its items."""
+    """`--weight-inits init generic` as `--weight-inits=init,generic`: once SPEC has been given, all words after a
+    list's name are its items."""
     typed: list[tuple[str | None, str | None]] = []
     given = False
     for flag, value in pairs(argv, own_flags(cls)):

@@ -44,7 +44,7 @@ class Dump:
     precision: Annotated[Literal["float64", "float32", "bfloat16"], tyro.conf.arg(help="what to compute in")] = (
         "float64"
     )
-    regime: Annotated[Literal["init", "generic"], tyro.conf.arg(help="the kind of weights")] = "generic"
+    weight_init: Annotated[Literal["init", "generic"], tyro.conf.arg(help="the kind of weights")] = "generic"
     seed: Seed = 0
     steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps, whose losses are kept")] = 100
     json: Json = False
@@ -75,10 +75,10 @@ def dump(argv: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"--steps is {arguments.steps}: give a whole number from 1")
     with loaded(arguments.spec, "dump") as pair, saying() as say:
         from jaxdec.parity.compare.dump import dump
-        from jaxdec.parity.pair import Setting
+        from jaxdec.parity.setting import Setting
         from jaxdec.parity.sides.record import record
 
-        at = Setting(arguments.regime, arguments.precision, arguments.seed)
+        at = Setting(arguments.weight_init, arguments.precision, arguments.seed)
         say(f"{arguments.side} of {pair.name}, {at}")
         recording = record(pair, arguments.side, at, steps=arguments.steps)
         folder = dump(arguments.out, recording)

@@ -14,15 +14,15 @@ from jaxdec.cli.flags.flags import Positional
 from jaxdec.errors import Different, UserError
 
 if TYPE_CHECKING:
-    from jaxdec.parity.pair import Precision, Regime
     from jaxdec.parity.report.report import Report
+    from jaxdec.parity.setting import Precision, WeightInit
 
 SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.Pair, or a function
 without arguments that returns one), FILE.py:NAME for another name, or one of ours:
 a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, or an outside
 oracle (hf:llama ...). A file is run, as any program: give only what you trust."""
 CODES = "Exit code: 0 equal, 1 different, 2 wrong use, 3 an internal error (a bug)."
-REGIMES: tuple[Regime, ...] = ("init", "generic")
+WEIGHT_INITS: tuple[WeightInit, ...] = ("init", "generic")
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
 
 Spec = Annotated[

@@ -8,15 +8,16 @@ from typing import Any
 
 from jaxdec.parity.certificate.memory import free_programs
 from jaxdec.parity.compare.comparison import Comparison, Difference
-from jaxdec.parity.compare.stages import Sides, stages_of
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides, stages_of
 
 STEPS = 20  # of the trajectory
 
 
 @dataclass
 class Alarms:
-    """comparisons: how many were made; wrong: those over their bar, with the pair and the seed.
+    """comparisons: how many were made; wrong: those over their tolerance, with the pair and the seed.
     same: names whose pair is that of another name, and was compared once."""
 
     seeds: int
@@ -67,8 +68,8 @@ def add_alarms(alarms: Alarms, pair: Pair, steps: int = STEPS, say: Callable[[st
     alarms.pairs.append(pair.name)
     for seed in range(alarms.seeds):
         before = len(alarms.wrong)
-        for regime in ("init", "generic"):
-            at = Setting(regime, "float64", seed)
+        for weight_init in ("init", "generic"):
+            at = Setting(weight_init, "float64", seed)
             found = all_stages(sides, at)
             alarms.comparisons += len(found)
             alarms.wrong += [(pair.name, seed, each) for each in found if not each.equal]

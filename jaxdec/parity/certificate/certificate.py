@@ -1,8 +1,8 @@
 """The sensitivity certificate: what the check of a pair is worth, measured by seeded bugs.
 
-A bar that no bug fails proves nothing. `certify` seeds one bug after the other and notes whether the float64 stages
-catch it, whether bisecting names the right place, and whether the usual bars on logits would have caught it; changes
-that are none, and honest runs with other weights, must raise no alarm.
+A tolerance that no bug fails proves nothing. `certify` seeds one bug after the other and notes whether the float64
+stages catch it, whether bisecting names the right place, and whether the usual tolerances on logits would have caught
+it; changes that are none, and honest runs with other weights, must raise no alarm.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from jaxdec.parity.certificate.memory import free_programs
 from jaxdec.parity.certificate.registry import Mutant
 from jaxdec.parity.certificate.table import markdown, text
 from jaxdec.parity.certificate.trial import Trial, trial, up_to_failure
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 STEPS = 12  # of the trajectory: a bug in a training loop shows in the second step
 LOCATED = 0.95  # the share of bugs that bisecting must name rightly
@@ -82,7 +83,7 @@ def figures(bugs: list[Trial], harmless: list[Trial]) -> dict[str, int]:
 def record(trial: Trial) -> dict[str, Any]:
     mutant = trial.mutant
     return {
-        "name": mutant.name, "about": mutant.about, "pair": mutant.pair, "regime": mutant.regime,
+        "name": mutant.name, "about": mutant.about, "pair": mutant.pair, "weight_init": mutant.weight_init,
         "where": mutant.where, "equivalent": mutant.reason, "caught": trial.caught, "stage": trial.stage,
         "first": trial.name, "residual": trial.residual if trial.residual < 1e300 else None, "named": trial.named,
         "located": trial.located, "allclose": trial.allclose, "kl": trial.kl,
@@ -152,8 +153,8 @@ def chosen(mutants: list[Mutant], only: str | None) -> list[Mutant]:
 
 
 def require_equal(sides: Sides) -> None:
-    for regime in ("init", "generic"):
-        wrong = [each for each in up_to_failure(sides, Setting(regime)) if not each.equal]
+    for weight_init in ("init", "generic"):
+        wrong = [each for each in up_to_failure(sides, Setting(weight_init)) if not each.equal]
         if wrong:
             raise UserError(
                 f"{sides.pair.name} differs without any bug, in {wrong[0].stage} of {wrong[0].name}: mend that first "
@@ -163,10 +164,10 @@ def require_equal(sides: Sides) -> None:
 
 def require_honest(sides: Sides, done: Trial, honest: set[tuple[str, str]]) -> None:
     """What caught the bug must pass without it. `honest` holds what is known to."""
-    key = (done.mutant.regime, done.stage)
+    key = (done.mutant.weight_init, done.stage)
     if not done.stage or key in honest:
         return
-    wrong = [each for each in up_to_failure(sides, Setting(done.mutant.regime), [done.stage]) if not each.equal]
+    wrong = [each for each in up_to_failure(sides, Setting(done.mutant.weight_init), [done.stage]) if not each.equal]
     if wrong:
         raise UserError(f"{sides.pair.name} differs without any bug, in {done.stage} of {wrong[0].name}")
     honest.add(key)

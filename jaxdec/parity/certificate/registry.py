@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.sides.weights import Regime
+from jaxdec.parity.setting import WeightInit
+from jaxdec.parity.sides.stages import Sides
 
 Patch = AbstractContextManager[Any]
 
@@ -29,7 +29,7 @@ class Mutant:
     apply: Callable[[Sides], Patch]
     where: str
     pair: str = ""
-    regime: Regime = "generic"
+    weight_init: WeightInit = "generic"
     about: str = ""
     reason: str = ""
     named: str = ""
@@ -40,24 +40,24 @@ EQUIVALENT: list[Mutant] = []
 
 
 def mutant(
-    where: str, pair: str = "gpt", regime: Regime = "generic", *, named: str = ""
+    where: str, pair: str = "gpt", weight_init: WeightInit = "generic", *, named: str = ""
 ) -> Callable[[Callable[..., Patch]], Any]:
     """Registers a function that returns a patch; it is given the sides if it has a parameter."""
 
     def register(apply: Callable[..., Patch]) -> Callable[..., Patch]:
         about = summary(apply) or apply.__name__.replace("_", " ")
-        MUTANTS.append(Mutant(apply.__name__, with_sides(apply), where, pair, regime, about, named=named))
+        MUTANTS.append(Mutant(apply.__name__, with_sides(apply), where, pair, weight_init, about, named=named))
         return apply
 
     return register
 
 
-def equivalent(pair: str = "gpt", regime: Regime = "generic") -> Callable[[Callable[..., Patch]], Any]:
+def equivalent(pair: str = "gpt", weight_init: WeightInit = "generic") -> Callable[[Callable[..., Patch]], Any]:
     """The same for a change of the code that changes no function; the docstring says why."""
 
     def register(apply: Callable[..., Patch]) -> Callable[..., Patch]:
         about = apply.__name__.replace("_", " ")
-        EQUIVALENT.append(Mutant(apply.__name__, with_sides(apply), "", pair, regime, about, summary(apply)))
+        EQUIVALENT.append(Mutant(apply.__name__, with_sides(apply), "", pair, weight_init, about, summary(apply)))
         return apply
 
     return register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxdec.parity.certificate.trial import KL_BAR, Trial
+from jaxdec.parity.certificate.trial import KL_TOLERANCE, Trial
 
 
 def markdown(trials: Sequence[Trial]) -> str:
@@ -37,7 +37,7 @@ def spoken(trial: Trial) -> str:
 
 
 def setting(trial: Trial) -> str:
-    return f"{trial.mutant.pair or 'the pair itself'}, {trial.mutant.regime}"
+    return f"{trial.mutant.pair or 'the pair itself'}, {trial.mutant.weight_init}"
 
 
 def verdict(caught: bool | None) -> str:
@@ -57,7 +57,7 @@ def text(figures: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     lines += [
         f"caught     {figures['caught']} of {bugs} bugs",
         f"located    {figures['located']} of {bugs}",
-        f"usual bars {by} by a KL divergence below {KL_BAR}",
+        f"usual tolerances {by} by a KL divergence below {KL_TOLERANCE}",
         f"equivalent {figures['equivalent']} changes that are none, {figures['equivalent_caught']} taken for a bug",
     ]
     if honest["seeds"]:

@@ -1,4 +1,5 @@
-"""One seeded bug: is it caught, at which stage, does bisecting name the right place, and would the usual bars do it?"""
+"""One seeded bug: is it caught, at which stage, does bisecting name the right place, and would the usual tolerances do
+it?"""
 
 from __future__ import annotations
 
@@ -10,19 +11,20 @@ import numpy as np
 from jaxdec.errors import UserError
 from jaxdec.parity.certificate.registry import Mutant
 from jaxdec.parity.compare.comparison import Comparison, Difference
-from jaxdec.parity.compare.stages import Sides, stages_of
 from jaxdec.parity.locate.bisect import bisect
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides, stages_of
 
-KL_BAR = 0.015  # mean KL divergence by which ported models are often accepted, in nats
+KL_TOLERANCE = 0.015  # mean KL divergence by which ported models are often accepted, in nats
 RTOL, ATOL = 1e-3, 1e-5  # elementwise, on float32 logits
 
 
 @dataclass(frozen=True)
 class Trial:
-    """`stage` is the first that fails and `name` its first tensor over the bar; both are "" where none fails.
+    """`stage` is the first that fails and `name` its first tensor over the tolerance; both are "" where none fails.
 
-    named: what bisecting names first. allclose, kl: whether these bars on float32 logits catch it; None: not tried.
+    named: what bisecting names first. allclose, kl: whether these tolerances on float32 logits catch it; None: not
+    tried.
     """
 
     mutant: Mutant
@@ -47,7 +49,7 @@ class Trial:
         return self.caught and self.named == self.mutant.where
 
     def __str__(self) -> str:
-        where = f"{self.mutant.pair or 'this pair'}, {self.mutant.regime}"
+        where = f"{self.mutant.pair or 'this pair'}, {self.mutant.weight_init}"
         if self.mutant.reason:
             verdict = f"FALSE ALARM at {self.stage}" if self.caught else "no alarm, as it should be"
         elif not self.caught:
@@ -59,17 +61,18 @@ class Trial:
 
 
 def trial(mutant: Mutant, sides: Sides, *, usual: bool = True, stages: Sequence[str] | None = None) -> Trial:
-    """Runs the stages (None: all) in order up to the first that fails. With `usual`, also the bars of other tools."""
-    at = Setting(mutant.regime)
+    """Runs the stages (None: all) in order up to the first that fails. With `usual`, also the tolerances of other
+    tools."""
+    at = Setting(mutant.weight_init)
     with mutant.apply(sides):
         found = up_to_failure(sides, at, stages)
         wrong = [comparison for comparison in found if not comparison.equal]
-        bars = usual_bars(sides, at) if usual and not sides.problems else (None, None)
+        tolerances = usual_tolerances(sides, at) if usual and not sides.problems else (None, None)
         if not wrong:
-            return Trial(mutant, allclose=bars[0], kl=bars[1])
+            return Trial(mutant, allclose=tolerances[0], kl=tolerances[1])
         findings = bisect(sides, found, at, in_time=False)
     named = findings[0].where if findings else ""
-    return Trial(mutant, wrong[0].stage, wrong[0].name, wrong[0].measured, named, *bars)
+    return Trial(mutant, wrong[0].stage, wrong[0].name, wrong[0].measured, named, *tolerances)
 
 
 def up_to_failure(sides: Sides, at: Setting, stages: Sequence[str] | None = None) -> list[Comparison]:
@@ -82,17 +85,17 @@ def up_to_failure(sides: Sides, at: Setting, stages: Sequence[str] | None = None
             new = list(stage(sides, at))
         except Difference as difference:
             new = difference.comparisons
-        found += [replace(each, regime=at.regime, precision=at.precision) for each in new]
+        found += [replace(each, weight_init=at.weight_init, precision=at.precision) for each in new]
         if not all(each.equal for each in new):
             break
     return found
 
 
-def usual_bars(sides: Sides, at: Setting) -> tuple[bool, bool]:
+def usual_tolerances(sides: Sides, at: Setting) -> tuple[bool, bool]:
     """(allclose, KL): whether a look at the logits of one float32 forward pass on each side would have caught it."""
     ours = sides.candidate.forward(at.at("float32")).logits["logits"]
     theirs = reference_logits(sides, at)
-    return not np.allclose(ours, theirs, rtol=RTOL, atol=ATOL), not divergence(theirs, ours) < KL_BAR
+    return not np.allclose(ours, theirs, rtol=RTOL, atol=ATOL), not divergence(theirs, ours) < KL_TOLERANCE
 
 
 def reference_logits(sides: Sides, at: Setting) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Two dumps, one of each side, held against the bars of their precision.
+"""Two dumps, one of each side, held against the tolerances of their precision.
 
 float64 is the semantic test: relative differences. In low precision a difference says nothing by itself; a third dump,
 the reference's in float64, is the oracle against which both sides' errors are measured.
@@ -64,7 +64,7 @@ def compare_dumps(
         raise UserError(
             f"{ours.folder} holds {_held(ours)} and {theirs.folder} {_held(theirs)}: there is nothing to compare"
         )
-    return [replace(comparison, regime=ours.regime, precision=ours.precision) for comparison in found]
+    return [replace(comparison, weight_init=ours.weight_init, precision=ours.precision) for comparison in found]
 
 
 def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str], None]) -> list[Comparison]:
@@ -90,7 +90,7 @@ def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str]
     if ours.precision == "float64":
         return _semantic(stage, sides[0], sides[1], masks) + lost
     if stage in ("loss", "losses"):
-        return _losses(stage, *sides, precision=ours.precision, regime=ours.regime) + lost
+        return _losses(stage, *sides, precision=ours.precision, weight_init=ours.weight_init) + lost
     return _rounded(stage, *sides, precision=ours.precision, masks=masks) + lost
 
 
@@ -102,23 +102,25 @@ def _semantic(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) -> list[Co
 
 def _rounded(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, masks: Masks) -> list[Comparison]:
     """The error against the oracle in the errors of the reference."""
-    bar = tolerances.ratio(precision)
+    tolerance = tolerances.ratio(precision)
     if stage == "updates":
-        return [relative_to_all(stage, ours, true, bar, in_errors_of=theirs)]
+        return [relative_to_all(stage, ours, true, tolerance, in_errors_of=theirs)]
     if stage == "gradients":
         ours, theirs, true = (without_null(side, masks) for side in (ours, theirs, true))
         scales = gradient_scales(true) if true else {}
     else:
         scales = {name: norm(value) for name, value in true.items()}
-    return rounding_ratio(stage, ours, theirs, true, scales, tolerances.UNIT_ROUNDOFF[precision], bar)
+    return rounding_ratio(stage, ours, theirs, true, scales, tolerances.UNIT_ROUNDOFF[precision], tolerance)
 
 
-def _losses(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, regime: str) -> list[Comparison]:
+def _losses(
+    stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, weight_init: str
+) -> list[Comparison]:
     """Relative to the oracle's. Where honest losses drift further (generic weights are large beside their updates, a
     token may change its expert), all as one vector in the errors of the reference."""
-    bar, _ = tolerances.drift(precision, routed=False)
-    found = relative(stage, ours, true, bar)
-    honest = found if regime == "generic" else relative(stage, theirs, true, bar)
+    tolerance, _ = tolerances.drift(precision, routed=False)
+    found = relative(stage, ours, true, tolerance)
+    honest = found if weight_init == "generic" else relative(stage, theirs, true, tolerance)
     if all(comparison.equal for comparison in honest):
         return found
     name = "all losses" if stage == "losses" else stage
@@ -146,10 +148,11 @@ def _require_side(given: Dump, side: str) -> None:
 def _require_same_run(a: Dump, b: Dump) -> None:
     """The same pair, weights and batch: anything else would be no comparison."""
     both = f"{a.folder} and {b.folder}"
-    for what in ("pair", "regime", "seed"):
+    for what in ("pair", "weight_init", "seed"):
         ours, theirs = getattr(a, what), getattr(b, what)
         if ours != theirs:
-            raise UserError(f"{both} have different {what}s ({ours} and {theirs}): dump both with the same {what}")
+            said = what.replace("_", " ")
+            raise UserError(f"{both} have different {said}s ({ours} and {theirs}): dump both with the same {said}")
     if a.batches != b.batches:
         raise UserError(f"{both} are of {a.batches} and {b.batches} batches: dump both with as many steps")
     if parts := sorted(set(a.batch.items()) ^ set(b.batch.items())):

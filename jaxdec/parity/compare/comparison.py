@@ -1,4 +1,4 @@
-"""How far two sets of named tensors are apart, and whether a bar allows it."""
+"""How far two sets of named tensors are apart, and whether a tolerance allows it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.parity.compare.tolerances import Bar
+from jaxdec.parity.compare.tolerances import Tolerance
 
 Tensors = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One tensor at one stage: what was measured, in units of the bar's quantity, and how much is allowed.
+    """One tensor at one stage: what was measured, in units of the tolerance's quantity, and how much is allowed.
 
-    `regime` says which weights ("init", "generic" or, where only one kind is compared, ""), `precision` what was
+    `weight_init` says which weights ("init", "generic" or, where only one kind is compared, ""), `precision` what was
     computed in, and `note` what a reader should know of this one.
     """
 
@@ -25,7 +25,7 @@ class Comparison:
     name: str
     measured: float
     limit: float
-    regime: str = ""
+    weight_init: str = ""
     precision: str = "float64"
     note: str = ""
 
@@ -35,14 +35,14 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict = "equal" if self.equal else "DIFFERS"
-        where = " ".join(filter(None, [self.precision if self.precision != "float64" else "", self.regime]))
+        where = " ".join(filter(None, [self.precision if self.precision != "float64" else "", self.weight_init]))
         about = "".join([f"  [{where}]" if where else "", f"  ({self.note})" if self.note else ""])
-        return f"{self.stage:<13} {self.name:<34} {self.measured:9.2e}  bar {self.limit:7.1e}  {verdict}{about}"
+        return f"{self.stage:<13} {self.name:<34} {self.measured:9.2e}  tolerance {self.limit:7.1e}  {verdict}{about}"
 
 
 class Difference(AssertionError):
-    """Tensors of one stage are over their bar. `first` is the first of them in the order given, which for taps is the
-    order of execution: what comes after it may only have inherited the difference."""
+    """Tensors of one stage are over their tolerance. `first` is the first of them in the order given, which for taps is
+    the order of execution: what comes after it may only have inherited the difference."""
 
     def __init__(self, comparisons: list[Comparison]) -> None:
         self.comparisons = comparisons
@@ -78,17 +78,17 @@ def aligned(value: np.ndarray, other: np.ndarray) -> np.ndarray:
     return value.reshape(other.shape) if flattened else value
 
 
-def relative(stage: str, candidate: Tensors, reference: Tensors, bar: Bar) -> list[Comparison]:
+def relative(stage: str, candidate: Tensors, reference: Tensors, tolerance: Tolerance) -> list[Comparison]:
     """|candidate - reference| / |reference| for each name; the names must be the same on both sides."""
     _same_names(stage, candidate, reference)
     return [
-        Comparison(stage, name, _quotient(distance(candidate[name], value), norm(value)), bar.limit)
+        Comparison(stage, name, _quotient(distance(candidate[name], value), norm(value)), tolerance.limit)
         for name, value in reference.items()
     ]
 
 
 def relative_to_all(
-    stage: str, candidate: Tensors, reference: Tensors, bar: Bar, in_errors_of: Tensors | None = None
+    stage: str, candidate: Tensors, reference: Tensors, tolerance: Tolerance, in_errors_of: Tensors | None = None
 ) -> Comparison:
     """All tensors as one vector: for updates in low precision, where single small tensors are mostly noise.
 
@@ -96,7 +96,7 @@ def relative_to_all(
     """
     _same_names(stage, candidate, reference)
     unit = norm_of_all(reference) if in_errors_of is None else distance_of_all(in_errors_of, reference)
-    return Comparison(stage, "all parameters", _quotient(distance_of_all(candidate, reference), unit), bar.limit)
+    return Comparison(stage, "all parameters", _quotient(distance_of_all(candidate, reference), unit), tolerance.limit)
 
 
 def rounding_ratio(
@@ -106,7 +106,7 @@ def rounding_ratio(
     oracle: Tensors,
     scales: Mapping[str, float],
     roundoff: float,
-    bar: Bar,
+    tolerance: Tolerance,
 ) -> list[Comparison]:
     """|candidate - oracle| / max(|other - oracle|, u s): is the candidate much less accurate than another honest run?
 
@@ -120,7 +120,7 @@ def rounding_ratio(
             stage,
             name,
             _quotient(distance(candidate[name], value), max(distance(other[name], value), roundoff * scales[name])),
-            bar.limit,
+            tolerance.limit,
         )
         for name, value in oracle.items()
     ]
@@ -142,7 +142,8 @@ def gradient_scales(gradients: Tensors) -> dict[str, float]:
 
 
 def require(comparisons: Iterable[Comparison], say: Callable[[str], None] = print) -> None:
-    """Says the worst comparison of each stage in turn; raises Difference at the first stage with one over its bar."""
+    """Says the worst comparison of each stage in turn; raises Difference at the first stage with one over its
+    tolerance."""
     stages: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         stages.setdefault(comparison.stage, []).append(comparison)

@@ -20,15 +20,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jaxdec.errors import UserError, nearest
-from jaxdec.parity.sides.weights import Regime
+from jaxdec.parity.setting import Precision, WeightInit
 
-FORMAT = 1
+FORMAT = 2
 INFO, TENSORS = "dump.json", "tensors.safetensors"
 STAGES = ("weights", "taps", "logits", "loss", "gradients", "updates", "losses", "greedy")
 PACKAGES = ("jax", "flax", "optax", "torch", "transformers", "numpy")
 
 Side = Literal["candidate", "reference"]
-Precision = Literal["float64", "float32", "bfloat16"]
 Stages = Mapping[str, Mapping[str, Any]]
 
 
@@ -50,7 +49,7 @@ class Recording:
     stages: Stages
     batches: Sequence[Mapping[str, Any]]
     precision: Precision = "float64"
-    regime: Regime = "generic"
+    weight_init: WeightInit = "generic"
     seed: int = 0
     rules: str = ""
     environment: Mapping[str, str] | None = None
@@ -65,7 +64,7 @@ class Dump:
     side: Side
     pair: str
     precision: Precision
-    regime: Regime
+    weight_init: WeightInit
     seed: int
     batches: int
     batch: Mapping[str, str]
@@ -129,7 +128,7 @@ def read_dump(folder: str | Path) -> Dump:
         }
         return Dump(
             folder,
-            *(info[key] for key in ("side", "pair", "precision", "regime", "seed", "batches")),
+            *(info[key] for key in ("side", "pair", "precision", "weight_init", "seed", "batches")),
             batch=dict(info["sha256"]["batch"]),
             weights=info["sha256"]["weights"],
             rules=info["rules"],
@@ -167,7 +166,7 @@ def _info(recording: Recording, tensors: str) -> dict[str, Any]:
         "side": recording.side,
         "pair": recording.pair,
         "precision": recording.precision,
-        "regime": recording.regime,
+        "weight_init": recording.weight_init,
         "seed": recording.seed,
         "batches": len(recording.batches),
         "sha256": {
@@ -194,7 +193,7 @@ def _read_info(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a dump ({INFO} names no format): give a folder of 'jaxdec parity dump'")
     if info["format"] != FORMAT:
         raise UserError(f"{folder} has format {info['format']!r}, and this jaxdec reads {FORMAT}: write the dump again")
-    allowed = {"side": get_args(Side), "precision": get_args(Precision), "regime": get_args(Regime)}
+    allowed = {"side": get_args(Side), "precision": get_args(Precision), "weight_init": get_args(WeightInit)}
     for key, values in allowed.items():
         if info.get(key) not in values:
             raise UserError(f"{folder / INFO} is damaged ({key} is {info.get(key)!r}): write or copy the dump again")

@@ -2,7 +2,7 @@
 
 A key bias without rotary positions adds the same to all scores of a query, which the softmax removes. Its gradient is
 exactly zero in theory and rounding noise in both frameworks, which Adam turns into steps of any sign. Such elements are
-found by their size, named in the report, and held to bars of their own.
+found by their size, named in the report, and held to tolerances of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, distance, norm, norm_of_all, relative
-from jaxdec.parity.pair import Arrays
+from jaxdec.parity.setting import Arrays
 
 Masks = Mapping[str, np.ndarray]  # True where an element is null
 
@@ -33,8 +33,8 @@ def null_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
 
 
 def noise_masks(ours: Arrays, theirs: Arrays) -> dict[str, np.ndarray]:
-    """Elements that are not null, but so small that rounding decides more of their gradient than the bar allows: Adam
-    divides a gradient by its own size, so that noise of 1e-16 in an element near its epsilon is 1e-8 of a step."""
+    """Elements that are not null, but so small that rounding decides more of their gradient than the tolerance allows:
+    Adam divides a gradient by its own size, so that noise of 1e-16 in an element near its epsilon is 1e-8 of a step."""
     small, null, masks = 1e-6 * norm_of_all(theirs), null_masks(ours, theirs), {}
     for name, value in theirs.items():
         if ours[name].shape == value.shape:

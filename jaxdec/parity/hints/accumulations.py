@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.hints.identify import size
 from jaxdec.parity.hints.losses import MEANS, loss_of
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 WAYS = {"a mean over all targets": MEANS[0], "a mean of the parts' means": MEANS[5], "a sum": MEANS[4]}
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import aligned
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.locate.replay import WHOLE, excess, given, owner
-from jaxdec.parity.pair import Arrays, Setting
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.recording import Forward
+from jaxdec.parity.sides.stages import Sides
 
 Finish = Callable[[np.ndarray], np.ndarray]
 

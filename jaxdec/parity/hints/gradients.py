@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import norm, norm_of_all
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.hints.evidence import last, merged
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 
 def unused_biases(sides: Sides, at: Setting) -> list[Hint]:

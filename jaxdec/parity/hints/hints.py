@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.hints.seams import seam_of
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Finding, Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 FORWARD = {"taps", "logits", "routing", "loss", "gradients"}
 
@@ -19,7 +19,7 @@ def hints(sides: Sides, comparisons: Sequence[Comparison], findings: Sequence[Fi
     """What would make the sides equal: in the modules that `findings` name, or in the training around them.
 
     Formulas that reproduce recorded values come first, since they say what each side computes; what none explains is
-    tried by changing the candidate. Only what leaves a residual under the bar is a hint.
+    tried by changing the candidate. Only what leaves a residual under the tolerance is a hint.
     """
     wrong = {comparison.stage for comparison in comparisons if not comparison.equal}
     if not findings or at.precision != "float64" or "weights" in wrong:

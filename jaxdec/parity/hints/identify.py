@@ -43,8 +43,8 @@ def every(grid: Mapping[str, Sequence[Any]]) -> Iterable[Options]:
 def identify(
     choices: Iterable[Options], compute: Callable[..., np.ndarray | None], targets: Two
 ) -> tuple[Match | None, Match | None]:
-    """For each side the choice that comes nearest to its value, if under the bar. `compute` returns None for options
-    that make no sense together. Of equally near ones, the first."""
+    """For each side the choice that comes nearest to its value, if under the tolerance. `compute` returns None for
+    options that make no sense together. Of equally near ones, the first."""
     best: list[Match | None] = [None, None]
     for options in choices:
         value = compute(**options)

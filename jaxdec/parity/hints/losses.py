@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.hints.evidence import Two
 from jaxdec.parity.hints.identify import compared, identify
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 MEANS = (
     "mean over the targets that count",

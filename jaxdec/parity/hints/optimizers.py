@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.compare import tolerances
-from jaxdec.parity.compare.stages import STEPS, Sides
 from jaxdec.parity.hints.adam import PLAIN, Given, directions
 from jaxdec.parity.hints.identify import Match, compared, residual
 from jaxdec.parity.hints.schedules import schedules
 from jaxdec.parity.hints.updates import Fit, Sampled, fit, observed
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import STEPS, Sides
 
 SETS = 5  # what a structure is found from
 LARGEST = 5_000_000  # parameters for which a hundred updates are made to find a schedule

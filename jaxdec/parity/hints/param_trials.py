@@ -10,7 +10,7 @@ from jaxdec.parity.hints.evidence import Evidence, last, pattern, role_of, stem
 from jaxdec.parity.hints.layouts import fused_by_head, fused_in_blocks, relaid
 from jaxdec.parity.hints.trials import Trial
 from jaxdec.parity.locate.replay import WHOLE, owner
-from jaxdec.parity.pair import Arrays
+from jaxdec.parity.setting import Arrays
 
 BIASES = ("bias", "beta", "b")
 

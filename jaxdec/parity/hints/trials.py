@@ -17,8 +17,8 @@ from jaxdec.parity.compare import tolerances
 from jaxdec.parity.hints.evidence import Evidence
 from jaxdec.parity.hints.identify import size
 from jaxdec.parity.locate.replay import given
-from jaxdec.parity.pair import Arrays
 from jaxdec.parity.report.report import Hint
+from jaxdec.parity.setting import Arrays
 from jaxdec.parity.sides.recording import Forward
 
 SECONDS = 4.0  # for all trials of a check; a large model gets fewer

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdec.parity.compare.comparison import norm
-from jaxdec.parity.compare.stages import Sides, made_up_gradients
 from jaxdec.parity.hints.adam import Given
 from jaxdec.parity.hints.evidence import Two
-from jaxdec.parity.pair import Arrays, Setting
+from jaxdec.parity.setting import Arrays, Setting
+from jaxdec.parity.sides.stages import Sides, made_up_gradients
 
 ELEMENTS = 48  # of each tensor
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.compare.stages import Sides
 from jaxdec.parity.locate.narrow import as_precision
 from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_loss, rounding_faults
 from jaxdec.parity.locate.timeline import first_bad_step
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Finding
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 # What is at fault when a stage fails that those before it have passed.
 COMPONENTS = {
@@ -71,7 +71,7 @@ def component(wrong: Sequence[Comparison]) -> Finding:
     first = wrong[0]
     kind = {"float64": "semantic", "float32": "rounding"}.get(first.precision, "precision")
     where = COMPONENTS.get(first.stage.split()[0], first.stage)
-    text = f"{where}: {first.name} is the first of {len(wrong)} over the bar, with what it is computed from equal"
+    text = f"{where}: {first.name} is the first of {len(wrong)} over the tolerance, with what it is computed from equal"
     return Finding(kind, "component", where, first.measured, first.limit, text)  # type: ignore[arg-type]
 
 

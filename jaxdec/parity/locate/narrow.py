@@ -5,16 +5,14 @@ The reference cannot do so: its float64 run casts to nothing less (`float64`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.adapters.casts import LARGEST
 from jaxdec.parity.report.report import Finding
-from jaxdec.parity.sides.calling import place_of
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
-LARGEST = {"float32": 1e-6, "bfloat16": 3e-2, "float16": 3e-3}  # what rounding to it does to a module's result
 SHOWN = 3
 
 
@@ -34,18 +32,3 @@ def as_precision(sides: Sides, findings: Sequence[Finding], at: Setting) -> list
         replace(each, kind="precision", text=each.text + text) if each in small and each.measured <= largest else each
         for each in findings
     ]
-
-
-def casts_of(jaxpr: Any) -> Iterator[tuple[str, str]]:
-    """(dtype, ` (file, line n)`) of each cast from float64 to less, at the line of the user's own file."""
-    for eqn in jaxpr.eqns:
-        if eqn.primitive.name == "convert_element_type":
-            before, after = (str(side[0].aval.dtype) for side in (eqn.invars, eqn.outvars))
-            if before == "float64" and after in LARGEST:
-                frames = eqn.source_info.traceback
-                yield after, place_of(frames.as_python_traceback() if frames is not None else None)
-        for value in eqn.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from casts_of(inner)

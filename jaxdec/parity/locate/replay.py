@@ -15,10 +15,10 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import aligned, distance, norm
 from jaxdec.parity.compare.null import null_masks, wholly_null
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Arrays, Setting
 from jaxdec.parity.report.report import Finding
+from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.recording import Backward, Forward
+from jaxdec.parity.sides.stages import Sides
 
 WHOLE = "model"  # what surrounds the outermost modules
 
@@ -109,12 +109,12 @@ def excess(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], nam
 
 def rounding_faults(sides: Sides, at: Setting) -> list[Finding]:
     """In low precision: modules that lose much more than the reference's do."""
-    bar, kind = tolerances.module_ratio(at.precision), "rounding" if at.precision == "float32" else "precision"
+    tolerance, kind = tolerances.module_ratio(at.precision), "rounding" if at.precision == "float32" else "precision"
     found = []
     for name, ratio in module_ratios(sides, at).items():
-        if not ratio <= bar.limit:
-            text = f"{name} is {ratio:.3g} times as far from float64 as the reference's (bar {bar.limit:g})"
-            found.append(Finding(kind, "forward", name, ratio, bar.limit, text))
+        if not ratio <= tolerance.limit:
+            text = f"{name} is {ratio:.3g} times as far from float64 as the reference's (tolerance {tolerance.limit:g})"
+            found.append(Finding(kind, "forward", name, ratio, tolerance.limit, text))
     return found
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, relative
 from jaxdec.parity.compare.null import compare_updates
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Setting
 from jaxdec.parity.report.report import Finding
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 
 def first_bad_step(sides: Sides, at: Setting) -> list[Finding]:

@@ -133,10 +133,10 @@ def hf_model(hf_config: Any, precision: str) -> torch.nn.Module:
 def pair_of(name: str) -> Pair:
     """The pair of an entry of `CONFIGS`. Both sides train by our recipe, which decays no norm: Gemma stores a scale's
     distance from one, so that decay would pull it elsewhere. Theirs continues a text by reading it anew."""
+    from jaxdec.parity.adapters.reference import Reference
     from jaxdec.parity.pairs.jax_twin import JaxTwin
     from jaxdec.parity.pairs.run import twin_run
     from jaxdec.parity.pairs.torch_twin import TorchTwin
-    from jaxdec.parity.sides.reference import Reference
     from jaxdec.weights.huggingface.registry import config_of, rules_of, taps_of
 
     hf_config = hf_config_of(name)

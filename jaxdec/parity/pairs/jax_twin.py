@@ -21,11 +21,11 @@ from jaxdec.generation.generate import generate
 from jaxdec.generation.sampling import Sampling
 from jaxdec.models.functional import Model, Params
 from jaxdec.models.output import Output
-from jaxdec.parity.pair import Arrays
+from jaxdec.parity.adapters.candidate import Batch, Candidate
+from jaxdec.parity.adapters.probe import Probe
+from jaxdec.parity.adapters.taps import nnx_probe
 from jaxdec.parity.pairs.run import TwinRun, params_dtype
-from jaxdec.parity.sides.candidate import Batch, Candidate
-from jaxdec.parity.sides.probe import Probe
-from jaxdec.parity.sides.taps import nnx_probe
+from jaxdec.parity.setting import Arrays
 from jaxdec.parity.sides.weights import as_float64, generic_weights
 from jaxdec.training import optim
 from jaxdec.training.loop import make_run_steps, train_step

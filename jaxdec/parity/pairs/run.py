@@ -9,7 +9,8 @@ import numpy as np
 from jaxdec.config.model import AnyModel, EncoderDecoderConfig
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
-from jaxdec.parity.pair import Batch, random_batches
+from jaxdec.parity.pair import random_batches
+from jaxdec.parity.setting import Batch
 
 STEPS = 100
 OPTIM = OptimConfig(

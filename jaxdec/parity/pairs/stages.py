@@ -13,24 +13,25 @@ import torch
 
 from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.generation.sampling import Sampling
+from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, relative
 from jaxdec.parity.compare.null import compare_gradients, null_masks
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Arrays, Setting, Stage
+from jaxdec.parity.pair import Stage
 from jaxdec.parity.pairs.drop import keep_masks
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.run import STEPS, TwinRun
 from jaxdec.parity.pairs.torch_twin import TorchTwin, drop
+from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.candidate_side import native, numpy
-from jaxdec.parity.sides.reference import parameters_of
 from jaxdec.parity.sides.reference_side import tensors_of
+from jaxdec.parity.sides.stages import Sides
 from jaxdec.training import optim
 from torchref.generation import generate as torch_generate
 
 
 def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, Stage]:
-    """Each runs in the regime that shows it."""
+    """Each runs with the weights that show it."""
     found: dict[str, Any] = {"init": initial_law, "schedule": schedule, "accumulation": accumulation}
     if hasattr(ours.run.model, "dropout"):
         found["dropout"] = dropout
@@ -41,7 +42,7 @@ def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, Stage]:
 
 def initial_law(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> list[Comparison]:
     """Vectors start equal; matrices are drawn from the same normal law, by mean, standard deviation and kurtosis."""
-    if at.regime != "init":
+    if at.weight_init != "init":
         return []
     drawn, found = sides.transfer.weights(at).candidate, []
     for name, b in own_weights(theirs, sides, at.seed).items():
@@ -68,7 +69,7 @@ def own_weights(theirs: TorchTwin, sides: Sides, seed: int) -> Arrays:
 
 def schedule(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> list[Comparison]:
     """The learning rate of every step, and past the end of the run."""
-    if at.regime != "generic":
+    if at.weight_init != "generic":
         return []
     config, count = ours.run.config, STEPS + 10
     rate = functools.partial(optim.learning_rate, config.optim, config.decay_steps)
@@ -82,7 +83,7 @@ def accumulation(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) ->
     """A batch in k parts of unequal numbers of targets: both sides agree with each other, and with the whole batch.
 
     A router's losses and capacities are statistics of a part, so that there the parts differ from the whole."""
-    if at.regime != "generic":
+    if at.weight_init != "generic":
         return []
     batch, parts = sides.pair.draw(at.seed, 1)[0], ours.run.config.batch_size
 
@@ -102,7 +103,7 @@ def accumulation(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) ->
 
 def dropout(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> list[Comparison]:
     """Loss and gradients with the same masks put into both sides."""
-    if at.regime != "generic":
+    if at.weight_init != "generic":
         return []
     twin_in_jax = ours.dropping(0.2)
     run = twin_in_jax.run
@@ -149,7 +150,7 @@ SETTINGS: tuple[Mapping[str, Any], ...] = (
 def sampling(ours: JaxTwin, theirs: TorchTwin, sides: Sides, at: Setting) -> list[Comparison]:
     """Continuations from one token to past the end of the context: the most likely ones, and drawn with the same noise
     through one filter and through all of them. The same tokens."""
-    if at.regime != "generic":
+    if at.weight_init != "generic":
         return []
     found, count = [], ours.run.model.context + 4
     prompts = long_prompts(ours.run, at.seed)

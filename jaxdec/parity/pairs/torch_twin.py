@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jaxdec.parity.adapters.reference import Reference
 from jaxdec.parity.pairs.run import TwinRun, params_dtype
-from jaxdec.parity.sides.reference import Reference
 from torchref.generation import generate
 from torchref.models import wirings
 from torchref.models.language_model import LanguageModel

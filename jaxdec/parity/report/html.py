@@ -18,7 +18,7 @@ RUNS = ("trajectory", "losses")  # stages with the losses of a training run: of 
 ROWS = 60  # a failing table that is longer shows what fails first, and the whole of it on demand
 READING = """Measured in float64: |candidate - reference| / |reference|, in Frobenius norms. In lower precision: the
 candidate's distance from the float64 oracle over the reference's own, or, of losses and updates, relative to the
-oracle. Discrete outputs: how many differ. Headroom is log10(bar / measured), in decades."""
+oracle. Discrete outputs: how many differ. Headroom is log10(tolerance / measured), in decades."""
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -88,7 +88,7 @@ def _head(report: Report) -> str:
     if not count:
         fact = "nothing was compared, which proves nothing"
     elif over:
-        fact = f"{over:,} of {count:,} comparisons are over their bars"
+        fact = f"{over:,} of {count:,} comparisons are over their tolerances"
     else:
         fact = f"{count:,} comparisons, least headroom {decades(min(map(headroom, report.comparisons)))} decades"
     return f"""<header class="{_verdict(report.equal)}">
@@ -101,7 +101,7 @@ def _head(report: Report) -> str:
 def _findings(report: Report) -> str:
     found = [
         f"<li><code>{escape(each.where)}</code> <b>{escape(each.kind)}</b>, {escape(each.direction)}: "
-        f"{figure(each.measured)} (bar {figure(each.limit)}): {escape(each.sentence)}</li>"
+        f"{figure(each.measured)} (tolerance {figure(each.limit)}): {escape(each.sentence)}</li>"
         for each in report.findings
     ]
     hints = [
@@ -117,16 +117,16 @@ def _findings(report: Report) -> str:
 def _summary(lines: Sequence[Group]) -> str:
     rows = "".join(
         f'<tr class="{_verdict(group.equal)}"><td><a href="#g{number}">{escape(group.stage)}</a></td>'
-        f"<td>{escape(group.precision)}</td><td>{escape(group.regime)}</td>"
+        f"<td>{escape(group.precision)}</td><td>{escape(group.weight_init)}</td>"
         f'<td class="n">{len(group.comparisons):,}</td>'
         f"<td><code>{escape(group.worst.name)}</code></td>{_figures(group.worst)}</tr>"
         for number, group in enumerate(lines)
     )
-    head = '<th>stage</th><th>precision</th><th>weights</th><th class="n">n</th><th>nearest to its bar</th>'
+    head = '<th>stage</th><th>precision</th><th>weights</th><th class="n">n</th><th>closest to tolerance</th>'
     return f'<div class="wide"><table><thead><tr>{head}{_FIGURES}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-_FIGURES = '<th class="n">measured</th><th class="n">bar</th><th class="n">headroom</th><th>verdict</th>'
+_FIGURES = '<th class="n">measured</th><th class="n">tolerance</th><th class="n">headroom</th><th>verdict</th>'
 
 
 def _figures(comparison: Comparison) -> str:
@@ -146,7 +146,7 @@ def _group(number: int, group: Group) -> str:
         whole = (
             f"<details><summary>all {len(group.comparisons):,}, in order</summary>{_table(group.comparisons)}</details>"
         )
-        tables = f"<p>{len(group.over):,} over the bar, the first {len(shown)} of them:</p>{_table(shown)}{whole}"
+        tables = f"<p>{len(group.over):,} over the tolerance, the first {len(shown)} of them:</p>{_table(shown)}{whole}"
     opened = "" if group.equal else " open"
     return f'<details class="group" id="g{number}"{opened}><summary>{title} {facts}</summary>{tables}</details>'
 
@@ -167,7 +167,7 @@ def _note(comparison: Comparison) -> str:
 
 
 def _depth(report: Report) -> str:
-    """A chart per precision, since each has its own bar; a line per regime."""
+    """A chart per precision, since each has its own tolerance; a line per kind of weights."""
     found = [group for group in groups(report.comparisons) if group.stage == DEPTH]
     charts = []
     for precision in dict.fromkeys(group.precision for group in found):
@@ -175,9 +175,9 @@ def _depth(report: Report) -> str:
         names = list(dict.fromkeys(each.name for group in lines for each in group.comparisons))
         series = [_depth_series(group, names) for group in lines]
         quantity = "relative difference" if precision == "float64" else "error over the reference's own error"
-        bar = lines[0].comparisons[0].limit
+        tolerance = lines[0].comparisons[0].limit
         title = f"{precision}: {quantity} of each tap, in order"
-        charts.append(_chart(title, series, log=True, labels=_starts(names), bar=bar))
+        charts.append(_chart(title, series, log=True, labels=_starts(names), tolerance=tolerance))
     return "\n".join(charts)
 
 
@@ -186,7 +186,7 @@ def _depth_series(group: Group, names: Sequence[str]) -> Series:
     found = [by_name.get(name) for name in names]
     texts = ["" if each is None else f"{each.name}: {figure(each.measured)}" for each in found]
     values = [None if each is None else each.measured for each in found]
-    label = f"{group.regime} weights" if group.regime else "taps"
+    label = f"{group.weight_init} weights" if group.weight_init else "taps"
     return Series(label, values, texts, [each is not None and not each.equal for each in found])
 
 
@@ -206,16 +206,20 @@ def _steps(report: Report) -> str:
     losses = [
         Series(side, list(curves[f"{side} loss"])) for side in ("reference", "candidate") if f"{side} loss" in curves
     ]
-    charts = [_chart("loss (nats)", losses, log=False, labels=_step_labels(losses), bar=None)] if losses else []
+    charts = [_chart("loss (nats)", losses, log=False, labels=_step_labels(losses), tolerance=None)] if losses else []
     if "loss difference" in curves:
-        values, bar = list(curves["loss difference"]), _loss_bar(report)
+        values, tolerance = list(curves["loss difference"]), _loss_tolerance(report)
         texts = [f"step {step}: {figure(value)}" for step, value in enumerate(values)]
-        series = [Series("candidate against reference", values, texts, [not value <= bar for value in values])]
-        charts.append(_chart("relative difference of the loss", series, log=True, labels=_step_labels(series), bar=bar))
+        series = [Series("candidate against reference", values, texts, [not value <= tolerance for value in values])]
+        charts.append(
+            _chart(
+                "relative difference of the loss", series, log=True, labels=_step_labels(series), tolerance=tolerance
+            )
+        )
     return "\n".join(charts)
 
 
-def _loss_bar(report: Report) -> float:
+def _loss_tolerance(report: Report) -> float:
     limits = [each.limit for each in report.comparisons if each.stage in RUNS and each.name.startswith("loss")]
     return limits[0] if limits else SEMANTIC.limit
 
@@ -227,9 +231,9 @@ def _step_labels(series: Sequence[Series]) -> list[tuple[int, str]]:
 
 
 def _chart(
-    title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], bar: float | None
+    title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], tolerance: float | None
 ) -> str:
-    drawing = chart(title, series, log=log, labels=labels, bar=bar)
+    drawing = chart(title, series, log=log, labels=labels, tolerance=tolerance)
     if not drawing:
         return ""
     zeros = '<p class="quiet">hollow: no difference at all</p>' if "hollow" in drawing else ""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
 
-FORMAT = 1  # of the JSON file; another layout gets another number
+FORMAT = 2  # of the JSON file; another layout gets another number
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # JSON itself has no words for these
 
 
@@ -67,7 +67,7 @@ class Report:
 
     @property
     def over(self) -> tuple[Comparison, ...]:
-        """The comparisons over their bars."""
+        """The comparisons over their tolerances."""
         return tuple(comparison for comparison in self.comparisons if not comparison.equal)
 
 
@@ -76,7 +76,7 @@ class Group:
     """The comparisons of one stage with one kind of weights in one precision: a line of the table."""
 
     stage: str
-    regime: str
+    weight_init: str
     precision: str
     comparisons: tuple[Comparison, ...]
 
@@ -96,25 +96,25 @@ class Group:
     @property
     def setting(self) -> str:
         """`float64, generic weights`."""
-        return setting(self.precision, self.regime)
+        return setting(self.precision, self.weight_init)
 
 
-def setting(precision: str, regime: str) -> str:
-    return f"{precision}, {regime} weights" if regime else precision
+def setting(precision: str, weight_init: str) -> str:
+    return f"{precision}, {weight_init} weights" if weight_init else precision
 
 
 def groups(comparisons: Sequence[Comparison]) -> list[Group]:
     """A group per setting and stage; settings, and stages within a setting, in the order of their first comparison."""
     by_setting: dict[tuple[str, str], dict[str, list[Comparison]]] = {}
     for comparison in comparisons:
-        stages = by_setting.setdefault((comparison.regime, comparison.precision), {})
+        stages = by_setting.setdefault((comparison.weight_init, comparison.precision), {})
         stages.setdefault(comparison.stage, []).append(comparison)
     return [Group(stage, *key, tuple(found)) for key, stages in by_setting.items() for stage, found in stages.items()]
 
 
 def headroom(comparison: Comparison) -> float:
-    """Decades between what was measured and its bar: 2 is a hundred times below. Infinite for an exact match, minus
-    infinity for NaN and for whatever is not zero where zero is asked for."""
+    """Decades between what was measured and its tolerance: 2 is a hundred times below. Infinite for an exact match,
+    minus infinity for NaN and for whatever is not zero where zero is asked for."""
     if math.isnan(comparison.measured):
         return -math.inf
     if comparison.measured <= 0:
@@ -140,7 +140,7 @@ def figure(value: float) -> str:
 
 
 def decades(value: float) -> str:
-    """Headroom for people: "+3.7", "exact" where nothing differs, "-inf" where no bar would do."""
+    """Headroom for people: "+3.7", "exact" where nothing differs, "-inf" where no tolerance would do."""
     return "exact" if value == math.inf else f"{value:+.1f}"
 
 
@@ -149,7 +149,7 @@ def summary(report: Report) -> dict[str, Any]:
     lines = [
         {
             "stage": group.stage,
-            "regime": group.regime,
+            "weight_init": group.weight_init,
             "precision": group.precision,
             "compared": len(group.comparisons),
             "over": len(group.over),

@@ -53,27 +53,28 @@ class Axis:
 
 
 def chart(
-    title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], bar: float | None
+    title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], tolerance: float | None
 ) -> str:
-    """An <svg>. `labels`: (place, text) along the horizontal axis, thinned out where they are too dense; `bar`: a
+    """An <svg>. `labels`: (place, text) along the horizontal axis, thinned out where they are too dense; `tolerance`: a
     horizontal line. A chart without a single number to show is an empty text."""
     count = max((len(each.values) for each in series), default=0)
     shown = [value for each in series for value in each.values if value is not None and abs(value) < LARGEST]
     if not any(value > 0 for value in shown) and log:
-        shown.append(bar / 10 if bar else 1.0)
+        shown.append(tolerance / 10 if tolerance else 1.0)
     if not shown or not count:
         return ""
-    axis = _axis([*shown, *([bar] if bar else [])], log)
+    axis = _axis([*shown, *([tolerance] if tolerance else [])], log)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
         *_grid(axis),
         *_labels(labels, count),
     ]
-    if bar:
-        y = axis.place(bar)
-        parts.append(f'<line class="bar" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="bar" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">bar {bar:g}</text>')
+    if tolerance:
+        y = axis.place(tolerance)
+        parts.append(f'<line class="tolerance" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        place = f'x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end"'
+        parts.append(f'<text class="tolerance" {place}>tolerance {tolerance:g}</text>')
     for number, each in enumerate(series):
         parts += _series(each, number, axis, count)
     return "\n".join([*parts, "</svg>"])

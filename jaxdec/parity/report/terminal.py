@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 # Columns beside the name of the worst comparison, with the spaces between them.
-FIXED = 2 + 13 + 1 + 5 + 2 + 1 + 8 + 1 + 7 + 1 + 8 + 2 + 7
+FIXED = 2 + 13 + 1 + 5 + 2 + 1 + 8 + 1 + 9 + 1 + 8 + 2 + 7
 WORST = 3
 GOOD, BAD, QUIET = "green", "bold red", "dim"
 
@@ -51,7 +51,7 @@ def show_findings(report: Report, *, console: Console | None = None) -> None:
     if report.findings:
         _paragraphs(console, "findings", [finding_line(finding) for finding in report.findings])
     elif not report.equal:
-        _paragraphs(console, "findings", ["nothing was named: see the first tap over its bar"])
+        _paragraphs(console, "findings", ["nothing was named: see the first tap over its tolerance"])
     _paragraphs(console, "hints", [hint_line(hint) for hint in report.hints])
 
 
@@ -68,13 +68,13 @@ def verdict(report: Report) -> Text:
         )
     return _line(
         ("DIFFERENT", BAD),
-        (f"  {report.pair}: {len(report.over):,} of {count:,} comparisons over their bars, {time}", ""),
+        (f"  {report.pair}: {len(report.over):,} of {count:,} comparisons over their tolerances, {time}", ""),
     )
 
 
 def finding_line(finding: Finding) -> str:
-    """`blocks.1.mlp: semantic, forward, 3.2e-04 (bar 1e-11): what it is in a sentence`"""
-    figures = f"{figure(finding.measured)} (bar {figure(finding.limit)})"
+    """`blocks.1.mlp: semantic, forward, 3.2e-04 (tolerance 1e-11): what it is in a sentence`"""
+    figures = f"{figure(finding.measured)} (tolerance {figure(finding.limit)})"
     return f"{finding.where}: {finding.kind}, {finding.direction}, {figures}: {finding.sentence}"
 
 
@@ -97,14 +97,14 @@ def shorten(name: str, width: int) -> str:
 
 
 def _table(report: Report, width: int) -> Iterator[Text]:
-    """A heading per precision and regime, a line per stage."""
+    """A heading per precision and kind of weights, a line per stage."""
     last = None
     for group in groups(report.comparisons):
         if group.setting != last:
             yield _line(("", ""))
             if last is None:
-                room = f"{'measured':>8} {'bar':>7} {'headroom':>8}"
-                yield _line((f"  {'stage':<13} {'n':>5}  {'nearest to its bar':<{width}} {room}", QUIET))
+                room = f"{'measured':>8} {'tolerance':>9} {'headroom':>8}"
+                yield _line((f"  {'stage':<13} {'n':>5}  {'closest to tolerance':<{width}} {room}", QUIET))
             yield _line((group.setting, "bold"))
         last = group.setting
         yield _row(group, width)
@@ -112,20 +112,20 @@ def _table(report: Report, width: int) -> Iterator[Text]:
 
 def _row(group: Group, width: int) -> Text:
     worst = group.worst
-    figures = f"{figure(worst.measured):>8} {figure(worst.limit):>7} {decades(headroom(worst)):>8}"
+    figures = f"{figure(worst.measured):>8} {figure(worst.limit):>9} {decades(headroom(worst)):>8}"
     name = f"{shorten(worst.name, width):<{width}}"
     head = f"  {shorten(group.stage, 13):<13} {len(group.comparisons):>5}  {name} {figures}  "
     return _line((head, ""), ("equal", GOOD) if group.equal else ("DIFFERS", BAD))
 
 
 def _details(report: Report) -> Iterator[Text]:
-    """Of the first setting with a difference, each failing stage: the first over its bar, and the worst. Later settings
-    mostly inherit it, and the files have them all."""
+    """Of the first setting with a difference, each failing stage: the first over its tolerance, and the worst. Later
+    settings mostly inherit it, and the files have them all."""
     failing = [group for group in groups(report.comparisons) if not group.equal]
     if not failing:
         return
     yield _line(("", ""))
-    yield _line((f"over the bar: {failing[0].setting}", "bold"))
+    yield _line((f"over the tolerance: {failing[0].setting}", "bold"))
     here = [group for group in failing if group.setting == failing[0].setting]
     for group in here:
         over = group.over
@@ -140,8 +140,8 @@ def _details(report: Report) -> Iterator[Text]:
 
 def _comparison(comparison: Comparison) -> str:
     note = f"  {comparison.note}" if comparison.note else ""
-    measured, bar = figure(comparison.measured), figure(comparison.limit)
-    return f"{shorten(comparison.name, 44):<44} {measured:>8}  bar {bar}{note}"
+    measured, tolerance = figure(comparison.measured), figure(comparison.limit)
+    return f"{shorten(comparison.name, 44):<44} {measured:>8}  tolerance {tolerance}{note}"
 
 
 def _paragraphs(console: Console, title: str, texts: Sequence[str]) -> None:

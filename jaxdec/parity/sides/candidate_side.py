@@ -12,11 +12,12 @@ import numpy as np
 import optax
 
 from jaxdec.errors import UserError
-from jaxdec.parity.pair import Arrays, Batch, Setting
-from jaxdec.parity.sides.adamw import torch_adamw
-from jaxdec.parity.sides.calling import calling
-from jaxdec.parity.sides.candidate import Params, logits_of, with_logits
-from jaxdec.parity.sides.probe import Probe
+from jaxdec.parity.adapters.adamw import torch_adamw
+from jaxdec.parity.adapters.calling import calling
+from jaxdec.parity.adapters.candidate import Params, logits_of, with_logits
+from jaxdec.parity.adapters.casts import casts_of
+from jaxdec.parity.adapters.probe import Probe
+from jaxdec.parity.setting import Arrays, Batch, Setting
 from jaxdec.parity.sides.recording import Backward, Forward, Trajectory
 from jaxdec.parity.sides.transfer import Transfer
 
@@ -76,7 +77,6 @@ class CandidateSide:
 
     def narrow_casts(self, at: Setting) -> list[tuple[str, str]]:
         """(dtype, place) of each cast to less than float64 in the forward pass, each place once."""
-        from jaxdec.parity.locate.narrow import casts_of
 
         def run(params: Params, batch: Batch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
@@ -224,7 +224,7 @@ class CandidateSide:
             del self._kept[key]
 
     def _program(self, name: str, at: Setting, function: Callable[..., Any]) -> Any:
-        """Compiled once for each precision; both regimes and all seeds share it."""
+        """Compiled once for each precision; both kinds of weights and all seeds share it."""
 
         def compiled(*inputs: Any) -> Any:
             try:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.compare.dump import Recording, Side
-from jaxdec.parity.compare.stages import continued, made_up_gradients
-from jaxdec.parity.pair import Pair, Setting
+from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.environment import environment
+from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
+from jaxdec.parity.sides.stages import continued, made_up_gradients
 from jaxdec.parity.sides.transfer import Transfer
 
 
@@ -35,7 +36,7 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
         "updates": runs.updates(at, given),
         "losses": {"loss": np.asarray(runs.trajectory(at, (steps,)).losses)},
     }
-    if at.precision == "float64" and at.regime == "generic" and pair.continues:
+    if at.precision == "float64" and at.weight_init == "generic" and pair.continues:
         count = continued(pair, at.seed)
         rows = runs.greedy(at, count, cached=False) if isinstance(runs, CandidateSide) else runs.greedy(at, count)
         stages["greedy"] = {f"prompt {row}": tokens for row, tokens in enumerate(rows)}
@@ -45,7 +46,7 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
         stages,
         pair.draw(at.seed, steps),
         at.precision,
-        at.regime,
+        at.weight_init,
         at.seed,
         pair.weights,
         environment(),

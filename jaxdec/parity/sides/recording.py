@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxdec.parity.pair import Arrays
+from jaxdec.parity.setting import Arrays
 
 
 class Forward(NamedTuple):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxdec.errors import UserError
-from jaxdec.parity.pair import Arrays, Batch, Setting
-from jaxdec.parity.sides.calling import calling
-from jaxdec.parity.sides.candidate import logits_of
-from jaxdec.parity.sides.float64 import everything_in_float64
-from jaxdec.parity.sides.probe import Probe
+from jaxdec.parity.adapters.calling import calling
+from jaxdec.parity.adapters.candidate import logits_of
+from jaxdec.parity.adapters.float64 import everything_in_float64
+from jaxdec.parity.adapters.probe import Probe
+from jaxdec.parity.adapters.reference import parameters_of
+from jaxdec.parity.setting import Arrays, Batch, Setting
 from jaxdec.parity.sides.recording import Backward, Forward, Trajectory
-from jaxdec.parity.sides.reference import parameters_of
 from jaxdec.parity.sides.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ReferenceSide:
         """The forward pass with given inputs and outputs of modules, on the setting's batch or another one."""
         import torch
 
-        from jaxdec.parity.sides.taps import torch_probe
+        from jaxdec.parity.adapters.taps import torch_probe
 
         model = self.build(at)
         probe = Probe(*(_tensors(side, at.precision) for side in (inputs, outputs)))
@@ -67,7 +67,7 @@ class ReferenceSide:
     def backward(self, at: Setting) -> Backward:
         """The loss's derivatives at every tap. Copies stand at each module's input and output, so that the derivative
         by an input is through that module alone, whoever else reads the same tensor."""
-        from jaxdec.parity.sides.taps import torch_probe
+        from jaxdec.parity.adapters.taps import torch_probe
 
         model, probe, batch = self.build(at), Copies(), self._batch(at)
         with _float64(at), torch_probe(model, probe, self.names(model)):
@@ -158,7 +158,7 @@ class ReferenceSide:
 
     def names(self, model: nn.Module) -> dict[str, str]:
         """Module path -> the name of its tap, which is the candidate's."""
-        from jaxdec.parity.sides.tap_names import tap_names
+        from jaxdec.parity.adapters.tap_names import tap_names
 
         paths = [path for path, _ in model.named_modules() if path]
         return {path: path for path in paths} if self.pair.taps is None else tap_names(self.pair.taps, paths)

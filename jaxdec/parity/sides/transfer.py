@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxdec.parity.pair import Arrays, Pair, Setting
-from jaxdec.parity.sides.reference import parameters_of
+from jaxdec.parity.adapters.reference import parameters_of
+from jaxdec.parity.pair import Pair
+from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.weights import as_float64
 from jaxdec.weights.rules import WeightPlan, WeightRules
 
@@ -35,21 +36,23 @@ class Transfer:
         self._drawn: dict[tuple[str, int], Weights] = {}
 
     def weights(self, at: Setting) -> Weights:
-        """The weights of a regime and a seed, the same in every precision."""
-        key = (at.regime, at.seed)
+        """The weights of a kind and a seed, the same in every precision."""
+        key = (at.weight_init, at.seed)
         if key not in self._drawn:
-            make = self.pair.initial if at.regime == "init" else self.pair.generic
+            make = self.pair.initial if at.weight_init == "init" else self.pair.generic
             if make is not None:
                 candidate = make(at.seed)
                 self._drawn[key] = Weights(candidate, self.plan.to_reference(candidate))
             else:
-                reference = self._own() if at.regime == "init" else draw(self.pair.reference.build("float32"), at.seed)
+                reference = (
+                    self._own() if at.weight_init == "init" else draw(self.pair.reference.build("float32"), at.seed)
+                )
                 self._drawn[key] = Weights(self.plan.to_candidate(reference), reference)
         return self._drawn[key]
 
     def forget(self, at: Setting) -> None:
         """Drops a setting's weights, which would be drawn the same again."""
-        self._drawn.pop((at.regime, at.seed), None)
+        self._drawn.pop((at.weight_init, at.seed), None)
 
     def _own(self) -> Arrays:
         """The reference's own initial weights."""

@@ -1,4 +1,4 @@
-"""Weights to compare models with, in two regimes, because a seam that hides in one shows in the other.
+"""Weights to compare models with, of two kinds, because a seam that hides with one shows with the other.
 
 "init" weights are small: epsilons show. "generic" ones give activations of order one, with random norms and biases: the
 form of the activation, head order and transposed kernels show. Both are exact in float32, so that a float32 run and
@@ -8,11 +8,9 @@ its float64 oracle start from the same numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-
-Regime = Literal["init", "generic"]
 
 
 def generic_weights(shapes: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
@@ -39,5 +37,5 @@ def generic_weights(shapes: Mapping[str, Any], seed: int) -> dict[str, np.ndarra
 
 
 def as_float64(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """A model's own initial weights, rounded to float32 and held in float64: the "init" regime."""
+    """A model's own initial weights, rounded to float32 and held in float64: the "init" weights."""
     return {name: np.asarray(value, np.float32).astype(np.float64) for name, value in params.items()}

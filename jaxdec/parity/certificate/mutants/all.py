@@ -10,8 +10,8 @@ from jaxdec.parity.certificate.mutants.outputs import output_mutants
 from jaxdec.parity.certificate.mutants.training import training_mutants
 from jaxdec.parity.certificate.mutants.weights import null_biases, weight_mutants
 from jaxdec.parity.certificate.registry import Mutant
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 
 def generic_mutants(sides: Sides) -> list[Mutant]:
@@ -28,7 +28,7 @@ def candidates(anatomy: Anatomy) -> Iterator[Mutant]:
 
 
 def runs(mutant: Mutant, sides: Sides) -> bool:
-    at = Setting(mutant.regime)
+    at = Setting(mutant.weight_init)
     try:
         with mutant.apply(sides):
             sides.reference.forward(at)

@@ -10,8 +10,8 @@ from unittest.mock import patch
 from torch import nn
 
 from jaxdec.parity.certificate.registry import Patch
-from jaxdec.parity.compare.stages import Sides
-from jaxdec.parity.pair import Setting
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
 
 Apply = Callable[[Sides], Patch]
 

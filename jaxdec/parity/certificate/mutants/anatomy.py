@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from jaxdec.parity.compare.stages import Sides
+from jaxdec.parity.adapters.float64 import everything_in_float64
+from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.locate.replay import WHOLE
-from jaxdec.parity.pair import Setting
-from jaxdec.parity.sides.float64 import everything_in_float64
-from jaxdec.parity.sides.reference import parameters_of
+from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.reference_side import tensors_of
+from jaxdec.parity.sides.stages import Sides
 
 PLACES = 2  # modules that a bug is seeded in, unless said otherwise: the first and the last
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from jaxdec.parity.adapters.candidate import logits_of
 from jaxdec.parity.certificate.mutants.altered import Apply, trained
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy
 from jaxdec.parity.certificate.registry import Mutant, Patch
-from jaxdec.parity.sides.candidate import logits_of
 from parity_tests.mutants.rounded import rounded
 
 

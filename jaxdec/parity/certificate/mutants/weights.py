@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.certificate.mutants.altered import Apply, altered
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy, spread
 from jaxdec.parity.certificate.registry import Mutant
-from jaxdec.parity.sides.reference import parameters_of
 
 EPSILONS = ("eps", "epsilon", "variance_epsilon", "layer_norm_epsilon")
 
@@ -84,7 +84,9 @@ def of_epsilons(anatomy: Anatomy) -> Iterator[Mutant]:
             setattr(module, found[path], 10 * getattr(module, found[path]))
 
         about = "the epsilon of a norm ten times larger"
-        yield Mutant(f"epsilon_times_ten:{path}", altered(enlarge), anatomy.where(path), regime="init", about=about)
+        yield Mutant(
+            f"epsilon_times_ten:{path}", altered(enlarge), anatomy.where(path), weight_init="init", about=about
+        )
 
 
 def null_biases(anatomy: Anatomy) -> Iterator[Mutant]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxdec.parity.sides.candidate import logits_of
+from jaxdec.parity.adapters.candidate import logits_of
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""The criterion in float64, stage by stage: each returns what it measured, in units that a bar limits.
+"""The criterion in float64, stage by stage: each returns what it measured, in units that a tolerance limits.
 
 `Sides` holds a pair's two sides. The order is the one in which a fault shows first where it sits: what a stage finds,
 those before it have not.
@@ -19,7 +19,8 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, aligned, norm, norm_of_all, relative
 from jaxdec.parity.compare.null import compare_gradients, compare_updates, noise_masks, null_masks
-from jaxdec.parity.pair import Arrays, Pair, Setting, Stage
+from jaxdec.parity.pair import Pair, Stage
+from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
 from jaxdec.parity.sides.refusals import refuse_unequal_vocabularies, refuse_unmatched_taps
@@ -111,7 +112,8 @@ def differing_choices(ours: np.ndarray, theirs: np.ndarray, chosen: int, *, exac
     """(choices that differ, ties that differ) between the sets of the `chosen` highest scores, [N,E] each.
 
     A set is tied where the reference's margin between the last in and the first out is within the scores' own
-    difference. In an `exact` run that is no excuse where scores are over their own bar: then it is they that differ."""
+    difference. In an `exact` run that is no excuse where scores are over their own tolerance: then it is they that
+    differ."""
     ours, theirs = (side.reshape(-1, side.shape[-1]) for side in (ours, theirs))
     sets = [np.sort(np.argsort(-side, axis=-1, kind="stable")[:, :chosen], axis=-1) for side in (ours, theirs)]
     differs = (sets[0] != sets[1]).any(axis=-1)
@@ -160,7 +162,7 @@ def made_up_gradients(transfer: Transfer, seed: int) -> list[Arrays]:
 
 def greedy(sides: Sides, at: Setting) -> list[Comparison]:
     """The most likely continuations, with the candidate's cache and without: the same tokens, but after a tie."""
-    if at.regime != "generic" or not sides.pair.continues:
+    if at.weight_init != "generic" or not sides.pair.continues:
         return []
     count = continued(sides.pair, at.seed)
     found, theirs = [], sides.reference.greedy(at, count)
@@ -197,7 +199,7 @@ def checkpoint(sides: Sides, at: Setting) -> list[Comparison]:
     from jaxdec.checkpoints.checkpoints import Checkpoints, restore_params
     from jaxdec.parity.sides.candidate_side import native, numpy
 
-    if at.regime != "generic":
+    if at.weight_init != "generic":
         return []
     folder = Path(tempfile.mkdtemp(prefix="parity-"))
     try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jaxdec.errors import UserError
-from jaxdec.parity.sides.probe import Probe, first_array
+from jaxdec.parity.adapters.probe import Probe, first_array
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,8 @@ from jaxdec.parity.compare.comparison import (
     rounding_ratio,
 )
 from jaxdec.parity.compare.null import without_null
-from jaxdec.parity.compare.stages import Sides, differing_choices
-from jaxdec.parity.pair import Arrays, Setting
+from jaxdec.parity.setting import Arrays, Setting
+from jaxdec.parity.sides.stages import Sides, differing_choices
 
 
 def taps(sides: Sides, at: Setting) -> list[Comparison]:
@@ -66,8 +66,8 @@ def excused(found: list[Comparison], after: int, tie: str) -> list[Comparison]:
 def compare(
     stage: str, ours: Arrays, theirs: Arrays, oracle: Arrays, scales: dict[str, float], at: Setting
 ) -> list[Comparison]:
-    roundoff, bar = tolerances.UNIT_ROUNDOFF[at.precision], tolerances.ratio(at.precision)
-    return rounding_ratio(stage, ours, theirs, oracle, scales, roundoff, bar)
+    roundoff, tolerance = tolerances.UNIT_ROUNDOFF[at.precision], tolerances.ratio(at.precision)
+    return rounding_ratio(stage, ours, theirs, oracle, scales, roundoff, tolerance)
 
 
 def routing(sides: Sides, at: Setting) -> list[Comparison]:
@@ -84,25 +84,25 @@ def routing(sides: Sides, at: Setting) -> list[Comparison]:
 def trajectory(sides: Sides, at: Setting) -> list[Comparison]:
     """A training run against the float64 one: the loss of every step, and the whole update from step 10 on.
 
-    Where weights are large beside their updates, the rounding of the sums alone is over the bars, in either framework
-    (generic weights; scales of one in a tiny model with many norms; tokens that change their expert): there the
-    candidate's error is measured in the reference's.
+    Where weights are large beside their updates, the rounding of the sums alone is over the tolerances, in either
+    framework (generic weights; scales of one in a tiny model with many norms; tokens that change their expert): there
+    the candidate's error is measured in the reference's.
     """
     masks, exact = sides.null(at), at.at("float64")
     ours = sides.candidate.trajectory(at, sides.marks)
     theirs, true = (sides.reference.trajectory(to, sides.marks) for to in (at, exact))
-    loss_bar, update_bar = tolerances.drift(at.precision, routed=bool(sides.pair.routing))
+    loss_tolerance, update_tolerance = tolerances.drift(at.precision, routed=bool(sides.pair.routing))
     steps = {f"loss of step {step}": loss for step, loss in enumerate(true.losses)}
-    found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, loss_bar)
-    honest = relative("trajectory", dict(zip(steps, theirs.losses, strict=True)), steps, loss_bar)
-    if at.regime == "generic" or not all(each.equal for each in honest):
+    found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, loss_tolerance)
+    honest = relative("trajectory", dict(zip(steps, theirs.losses, strict=True)), steps, loss_tolerance)
+    if at.weight_init == "generic" or not all(each.equal for each in honest):
         candidate, other, oracle = ({"losses": np.array(side.losses)} for side in (ours, theirs, true))
         found = compare("trajectory", candidate, other, oracle, {"losses": norm(true.losses)}, at)
     for mark in (mark for mark in true.updates if mark >= 10):
         moved = [without_null(side.updates[mark], masks) for side in (ours, theirs, true)]
         stage = f"update {mark}"
-        if at.regime == "init" and relative_to_all(stage, moved[1], moved[2], update_bar).equal:
-            found.append(relative_to_all(stage, moved[0], moved[2], update_bar))
+        if at.weight_init == "init" and relative_to_all(stage, moved[1], moved[2], update_tolerance).equal:
+            found.append(relative_to_all(stage, moved[0], moved[2], update_tolerance))
         else:
             found.append(
                 relative_to_all(stage, moved[0], moved[2], tolerances.ratio(at.precision), in_errors_of=moved[1])

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from jaxdec.errors import UserError
-from jaxdec.parity.sides.probe import Probe
+from jaxdec.parity.adapters.probe import Probe
 
 OURS = str(Path(__file__).parent)
 LONGEST = 300  # characters of an error's text

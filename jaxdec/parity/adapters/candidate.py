@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdec.errors import UserError
-from jaxdec.parity.sides.calling import calling
-from jaxdec.parity.sides.probe import Probe, function_probe
-from jaxdec.parity.sides.taps import linen_probe, nnx_probe
+from jaxdec.parity.adapters.calling import calling
+from jaxdec.parity.adapters.probe import Probe, function_probe
+from jaxdec.parity.adapters.taps import linen_probe, nnx_probe
 
 Params = dict[str, jax.Array]
 Batch = Mapping[str, Any]

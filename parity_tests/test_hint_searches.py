@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from flax import nnx
 
-from jaxdec.parity.compare.stages import Sides, taps
+from jaxdec.parity.adapters.candidate import from_nnx
+from jaxdec.parity.adapters.reference import Reference
 from jaxdec.parity.hints.adam import PLAIN, Given, directions
 from jaxdec.parity.hints.attention import Projected, attend
 from jaxdec.parity.hints.hints import hints
@@ -22,9 +23,9 @@ from jaxdec.parity.hints.layouts import fused_by_head, fused_in_blocks, relaid, 
 from jaxdec.parity.hints.schedules import FALLS, RISES, schedules, shape
 from jaxdec.parity.hints.updates import Fit, fit
 from jaxdec.parity.locate.bisect import bisect
-from jaxdec.parity.pair import Pair, Setting
-from jaxdec.parity.sides.candidate import from_nnx
-from jaxdec.parity.sides.reference import Reference
+from jaxdec.parity.pair import Pair
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides, taps
 
 WIDTH, HEADS, GROUPS, VOCABULARY, CONTEXT, THETA = 24, 4, 2, 19, 8, 777.0  # a base that no table has
 
