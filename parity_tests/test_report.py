@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.report import terminal as report_terminal
+from jaxdec.parity.report.charts import Series, chart
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.html import ROWS, to_html, write_html
 from jaxdec.parity.report.report import (
@@ -33,7 +34,6 @@ from jaxdec.parity.report.report import (
     summary,
     to_json,
 )
-from jaxdec.parity.report.svg import HEIGHT, WIDTH, Series, chart
 from tests.reports import STEPS, failing, passing
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -189,13 +189,14 @@ def test_the_page_marks_what_fails() -> None:
     assert twice
     assert len(page.all("tr", **{"class": "different"})) == len(failed) + len(report.over) + twice
     assert sum("open" in had for had in page.all("details")) == len(failed)
-    assert page.all("header", **{"class": "different"}) and page.all("path", **{"class": "cross"})
+    assert page.all("header", **{"class": "different"}) and page.all("g", **{"class": "cross"})
     for text in ("erf GELU", "blocks.1.mlp", "semantic", "DIFFERENT", "<script>alert(1)</script>[bold]", "a & b"):
         assert text in page.text
     assert Page(to_html(passing())).all("header", **{"class": "equal"})
     assert not Page(to_html(passing())).all("tr", **{"class": "different"})
 
 
+@settings(max_examples=25)
 @given(report=REPORT)
 def test_any_report_makes_a_sound_page(report: Report) -> None:
     assert Page(to_html(report)).open_ == []
@@ -207,6 +208,13 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def heights(drawing: str, kind: str) -> list[float]:
+    """Pixels from the top of all marks of a kind."""
+    groups = re.findall(rf'<g class="{kind}">(.*?</g>)', drawing, re.DOTALL)
+    return [float(y) for group in groups for y in re.findall(r'<use [^>]*y="([^"]+)"', group)]
+
+
+@settings(max_examples=40)
 @given(
     values=st.lists(st.none() | st.floats(), min_size=1, max_size=8),
     log=st.booleans(),
@@ -214,24 +222,40 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 )
 def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, tolerance: float | None) -> None:
     drawing = chart("a", [Series("one", values)], log=log, labels=[(0, "0")], tolerance=tolerance)
-    for name, number in re.findall(r' (x|y|cx|cy|x1|x2|y1|y2)="([^"]+)"', drawing):
-        assert 0 <= float(number) <= (WIDTH if "x" in name else HEIGHT)
-    line = re.search(r'<path class="line s0" d="([^"]*)"', drawing)
-    drawn = [value for value in values if value is not None and math.isfinite(value) and not (log and value <= 0)]
-    if line:
-        assert len(re.findall("[ML]", line[1])) == len(drawn)
+    given = [value for value in values if value is not None]
+    if not drawing:
+        assert not given
+        return
+    width, height = map(float, re.findall(r'viewBox="0 0 (\S+) (\S+)"', drawing)[0])
+    for name, number in re.findall(r' (x|y)="([^"]+)"', re.sub("<text.*?</text>", "", drawing, flags=re.DOTALL)):
+        assert 0 <= float(number) <= (width if name == "x" else height)
+    zeros = sum(log and value <= 0 for value in given if math.isfinite(value))
+    crosses = sum(not math.isfinite(value) for value in given)
+    assert len(heights(drawing, "zero")) == zeros and len(heights(drawing, "cross")) == crosses
+    assert len(heights(drawing, "point")) == len(given) - zeros - crosses
 
 
-def test_points_stand_above_the_bar_just_when_they_are_over_it() -> None:
+def test_points_stand_above_the_tolerance_just_when_they_are_over_it() -> None:
     values = [1e-15, 3e-12, 2e-11, 0.5]
-    drawing = chart("a", [Series("one", values)], log=True, labels=[], tolerance=1e-11)
-    tolerance = float(re.search(r'<line class="tolerance"[^>]*y1="([^"]+)"', drawing)[1])  # type: ignore[index]
-    heights = [float(y) for y in re.findall(r'<circle[^>]*cy="([^"]+)"', drawing)]
-    assert [y < tolerance for y in heights] == [False, False, True, True]
-    decade = list(map(float, re.findall(r'<line class="grid"[^>]*y1="([^"]+)"', drawing)))
+    over = [value > 1e-11 for value in values]
+    drawing = chart("a", [Series("one", values, over=over)], log=True, labels=[], tolerance=1e-11)
+    (line,) = re.findall(r'd="M \S+ (\S+) \nL \S+ \1 \n"[^>]*stroke: var\(--bad\)', drawing)
+    assert all(y > float(line) for y in heights(drawing, "point"))
+    assert all(y < float(line) for y in heights(drawing, "over"))
+    assert len(heights(drawing, "point")) == len(heights(drawing, "over")) == 2
+    grid = [float(y) for y in re.findall(r'd="M \S+ (\S+) \nL \S+ \1 \n"[^>]*stroke: var\(--grid\)', drawing)]
     # A logarithmic axis: every decade has the same height.
-    steps = np.diff(decade)
-    assert np.allclose(steps, steps[0], atol=0.11)
+    assert np.allclose(np.diff(grid[:-1]), grid[1] - grid[0], atol=0.02)
+
+
+def test_a_drawing_is_part_of_a_page_of_any_colour_and_always_the_same() -> None:
+    given = [Series("<one>", [1.0, 2.0, math.nan], ["a & b", "c", "d"]), Series("two", [0.0])]
+    drawing = chart("title <b>", given, log=True, tolerance=0.5)
+    assert drawing == chart("title <b>", given, log=True, tolerance=0.5)
+    assert not re.search('#[0-9a-f]{6}[;"]', drawing), "a colour that a dark page cannot change"
+    assert "<title>a &amp; b</title>" in drawing and 'aria-label="title &lt;b&gt;"' in drawing
+    assert Page(drawing).open_ == [] and "&lt;one&gt;" in drawing
+    assert chart("a", [Series("one", [None])], log=True) == "" == chart("a", [], log=False)
 
 
 def shown(report: Report, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.tolerances import SEMANTIC
+from jaxdec.parity.report.charts import Series, chart
 from jaxdec.parity.report.report import Group, Report, decades, figure, groups, headroom
-from jaxdec.parity.report.svg import Series, chart, legend
 
 DEPTH = "taps"  # the stage whose comparisons are in the order of depth
 RUNS = ("trajectory", "losses")  # stages with the losses of a training run: of a check, of two dumps
@@ -206,16 +207,12 @@ def _steps(report: Report) -> str:
     losses = [
         Series(side, list(curves[f"{side} loss"])) for side in ("reference", "candidate") if f"{side} loss" in curves
     ]
-    charts = [_chart("loss (nats)", losses, log=False, labels=_step_labels(losses), tolerance=None)] if losses else []
+    charts = [_chart("loss (nats)", losses, log=False)] if losses else []
     if "loss difference" in curves:
         values, tolerance = list(curves["loss difference"]), _loss_tolerance(report)
         texts = [f"step {step}: {figure(value)}" for step, value in enumerate(values)]
         series = [Series("candidate against reference", values, texts, [not value <= tolerance for value in values])]
-        charts.append(
-            _chart(
-                "relative difference of the loss", series, log=True, labels=_step_labels(series), tolerance=tolerance
-            )
-        )
+        charts.append(_chart("relative difference of the loss", series, log=True, tolerance=tolerance))
     return "\n".join(charts)
 
 
@@ -224,17 +221,9 @@ def _loss_tolerance(report: Report) -> float:
     return limits[0] if limits else SEMANTIC.limit
 
 
-def _step_labels(series: Sequence[Series]) -> list[tuple[int, str]]:
-    count = max(len(each.values) for each in series)
-    every = next((each for each in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500) if count <= 10 * each), 1000)
-    return [(step, str(step)) for step in range(0, count, every)]
-
-
-def _chart(
-    title: str, series: Sequence[Series], *, log: bool, labels: Sequence[tuple[int, str]], tolerance: float | None
-) -> str:
-    drawing = chart(title, series, log=log, labels=labels, tolerance=tolerance)
+def _chart(title: str, series: Sequence[Series], **axes: Any) -> str:
+    drawing = chart(title, series, **axes)
     if not drawing:
         return ""
-    zeros = '<p class="quiet">hollow: no difference at all</p>' if "hollow" in drawing else ""
-    return f"<figure><figcaption>{escape(title)}{legend(series)}</figcaption>{drawing}{zeros}</figure>"
+    zeros = '<p class="quiet">hollow: no difference at all</p>' if 'class="zero"' in drawing else ""
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawing}{zeros}</figure>"
