@@ -117,11 +117,17 @@ class TrainConfig(Config):
     )
     steps_per_dispatch: int = setting(10, "train steps that one call of the compiled program runs")
     log_every: int = setting(10, "steps between lines of metrics")
+    evaluate: Literal["all", "none"] = setting(
+        "all", "none: no validation during the run, no sweep and no sample at its end"
+    )
     eval_every: int = setting(250, "steps between evaluations on random batches")
     eval_batches: int = setting(20, "random batches of an evaluation, as nanoGPT does it; the sweep runs at the end")
     checkpoint_every: int = setting(500, "steps between checkpoints")
     keep_checkpoints: int = setting(2, "checkpoints that are kept, the newest ones")
     seed: int = setting(1337, "seed of the first weights, the order of the data and dropout")
+    peak_tflops: float | None = setting(
+        None, "TFLOP/s that a device can do at most, for MFU; None: the published figure where it is known"
+    )
 
     def __post_init__(self) -> None:
         for name in ("steps", "tokens_per_step", "steps_per_dispatch", "log_every", "eval_every", "eval_batches"):
@@ -131,6 +137,10 @@ class TrainConfig(Config):
         require(
             self.microbatch is None or self.microbatch >= 1,
             f"train.microbatch is {self.microbatch}: give a whole number from 1, or None",
+        )
+        require(
+            self.peak_tflops is None or self.peak_tflops > 0,
+            f"train.peak_tflops is {self.peak_tflops}: give a positive number, or None",
         )
         require(0 <= self.seed < 2**31, f"train.seed is {self.seed}: give a whole number from 0 to 2147483647")
 

@@ -3,21 +3,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 from typing import Any
 
 from jaxdec.config.run import RunConfig
-from jaxdec.config.yaml import differences, load_config, save_config
+from jaxdec.config.yaml import config_from_dict, differences, load_config, save_config
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import UserError
+from jaxdec.runs.lock import LOCK, require_unlocked
+
+# What `jaxdec resume RUN --train.steps 4000` and the like may change; docs/checkpoints.md says to what effect.
+MAY_CHANGE = (
+    *(f"train.{name}" for name in ("steps", "steps_per_dispatch", "microbatch", "evaluate", "peak_tflops")),
+    *(f"train.{name}" for name in ("log_every", "eval_every", "eval_batches", "checkpoint_every", "keep_checkpoints")),
+    *("optim.decay_steps", "mesh.data", "mesh.fsdp", "log.tensorboard", "log.wandb"),
+)
 
 
 def create(run_dir: Path, config: RunConfig, tokenizer: Tokenizer) -> None:
-    """Makes the directory of a new run. Raises UserError when it exists already or cannot be written."""
-    require_new(run_dir)
+    """Writes the files that every run has; the caller holds the lock. Raises UserError when `run_dir` is in use already
+    or cannot be written.
+
+    `config.yaml` is written last and at once: a folder with a lock and without it is a creation that was cut short.
+    """
+    _require_free(run_dir)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        for path in _leftovers(run_dir):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         tokenizer.save(run_dir / "tokenizer")
         save_config(config, run_dir / "config.yaml")
     except OSError as error:
@@ -25,8 +38,18 @@ def create(run_dir: Path, config: RunConfig, tokenizer: Tokenizer) -> None:
 
 
 def require_new(run_dir: Path) -> None:
-    """Raises UserError unless `run_dir` is free or an empty folder."""
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+    """Raises UserError unless `run_dir` is free, an empty folder, or what is left of a creation that was cut short; and
+    where another process is at work in it."""
+    require_unlocked(run_dir)
+    _require_free(run_dir)
+
+
+def _require_free(run_dir: Path) -> None:
+    if run_dir.is_dir():
+        names = {path.name for path in run_dir.iterdir()} - {path.name for path in _leftovers(run_dir)}
+        if names <= {LOCK}:
+            return
+    if run_dir.exists():
         raise UserError(
             f"{run_dir} exists already: continue it with 'jaxdec resume {run_dir}', or choose another --out"
         )
@@ -34,24 +57,51 @@ def require_new(run_dir: Path) -> None:
 
 def require_run(run_dir: Path) -> RunConfig:
     """The config of an existing run. Raises UserError when `run_dir` is not one."""
-    if not (run_dir / "config.yaml").is_file():
-        raise UserError(f"{run_dir} is not a run directory (it has no config.yaml): give the --out of a 'jaxdec train'")
-    return load_config(run_dir / "config.yaml").check()
+    if (run_dir / "config.yaml").is_file():
+        return load_config(run_dir / "config.yaml").check()
+    if (run_dir / LOCK).is_file():
+        require_unlocked(run_dir)
+        raise UserError(f"{run_dir} was left before it was complete: start it again with the 'jaxdec train' of then")
+    raise UserError(f"{run_dir} is not a run directory (it has no config.yaml): give the --out of a 'jaxdec train'")
+
+
+def refused_changes(before: RunConfig, after: RunConfig) -> list[str]:
+    """The settings that differ and that a resumed run must keep: "optim.beta1: 0.9 -> 0.8"."""
+    lines = differences(before, after)
+    return [line for line in lines if not line.startswith(tuple(f"{name}:" for name in MAY_CHANGE))]
+
+
+def update_config(run_dir: Path, config: RunConfig) -> None:
+    """Makes `config.yaml` say what a resumed run does from here on. Writes nothing when it does already."""
+    if not differences(load_config(run_dir / "config.yaml"), config):
+        return
+    try:
+        save_config(config, run_dir / "config.yaml")
+    except OSError as error:
+        raise UserError(f"cannot write {run_dir}/config.yaml: {error.strerror}; make it writable") from None
+
+
+def _leftovers(run_dir: Path) -> list[Path]:
+    """What a creation of this run that was cut short has written beside the lock."""
+    if not (run_dir / LOCK).is_file() or (run_dir / "config.yaml").exists():
+        return []
+    return [path for path in run_dir.iterdir() if path.name == "tokenizer" or path.name.startswith(".config.yaml.")]
 
 
 def require_unchanged(run_dir: Path, config: RunConfig, tokenizer: Tokenizer, data: str, meta: dict[str, Any]) -> None:
-    """Raises UserError when a checkpoint was written under another config, tokenizer or corpus.
-
-    The mesh and the sinks may change: they alter neither the data nor the meaning of a parameter.
+    """Raises UserError when a checkpoint was written under another config, tokenizer or corpus, or lies past the end of
+    the run. What `MAY_CHANGE` names may differ: it alters neither the data nor the meaning of a parameter.
     """
-    from jaxdec.config.yaml import config_from_dict
-
-    saved = config_from_dict(meta["config"])
-    changed = differences(replace(saved, mesh=config.mesh, log=config.log), config)
+    changed = refused_changes(config_from_dict(meta["config"]), config)
     if changed:
         raise UserError(
             f"{run_dir}/config.yaml changed since checkpoint {meta['step']} ({'; '.join(changed)}): "
             "change it back, or start a new run with 'jaxdec train --config'"
+        )
+    if meta["step"] > config.train.steps:
+        raise UserError(
+            f"{run_dir} has trained {meta['step']} steps already: give a train.steps that is not below that, not "
+            f"{config.train.steps}"
         )
     if meta["tokenizer"]["hash"] != tokenizer.hash:
         raise UserError(

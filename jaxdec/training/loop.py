@@ -29,13 +29,15 @@ from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
 from jaxdec.errors import Interrupted
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
+from jaxdec.runs.lock import locked
 from jaxdec.runs.metrics import MetricsLog
 from jaxdec.runs.plot import plot_losses
 from jaxdec.training.interruption import interruptions
 from jaxdec.training.optim import make_optimizer
-from jaxdec.training.reporting import LateMetrics, describe
+from jaxdec.training.reporting import LateMetrics, describe, describe_changes
 from jaxdec.training.stage import Batch, Loss, Stage, dispatch_batches, microbatches
 from jaxdec.training.state import State, abstract_state, create_state, state_shardings
+from jaxdec.training.throughput import Throughput
 
 
 def train_step(
@@ -107,9 +109,14 @@ def make_run_steps(
 def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     """Trains to `train.steps`, from the start or from the newest good checkpoint; returns the run's summary.
 
-    Raises UserError for input that cannot work, TrainingError when the loss is not finite or lies below the entropy
-    floor, and Interrupted after SIGTERM or Ctrl-C, when the state is saved.
+    Raises UserError for input that cannot work or another process at work in `run_dir`, TrainingError when the loss is
+    not finite or lies below the entropy floor, and Interrupted after SIGTERM or Ctrl-C, when the state is saved.
     """
+    with locked(run_dir):
+        return _fit(config, stage, run_dir, resume=resume)
+
+
+def _fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict[str, Any]:
     started = time.monotonic()
     mesh = make_mesh(config.mesh)
     parts = microbatches(config, batch_shards(mesh))
@@ -120,10 +127,14 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
     with jax.set_mesh(mesh), interruptions() as interruption, contextlib.closing(checkpoints):
         if resume and checkpoints.steps():
             unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
-            state, _ = checkpoints.restore(abstract_state(model, optimizer, mesh), accept=unchanged)
+            state, saved = checkpoints.restore(abstract_state(model, optimizer, mesh), accept=unchanged)
+            started -= saved.get("seconds", 0.0)  # of earlier sittings
         else:
             state = create_state(model, optimizer, mesh, config.train.seed)
-        if not resume:
+        if resume:
+            print(describe_changes(run_directory.require_run(run_dir), config, int(state["step"])), end="")
+            run_directory.update_config(run_dir, config)
+        else:
             run_directory.create(run_dir, config, stage.tokenizer)
         meta = {
             "seed": config.train.seed,
@@ -131,12 +142,14 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
             "tokenizer": stage.tokenizer.to_dict() | {"hash": stage.tokenizer.hash},
             "data": stage.data,
         }
-        print(describe(config, mesh, parts, state["params"], resumed_at=int(state["step"])))
+        throughput = Throughput(config, list(mesh.devices.flat))
+        print(describe(config, mesh, parts, state["params"], throughput, resumed_at=int(state["step"])))
         with MetricsLog(run_dir, config) as log:
             step = int(state["step"])
             log.truncate_after(step)
-            late = LateMetrics(config, log, checkpoints)
+            late = LateMetrics(config, log, checkpoints, throughput)
             while step < config.train.steps:
+                late.begin(step)
                 until = next_stop(config, step)
                 batches = dispatch_batches(config, stage, mesh, parts, step, until - step)
                 state, metrics = run_steps(state, batches, np.int32(until - step), key)
@@ -144,20 +157,22 @@ def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict
                     jax.block_until_ready(state)
                 late.push(step, until, metrics)
                 step = until
-                if step % config.train.eval_every == 0 and step < config.train.steps:
+                if is_evaluated(config, step):
                     late.flush()
                     log.write(step, dict(pair for evaluate in stage.evaluators for pair in evaluate(state["params"])))
                 if is_saved(config, step) or interruption.signal is not None:
                     late.flush()  # never save what was not seen to be finite
-                    checkpoints.save(step, state, meta)
+                    checkpoints.save(step, state, {**meta, "seconds": time.monotonic() - started})
                     if shares_threads(mesh):
                         checkpoints.wait()
                 if interruption.signal is not None:
                     checkpoints.wait()
                     raise Interrupted(interruption.signal, step, run_dir)
             late.flush()
-            final = dict(pair for evaluate in stage.final_evaluators for pair in evaluate(state["params"]))
-            log.write(step, final)
+            final = {}
+            if config.train.evaluate == "all":
+                final = dict(pair for evaluate in stage.final_evaluators for pair in evaluate(state["params"]))
+                log.write(step, final)
     return finish(config, run_dir, state, final, time.monotonic() - started)
 
 
@@ -166,6 +181,12 @@ def next_stop(config: RunConfig, step: int) -> int:
     train = config.train
     periods = (train.steps_per_dispatch, train.eval_every, train.checkpoint_every)
     return min(*((step // period + 1) * period for period in periods), train.steps)
+
+
+def is_evaluated(config: RunConfig, step: int) -> bool:
+    """Whether an evaluation is due after `step` steps, beside the one at the end."""
+    train = config.train
+    return train.evaluate == "all" and step % train.eval_every == 0 and step < train.steps
 
 
 def is_saved(config: RunConfig, step: int) -> bool:

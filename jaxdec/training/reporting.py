@@ -17,48 +17,61 @@ from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import RunConfig
+from jaxdec.config.yaml import differences
 from jaxdec.errors import TrainingError
 from jaxdec.layers.moe.router import capacity_warning
 from jaxdec.models.functional import Params
 from jaxdec.runs.metrics import MetricsLog
 from jaxdec.training.optim import learning_rate
+from jaxdec.training.throughput import Throughput
 
 
 class LateMetrics:
     """Passes the metrics of each dispatch to the log, and stops the run at the first that is not finite."""
 
-    def __init__(self, config: RunConfig, log: MetricsLog, checkpoints: Checkpoints) -> None:
-        self._config, self._log, self._checkpoints = config, log, checkpoints
+    def __init__(self, config: RunConfig, log: MetricsLog, checkpoints: Checkpoints, throughput: Throughput) -> None:
+        self._config, self._log, self._checkpoints, self._throughput = config, log, checkpoints, throughput
         self._pending: tuple[int, int, Any] | None = None
-        self._last_read: float | None = None  # None: the next dispatch includes time spent on other things
+        self._compiled = False  # the first dispatch of a process compiles, which is no measure of its speed
+        self._is_timed = False
+
+    def begin(self, step: int) -> None:
+        """Called before the batches of step `step` are made: starts the clock when nothing is under way."""
+        if self._compiled and not self._is_timed:
+            self._throughput.start(time.monotonic(), step)
+            self._is_timed = True
 
     def push(self, step: int, until: int, metrics: dict[str, jax.Array]) -> None:
         """Takes over the metrics, [K] each, of steps step .. until - 1, and reports those before."""
-        self._report()
+        self._report(after=(until, metrics))
         self._pending = (step, until, metrics)
+        if not self._compiled:
+            self.flush()
+            self._compiled = True
 
     def flush(self) -> None:
         """Reports what is pending. Raises TrainingError when it is not finite."""
         self._report()
-        self._last_read = None
+        self._is_timed = False
 
-    def _report(self) -> None:
+    def _report(self, after: tuple[int, Any] | None = None) -> None:
+        """Reports what is pending; `after`, the dispatch that follows it, may be finished already."""
         if self._pending is None:
             return
         step, until, metrics = self._pending
         self._pending = None
         values = jax.device_get(metrics)
-        now, before = time.monotonic(), self._last_read
-        self._last_read = now
+        finished = after[0] if after is not None and all(leaf.is_ready() for leaf in after[1].values()) else until
+        now, speed = time.monotonic(), None
         for index in range(until - step):
             done = step + index + 1
             row = {name: float(column[index]) for name, column in values.items()}
             self._require_finite(done, row)
             if done % self._config.train.log_every == 0 or done == self._config.train.steps:
                 row["learning_rate"] = float(learning_rate(self._config.optim, self._config.decay_steps, done - 1))
-                if before is not None:
-                    row["tokens_per_second"] = (until - step) * self._config.train.tokens_per_step / (now - before)
-                self._log.write(done, row)
+                if speed is None:
+                    speed = self._throughput.measure(now, finished) if self._is_timed else {}
+                self._log.write(done, row | speed)
 
     def _require_finite(self, step: int, row: dict[str, float]) -> None:
         broken = [f"{name} is {value}" for name, value in row.items() if not math.isfinite(value)]
@@ -73,11 +86,14 @@ class LateMetrics:
         )
 
 
-def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resumed_at: int) -> str:
+def describe(
+    config: RunConfig, mesh: Mesh, parts: int, params: Params, throughput: Throughput, *, resumed_at: int
+) -> str:
     """The run in a few words: model, data, devices, precision, kernels. A surprise should show here."""
     devices, model = mesh.devices.flat, config.model
     axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
     size = sum(param.size for param in params.values())
+    peak = "" if throughput.peak_tflops is None else f", peak {throughput.peak_tflops:,} TFLOP/s a device"
     start = f", resumed at step {resumed_at}" if resumed_at else ""
     return (
         f"model   {size:,} parameters: {wiring(model)}, width {model.width}, "
@@ -86,8 +102,21 @@ def describe(config: RunConfig, mesh: Mesh, parts: int, params: Params, *, resum
         f"microbatch{'es' if parts > 1 else ''}\n"
         f"device  {devices[0].device_kind} x {mesh.size} (mesh {axes}); "
         f"{config.precision.params} parameters, {config.precision.compute} compute, attention by XLA\n"
+        f"flops   {throughput.flops_per_step / 1e9:,.3g} GFLOP a step{peak}\n"
         f"run     steps {config.train.steps:,}{start}" + capacity_warnings(config, parts)
     )
+
+
+def describe_changes(before: RunConfig, after: RunConfig, step: int) -> str:
+    """What a resumed run does otherwise from `step` on, a line each, and what that makes of the learning rate."""
+    lines = [f"change  {line}" for line in differences(before, after)]
+    old, new = (float(learning_rate(config.optim, config.decay_steps, step)) for config in (before, after))
+    if old != new:
+        lines.append(
+            f"change  the learning rate of step {step} is {new:.2e} instead of {old:.2e}: its cosine ends at step "
+            f"{after.decay_steps:,}, no more at {before.decay_steps:,} (optim.decay_steps)"
+        )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def capacity_warnings(config: RunConfig, parts: int) -> str:

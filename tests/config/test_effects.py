@@ -37,10 +37,11 @@ from jaxdec.evaluation.text import full_sweep, random_windows
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import metrics
 from jaxdec.training import loop as train
-from jaxdec.training.loop import is_saved, next_stop
+from jaxdec.training.loop import is_evaluated, is_saved, next_stop
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
+from jaxdec.training.throughput import Throughput
 from tests import tiny
 
 MODEL = DecoderConfig(layers=1, heads=2, width=16, context=16, vocab_size=11)
@@ -166,6 +167,8 @@ def values(cls: type) -> dict[str, Any]:
             "microbatch": 2,
             "steps_per_dispatch": 3,
             "log_every": 3,
+            "evaluate": "none",
+            "peak_tflops": 2.0,
             "eval_every": 3,
             "eval_batches": 1,
             "checkpoint_every": 2,
@@ -291,11 +294,11 @@ def batches(run: RunConfig) -> Hashable:
 
 @functools.cache
 def loop(run: RunConfig) -> Hashable:
-    """When a run stops to look, and when it saves."""
+    """When a run stops, looks and saves."""
     stops, step = [], 0
     while step < run.train.steps:
         step = next_stop(run, step)
-        stops.append((step, is_saved(run, step)))
+        stops.append((step, is_evaluated(run, step), is_saved(run, step)))
     return tuple(stops)
 
 
@@ -342,11 +345,21 @@ def kept(run: RunConfig) -> Hashable:
     return asked.value.args
 
 
+def speed_of(run: RunConfig) -> Throughput:
+    return Throughput(run, [SimpleNamespace(device_kind="a device without a known peak")])
+
+
+@functools.cache
+def peak(run: RunConfig) -> Hashable:
+    """What the speed is held against."""
+    return speed_of(run).peak_tflops
+
+
 @functools.cache
 def logged(run: RunConfig) -> Hashable:
     """The steps that are written down."""
     steps: list[int] = []
-    late = LateMetrics(run, SimpleNamespace(write=lambda step, row: steps.append(step)), None)
+    late = LateMetrics(run, SimpleNamespace(write=lambda step, row: steps.append(step)), None, speed_of(run))
     late.push(0, 8, {"loss": jnp.ones(8)})
     late.flush()
     return tuple(steps)
@@ -356,7 +369,7 @@ VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     **dict.fromkeys((settings.BPE, settings.HuggingFace), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
-    TrainConfig: (loop, batches, logged, kept, scores),
+    TrainConfig: (loop, batches, logged, kept, scores, peak),
     Precision: (shapes, outputs),
     MeshConfig: (mesh,),
     LogConfig: (sinks,),
