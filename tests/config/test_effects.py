@@ -167,7 +167,7 @@ def values(cls: type) -> dict[str, Any]:
             "microbatch": 2,
             "steps_per_dispatch": 3,
             "log_every": 3,
-            "evaluate": "none",
+            "evaluate": (TrainConfig(steps=8, tokens_per_step=64, eval_every=4), "none"),
             "peak_tflops": 2.0,
             "eval_every": 3,
             "eval_batches": 1,
