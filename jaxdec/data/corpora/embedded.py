@@ -17,7 +17,7 @@ def embedded_file(name: str) -> Traversable:
     installed = files("jaxdec").joinpath("embedded", name)
     if installed.is_file():
         return installed
-    checkout = Path(__file__).resolve().parents[2] / "data" / name
+    checkout = Path(__file__).resolve().parents[3] / "data" / name
     if checkout.is_file():
         return checkout
     raise UserError(
