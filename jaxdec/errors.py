@@ -48,6 +48,17 @@ class Interrupted(TrainingError):
         self.exit_code = 128 + signal_number
 
 
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"], most=2), listed([])
+    ('a, b and 2 more', 'none')
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped `name`: " (did you mean 'x'?)", or the whole list when nothing is close.
 

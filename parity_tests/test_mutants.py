@@ -1,13 +1,14 @@
 """Every seeded bug is caught and named where it sits; changes that change no function are not taken for bugs.
 
 `pytest -s` prints the stage and the residual that gave each bug away. The whole certificate, with the usual tolerances
-and honest runs over many seeds, is `jaxdec parity mutate NAME`.
+and honest runs over many seeds, is `python -m parity_tests.mutants`.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,15 +17,17 @@ import pytest
 from jaxdec.errors import UserError
 from jaxdec.parity.certificate.alarms import Alarms, add_alarms
 from jaxdec.parity.certificate.certificate import Certificate, certify
+from jaxdec.parity.certificate.mutant import Mutant
 from jaxdec.parity.certificate.mutants import generic_mutants
-from jaxdec.parity.certificate.trial import Trial, divergence, trial, up_to_failure, usual_tolerances
+from jaxdec.parity.certificate.trial import MutantTrial, divergence, trial, up_to_failure, usual_tolerances
 from jaxdec.parity.check import MODEL
 from jaxdec.parity.compare.null import compare_gradients, null_masks, wholly_null
 from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_loss, without_side_results
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.recording import Backward, Forward
 from jaxdec.parity.sides.stages import Sides
-from parity_tests.mutants import EQUIVALENT, MUTANTS, Mutant
+from parity_tests.mutants import EQUIVALENT, MUTANTS
+from parity_tests.mutants.page import filled
 from parity_tests.mutants.tiny import tiny_pair
 from parity_tests.plain import plain_pair
 
@@ -145,27 +148,70 @@ def test_the_certificate_of_a_users_pair(plain: Sides) -> None:
 
 BUG = Mutant("bug", lambda sides: None, "here")  # type: ignore[arg-type,return-value]
 NONE = Mutant("none", lambda sides: None, "", reason="it is the same function")  # type: ignore[arg-type,return-value]
-CAUGHT = Trial(BUG, "taps", "here", 1e-3, "here", True, False)
+CAUGHT = MutantTrial(BUG, "taps", "here", 1e-3, "here", True, False)
 
 
 @pytest.mark.parametrize(
     ("trials", "wrong", "complete", "line"),
     [
-        ([CAUGHT, Trial(NONE)], 0, True, "caught     1 of 1 bugs"),
-        ([CAUGHT, Trial(BUG)], 0, False, "NOT CAUGHT"),
-        ([Trial(BUG, "taps", "x", np.inf, "there")], 0, False, "in there, NOT here"),
-        ([CAUGHT] * 19 + [Trial(BUG, "taps", "x", 1.0, "there")], 0, True, "located    19 of 20"),
-        ([CAUGHT, Trial(NONE, "taps", "x", 1.0)], 0, False, "FALSE ALARM at taps"),
+        ([CAUGHT, MutantTrial(NONE)], 0, True, "caught     1 of 1 bugs"),
+        ([CAUGHT, MutantTrial(BUG)], 0, False, "NOT CAUGHT"),
+        ([MutantTrial(BUG, "taps", "x", np.inf, "there")], 0, False, "in there, NOT here"),
+        ([CAUGHT] * 19 + [MutantTrial(BUG, "taps", "x", 1.0, "there")], 0, True, "located    19 of 20"),
+        ([CAUGHT, MutantTrial(NONE, "taps", "x", 1.0)], 0, False, "FALSE ALARM at taps"),
         ([CAUGHT], 1, False, "1 false alarms"),
     ],
 )
-def test_what_makes_a_certificate(trials: list[Trial], wrong: int, complete: bool, line: str) -> None:
+def test_what_makes_a_certificate(trials: list[MutantTrial], wrong: int, complete: bool, line: str) -> None:
     alarms = Alarms(2, 10, ["p"], [("p", 0, up)] * wrong if (up := _over()) else [])
     made = Certificate("p", tuple(trials), alarms, 1.0)
     assert made.complete == complete and line in str(made)
     json.dumps(made.summary(), allow_nan=False)
     rows = [row for row in made.table().splitlines() if row.startswith("|")]
     assert len({row.count("|") for row in rows if "bug" in row}) == 1
+
+
+@pytest.mark.parametrize(
+    ("trials", "wrong", "says"),
+    [
+        ([CAUGHT], 0, "complete   yes"),
+        (
+            [CAUGHT, MutantTrial(BUG)],
+            0,
+            "complete   NO: 1 of 2 bugs not caught: bug; 1 of 2 bugs located, fewer than 95%",
+        ),
+        (
+            [CAUGHT, MutantTrial(NONE, "taps", "x", 1.0)],
+            0,
+            "complete   NO: 1 of 1 harmless changes taken for a bug: none",
+        ),
+        ([CAUGHT], 2, "complete   NO: 2 false alarms in honest runs"),
+    ],
+)
+def test_the_last_line_says_what_is_missing(trials: list[MutantTrial], wrong: int, says: str) -> None:
+    made = Certificate("p", tuple(trials), Alarms(2, 10, ["p"], [("p", 0, _over())] * wrong), 1.0)
+    assert str(made).splitlines()[-1] == says
+    assert made.summary()["complete"] == (says == "complete   yes")
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "certificate.md"
+
+
+def test_the_page_takes_new_tables_and_keeps_its_prose() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    made = filled(page, Certificate("p", (CAUGHT, MutantTrial(NONE)), Alarms(0), 1.0), own=1)
+    assert "| caught in float64 | **1 of 1** |" in made and "1 in our own code, 0 generic ones in `p`" in made
+    assert "| taps | 1 | 1 | 0 |" in made and "| none | the pair itself, generic | no alarm |" in made
+    prose = [line for line in page.splitlines() if not line.startswith("|")]
+    assert [line for line in made.splitlines() if not line.startswith("|")] == prose
+    with pytest.raises(UserError, match="no place for the table 'stages'"):
+        filled(page.replace("<!-- stages -->", ""), Certificate("p", (CAUGHT,), Alarms(0), 1.0), own=1)
+
+
+def test_the_page_holds_every_bug_of_ours() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    missing = [each.name for each in [*MUTANTS, *EQUIVALENT] if f"| {each.name.replace('_', ' ')} |" not in page]
+    assert not missing and f": {len(MUTANTS)} in our own code" in page
 
 
 def _over() -> object:

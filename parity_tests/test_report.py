@@ -76,8 +76,8 @@ def test_numbers_of_numpy_become_json() -> None:
     [
         ("", "JSONDecodeError"),
         ("[]", "TypeError"),
-        ('{"format": 1}', "KeyError: 'pair'"),
-        (to_json(passing()).replace('"format": 1', '"format": 7'), "format 7, this version reads 1"),
+        ('{"format": 2}', "KeyError: 'pair'"),
+        (to_json(passing()).replace('"format": 2', '"format": 7'), "format 7, this version reads 2"),
         (to_json(passing()).replace('"measured"', '"length"', 1), "TypeError"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxdec.parity.certificate.registry import Patch
+from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Difference, require
 from jaxdec.parity.locate.replay import module_ratios, rounding_faults

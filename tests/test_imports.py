@@ -104,6 +104,15 @@ def test_torchref_imports_nothing_of_jaxdec_but_configs() -> None:
                 assert (node.module or "").startswith(("jaxdec.config", "jaxdec.errors")), f"{path}: {node.module}"
 
 
+def test_the_package_imports_no_tests() -> None:
+    """What the package does, it does from a wheel, where no tests are."""
+    for path in modules("jaxdec").values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] in ("tests", "parity_tests") for name in names), path
+
+
 def test_nothing_lies_loose() -> None:
     loose = {path.name for path in (ROOT / "jaxdec").iterdir() if path.is_file()}
     assert loose == {"__init__.py", "errors.py"}

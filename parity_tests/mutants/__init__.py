@@ -1,6 +1,5 @@
-"""All seeded bugs of our own pairs, and those that any pair can have."""
+"""The seeded bugs of our own code: patches of `torchref`, of the weight rules and of the decoder's cache, by theme."""
 
-from jaxdec.parity.certificate.registry import EQUIVALENT, MUTANTS, Mutant, Patch
 from parity_tests.mutants import (
     decoding,
     encoder_decoder,
@@ -16,12 +15,11 @@ from parity_tests.mutants import (
     transfer,
     values,
 )
+from parity_tests.mutants.registry import EQUIVALENT, MUTANTS
 
 __all__ = [
     "EQUIVALENT",
     "MUTANTS",
-    "Mutant",
-    "Patch",
     "decoding",
     "encoder_decoder",
     "generation",

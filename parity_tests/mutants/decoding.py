@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import jaxdec.generation.decoding
 from jaxdec.layers.attention import cache
 from jaxdec.models.functional import Model
-from jaxdec.parity.certificate.registry import Patch, mutant, together
+from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.pairs.jax_twin import JaxTwin
+from parity_tests.mutants.registry import mutant, together
 
 LOCAL = "local, rotary"
 used = itertools.count(1)

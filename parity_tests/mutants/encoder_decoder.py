@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 import torch
 
-from jaxdec.parity.certificate.registry import Patch, mutant, together
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant, together
 from torchref.layers import decoder_block, encoder_block
 from torchref.layers.attention import attention, cross_attention
 from torchref.layers.position import sinusoids

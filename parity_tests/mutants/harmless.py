@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jaxdec.parity.certificate.registry import Patch, equivalent
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import equivalent
 from parity_tests.mutants.training import adam
 from torchref.layers import mlp, norm, position
 from torchref.layers.attention import attention

@@ -11,8 +11,9 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 
-from jaxdec.parity.certificate.registry import Patch, mutant
-from parity_tests.mutants.rounded import rounded
+from jaxdec.parity.certificate.mutant import Patch
+from jaxdec.parity.certificate.mutants.rounded import rounded
+from parity_tests.mutants.registry import mutant
 from torchref.layers import block, embed, linear, mlp, norm
 from torchref.layers.attention import attention
 from torchref.models import decoder

@@ -11,7 +11,8 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 
-from jaxdec.parity.certificate.registry import Patch, mutant
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant
 from torchref.layers import block, dropout
 from torchref.layers.attention import attention
 from torchref.models import decoder

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jaxdec.config.parts import MoE
-from jaxdec.parity.certificate.registry import Patch, mutant, together
-from parity_tests.mutants.rounded import rounded
+from jaxdec.parity.certificate.mutant import Patch
+from jaxdec.parity.certificate.mutants.rounded import rounded
+from parity_tests.mutants.registry import mutant, together
 from parity_tests.mutants.tiny import DROPS
 from torchref.layers.moe import moe, router
 from torchref.training import optim

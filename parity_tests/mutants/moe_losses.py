@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jaxdec.parity.certificate.registry import Patch, mutant
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant
 from parity_tests.mutants.tiny import DROPS
 from torchref.layers.moe import moe, router
 

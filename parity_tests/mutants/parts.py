@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from jaxdec.config.parts import Local, Strided
-from jaxdec.parity.certificate.registry import Patch, mutant, together
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant, together
 from torchref.layers import mlp, norm, position
 from torchref.layers.attention import attention
 from torchref.layers.promotion import at_least_float32

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 import torch
 
-from jaxdec.parity.certificate.registry import Patch, mutant
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant
 from parity_tests.mutants.tiny import MODELS
 from torchref.layers import position
 from torchref.layers.attention import attention

@@ -11,7 +11,8 @@ from unittest.mock import patch
 
 import torch
 
-from jaxdec.parity.certificate.registry import Patch, mutant
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant
 from torchref.training import loop as train
 from torchref.training import optim
 

@@ -10,9 +10,10 @@ from unittest.mock import patch
 import numpy as np
 
 from jaxdec.checkpoints import checkpoints as checkpoint
-from jaxdec.parity.certificate.registry import Patch, mutant
+from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.sides.stages import Sides
 from jaxdec.parity.sides.transfer import Transfer
+from parity_tests.mutants.registry import mutant
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jaxdec.parity.certificate.registry import Patch, mutant, together
+from jaxdec.parity.certificate.mutant import Patch
+from parity_tests.mutants.registry import mutant, together
 from parity_tests.mutants.tiny import MODELS
 from torchref.layers import block, mlp, norm, position
 from torchref.layers.attention import attention

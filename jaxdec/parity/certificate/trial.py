@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxdec.errors import UserError
-from jaxdec.parity.certificate.registry import Mutant
+from jaxdec.parity.certificate.mutant import Mutant
 from jaxdec.parity.compare.comparison import Comparison, Difference
 from jaxdec.parity.locate.bisect import bisect
 from jaxdec.parity.setting import Setting
@@ -20,7 +20,7 @@ RTOL, ATOL = 1e-3, 1e-5  # elementwise, on float32 logits
 
 
 @dataclass(frozen=True)
-class Trial:
+class MutantTrial:
     """`stage` is the first that fails and `name` its first tensor over the tolerance; both are "" where none fails.
 
     named: what bisecting names first. allclose, kl: whether these tolerances on float32 logits catch it; None: not
@@ -60,7 +60,7 @@ class Trial:
         return f"{self.mutant.name} [{where}]: {verdict}"
 
 
-def trial(mutant: Mutant, sides: Sides, *, usual: bool = True, stages: Sequence[str] | None = None) -> Trial:
+def trial(mutant: Mutant, sides: Sides, *, usual: bool = True, stages: Sequence[str] | None = None) -> MutantTrial:
     """Runs the stages (None: all) in order up to the first that fails. With `usual`, also the tolerances of other
     tools."""
     at = Setting(mutant.weight_init)
@@ -69,10 +69,10 @@ def trial(mutant: Mutant, sides: Sides, *, usual: bool = True, stages: Sequence[
         wrong = [comparison for comparison in found if not comparison.equal]
         tolerances = usual_tolerances(sides, at) if usual and not sides.problems else (None, None)
         if not wrong:
-            return Trial(mutant, allclose=tolerances[0], kl=tolerances[1])
+            return MutantTrial(mutant, allclose=tolerances[0], kl=tolerances[1])
         findings = bisect(sides, found, at, in_time=False)
     named = findings[0].where if findings else ""
-    return Trial(mutant, wrong[0].stage, wrong[0].name, wrong[0].measured, named, *tolerances)
+    return MutantTrial(mutant, wrong[0].stage, wrong[0].name, wrong[0].measured, named, *tolerances)
 
 
 def up_to_failure(sides: Sides, at: Setting, stages: Sequence[str] | None = None) -> list[Comparison]:

@@ -141,7 +141,7 @@ def _details(report: Report) -> Iterator[Text]:
 def _comparison(comparison: Comparison) -> str:
     note = f"  {comparison.note}" if comparison.note else ""
     measured, tolerance = figure(comparison.measured), figure(comparison.limit)
-    return f"{shorten(comparison.name, 44):<44} {measured:>8}  tolerance {tolerance}{note}"
+    return f"{shorten(comparison.name, 42):<42} {measured:>8}  tolerance {tolerance}{note}"
 
 
 def _paragraphs(console: Console, title: str, texts: Sequence[str]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jaxdec.errors import UserError
+from jaxdec.parity.certificate.mutant import Mutant
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy
 from jaxdec.parity.certificate.mutants.outputs import output_mutants
 from jaxdec.parity.certificate.mutants.training import training_mutants
 from jaxdec.parity.certificate.mutants.weights import null_biases, weight_mutants
-from jaxdec.parity.certificate.registry import Mutant
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides
 

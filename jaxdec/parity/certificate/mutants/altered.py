@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from torch import nn
 
-from jaxdec.parity.certificate.registry import Patch
+from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides
 

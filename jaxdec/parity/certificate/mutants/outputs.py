@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from jaxdec.parity.certificate.mutant import Mutant
 from jaxdec.parity.certificate.mutants.altered import reading, returning
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy, spread
-from jaxdec.parity.certificate.registry import Mutant
-from parity_tests.mutants.rounded import rounded
+from jaxdec.parity.certificate.mutants.rounded import rounded
 
 
 def slightly_scaled(y: Tensor) -> Tensor:

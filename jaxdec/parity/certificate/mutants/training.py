@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from jaxdec.parity.adapters.candidate import logits_of
+from jaxdec.parity.certificate.mutant import Mutant, Patch
 from jaxdec.parity.certificate.mutants.altered import Apply, trained
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy
-from jaxdec.parity.certificate.registry import Mutant, Patch
-from parity_tests.mutants.rounded import rounded
+from jaxdec.parity.certificate.mutants.rounded import rounded
 
 
 def training_mutants(anatomy: Anatomy) -> Iterator[Mutant]:

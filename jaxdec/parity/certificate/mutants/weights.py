@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from jaxdec.parity.adapters.reference import parameters_of
+from jaxdec.parity.certificate.mutant import Mutant
 from jaxdec.parity.certificate.mutants.altered import Apply, altered
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy, spread
-from jaxdec.parity.certificate.registry import Mutant
 
 EPSILONS = ("eps", "epsilon", "variance_epsilon", "layer_norm_epsilon")
 
