@@ -19,7 +19,7 @@ RUN = runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 demo: $(VENV)/.installed
 	@out=$(RUN) && $(BIN)/jaxdec train char-gpt --out $$out \
-		$(if $(STEPS),--train.steps $(STEPS) --optim.warmup-steps $$(( $(STEPS) / 20 )))
+		$(if $(STEPS),--train.steps $(STEPS))
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)

@@ -19,7 +19,7 @@ from jaxdec.errors import UserError, nearest
 from jaxdec.models.flops import training_flops
 from jaxdec.models.ladder import SMALL_MODERN
 from jaxdec.recipes import load_recipe
-from jaxdec.runs.directory import require_run
+from jaxdec.runs.directory import is_new, require_run
 
 CLIMB = (
     "bigram",
@@ -38,6 +38,8 @@ def rung_config(name: str, data: DataConfig, train: TrainConfig) -> RunConfig:
     """The run of a rung: its recipe's model and learning rate, on `data`, as long as `train` says."""
     if name not in (*CLIMB, *ASIDE):
         raise UserError(f"there is no rung '{name}' to train briefly{nearest(name, (*CLIMB, *ASIDE))}")
+    if train.evaluate == "none":
+        raise UserError("train.evaluate is none: the ladder compares validation losses, so give all")
     recipe = load_recipe("char-gpt" if name == "small-modern" else name)
     model = SMALL_MODERN if name == "small-modern" else recipe.model
     window = data.window or model.context
@@ -83,7 +85,7 @@ def climb(
 
 def require_same(run_dir: Path, config: RunConfig) -> None:
     """Raises UserError when `run_dir` holds anything but a run of this config."""
-    if not run_dir.exists():
+    if is_new(run_dir):
         return
     saved = require_run(run_dir)
     changed = differences(replace(saved, model=replace(saved.model, vocab_size=config.model.vocab_size)), config)
@@ -95,12 +97,25 @@ def trained(config: RunConfig, run_dir: Path, from_file: Path | None) -> dict[st
     """The summary of a run: read, or else made."""
     from jaxdec.stages.pretrain import pretrain, resume
 
-    if (run_dir / "summary.json").is_file():
+    summary = read_summary(run_dir / "summary.json")
+    if summary is not None:
         print(f"{run_dir} is finished already")
-        return json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
-    if run_dir.exists():
+        return summary
+    if not is_new(run_dir):
         return resume(run_dir, require_run(run_dir))
     return pretrain(config, run_dir, from_file=from_file)
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """What a finished run wrote; None where there is nothing, or nothing that can be read: resuming writes it anew."""
+    try:
+        summary = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        print(f"{path} cannot be read: evaluating this rung again")
+        return None
+    return summary if isinstance(summary, dict) and "sweep_loss" in summary else None
 
 
 def plot(result: Mapping[str, Any], png: Path) -> None:

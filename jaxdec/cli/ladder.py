@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from jaxdec.cli.console import lasting_console
 from jaxdec.cli.flags.flags import Section, parse
 from jaxdec.cli.flags.options import FromFile, Json
 from jaxdec.config.run import DataConfig, TrainConfig
@@ -58,9 +59,10 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     from jaxdec.cli.startup import start_jax
 
     start_jax()
-    rows = climb(list(dict.fromkeys(names)), arguments.data, arguments.train, out, from_file=arguments.from_file)
-    show(rows, arguments.data.corpus, arguments.train.steps * arguments.train.tokens_per_step)
-    print(f"\nwritten to {out}: a run for each rung, ladder.json, ladder.png")
+    with lasting_console(out / "RUNG"):
+        rows = climb(list(dict.fromkeys(names)), arguments.data, arguments.train, out, from_file=arguments.from_file)
+        show(rows, arguments.data.corpus, arguments.train.steps * arguments.train.tokens_per_step)
+        print(f"\nwritten to {out}: a run for each rung, ladder.json, ladder.png")
     return {"corpus": arguments.data.corpus, "out": str(out), "rungs": rows}
 
 

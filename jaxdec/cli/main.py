@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from jaxdec.cli.console import silence
 from jaxdec.errors import INTERNAL_ERROR, Different, TrainingError, UserError, nearest
 
 COMMANDS = {
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         result, code = _failed("interrupted"), 130
     except BrokenPipeError:  # the reader of our output has gone, as in `jaxdec list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(answer)
         return 0
     except OSError as error:
         result, code = _failed(_os_line(error)), 2
@@ -62,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             line = f"internal error, a bug in jaxdec ({type(error).__name__}: {error}); please report the lines above"
             result, code = _failed(line), INTERNAL_ERROR
     if as_json:
-        print(json.dumps(result), file=answer, flush=True)
+        try:
+            print(json.dumps(result), file=answer, flush=True)
+        except BrokenPipeError:
+            silence(answer)
     return code
 
 
@@ -80,8 +83,12 @@ def _run(words: list[str]) -> dict[str, Any]:
         raise UserError(f"unknown command '{command}'{nearest(command, COMMANDS)}")
     try:
         return importlib.import_module(f"jaxdec.cli.{command}").run(words[1:])
-    except SystemExit:  # --help has printed the command's page
-        return {}
+    except SystemExit as stop:
+        if {"-h", "--help"} & set(words):  # the command's page is printed
+            return {}
+        if isinstance(stop.__context__, BrokenPipeError):  # rich's way to end a program whose reader has gone
+            raise stop.__context__ from None
+        raise RuntimeError(f"a library wanted to end the program with SystemExit({stop.code!r})") from stop
 
 
 def overview() -> str:

@@ -1,4 +1,4 @@
-"""`jaxdec resume RUN`: goes on from the newest good checkpoint, on the devices there are now."""
+"""`jaxdec resume RUN`: goes on from the newest good checkpoint, on the devices there are now, for longer if asked."""
 
 from __future__ import annotations
 
@@ -7,46 +7,75 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from jaxdec.cli.console import lasting_console
 from jaxdec.cli.flags.flags import Section, own_flags, pairs, parse
 from jaxdec.cli.flags.options import Json, Run
-from jaxdec.config.run import MeshConfig, RunConfig
+from jaxdec.config.model import BigramConfig
+from jaxdec.config.run import DataConfig, LogConfig, MeshConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.config.yaml import field_types
 from jaxdec.errors import UserError
-from jaxdec.runs.directory import require_run
+from jaxdec.runs.directory import refused_changes, require_run
+from jaxdec.runs.lock import require_unlocked
 from jaxdec.runs.metrics import require_sinks
 
-ABOUT = """Go on with an interrupted run: its settings and data order are kept, so that the result equals an
-uninterrupted run's. Only the layout of the devices may change."""
+ABOUT = """Go on with a run: interrupted, or finished and to be longer. Settings and data order are kept, so that the
+result of an interrupted run equals an uninterrupted run's, bit for bit on the same devices.
+
+What may change, from here on and in the run's config.yaml: train.steps, optim.decay_steps, the layout of the devices
+(mesh), how often the run looks, logs and saves (train.eval_every, eval_batches, evaluate, log_every, checkpoint_every,
+keep_checkpoints), the sinks (log), and how a step is cut (train.microbatch, steps_per_dispatch). With
+optim.decay_steps None the cosine ends at train.steps, so a new length gives the steps to come another learning rate:
+that of a run which had this length from the start. `--optim.decay-steps 2000` keeps an old end. Example:
+jaxdec resume runs/shakespeare --train.steps 4000"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
+    train: Annotated[TrainConfig, *Section]
+    optim: Annotated[OptimConfig, *Section]
     mesh: Annotated[MeshConfig, *Section]
+    log: Annotated[LogConfig, *Section]
     run: Run = None
     json: Json = False
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Parses, trains on, prints the summary and returns it."""
-    typed = list(pairs(argv, own_flags(Arguments)))
-    for flag, _ in typed:
-        section = (flag or "").removeprefix("--").partition(".")[0]
-        if section in field_types(RunConfig) and section not in field_types(Arguments):
-            raise UserError(
-                f"a resumed run keeps its settings, {flag} included: start another with "
-                f"jaxdec train --config RUN/config.yaml {flag} ..."
-            )
-    folder = next((word for flag, word in typed if flag is None), None)
-    config = require_run(Path(folder)) if folder is not None else None
-    arguments = parse("resume", Arguments(mesh=config.mesh if config else MeshConfig()), argv, about=ABOUT)
-    if config is None or arguments.run is None:
-        raise UserError("give the run directory: jaxdec resume RUN")
-    require_sinks(config.log)
+    config, run_dir = read(argv)
     from jaxdec.cli.startup import start_jax
 
     start_jax()
     from jaxdec.cli.summary import show_summary
     from jaxdec.stages.registry import stage_of
 
-    config = dataclasses.replace(config, mesh=arguments.mesh)
-    return show_summary(stage_of(config).resume(arguments.run, config), arguments.run)
+    with lasting_console(run_dir):
+        return show_summary(stage_of(config).resume(run_dir, config), run_dir)
+
+
+def read(argv: Sequence[str]) -> tuple[RunConfig, Path]:
+    """The settings to go on with, checked, and the run directory. Writes nothing."""
+    typed = list(pairs(argv, own_flags(Arguments)))
+    for flag, _ in typed:
+        section = (flag or "").removeprefix("--").partition(".")[0]
+        if section in field_types(RunConfig) and section not in field_types(Arguments):
+            raise kept([flag or ""])
+    folder = next((word for flag, word in typed if flag is None), None)
+    saved = require_run(Path(folder)) if folder else None
+    defaults = saved or RunConfig(model=BigramConfig(), data=DataConfig(corpus=""))
+    sections = {name: getattr(defaults, name) for name in ("train", "optim", "mesh", "log")}
+    arguments = parse("resume", Arguments(**sections), argv, about=ABOUT)
+    if saved is None or arguments.run is None:
+        raise UserError("give the run directory: jaxdec resume RUN")
+    config = dataclasses.replace(saved, **{name: getattr(arguments, name) for name in sections})
+    if refused := refused_changes(saved, config):
+        raise kept(refused)
+    require_unlocked(arguments.run)
+    require_sinks(config.log)
+    return config.check(), arguments.run
+
+
+def kept(what: Sequence[str]) -> UserError:
+    return UserError(
+        f"a resumed run keeps its settings, {', '.join(what)} included: start another with "
+        "jaxdec train --config RUN/config.yaml --out ... (jaxdec resume --help says what may change)"
+    )

@@ -26,15 +26,19 @@ LABELS = {
 
 
 def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
-    """Prints a sample of the trained model and where it stands; returns the summary with the sample."""
-    translates = isinstance(require_run(run_dir).model, EncoderDecoderConfig)
-    print("\nsample")
-    sample = _translated_sample(run_dir) if translates else _generated_sample(run_dir)
-    print("\nresult (nats per token)")
+    """Prints a sample of the trained model and where it stands; returns the summary with the sample. A run without
+    evaluation shows no sample."""
+    config = require_run(run_dir)
+    translates, evaluates = isinstance(config.model, EncoderDecoderConfig), config.train.evaluate == "all"
+    sample = {}
+    if evaluates:
+        print("\nsample")
+        sample = {"sample": _translated_sample(run_dir) if translates else _generated_sample(run_dir)}
+    print("\nresult (nats per token)" if evaluates else "\nresult")
     show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
     more = f"jaxdec translate {run_dir} --text TEXT" if translates else f"jaxdec generate {run_dir} --prompt TEXT"
     print(f"\nwritten to {run_dir}; more text: {more}")
-    return {**summary, "sample": sample}
+    return {**summary, **sample}
 
 
 def _generated_sample(run_dir: Path) -> str:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from jaxdec.cli.console import lasting_console
 from jaxdec.cli.flags.flags import Flattened, Positional, Section, own_flags, pairs, parse
 from jaxdec.cli.flags.options import FromFile, Json
 from jaxdec.config.run import RunConfig
-from jaxdec.config.yaml import load_config
+from jaxdec.config.yaml import load_config, read_leaf
 from jaxdec.errors import UserError
 from jaxdec.recipes import load_recipe, recipe_names
 from jaxdec.runs.directory import require_new
@@ -63,8 +64,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     from jaxdec.cli.summary import show_summary
     from jaxdec.stages.registry import stage_of
 
-    train = stage_of(arguments.run).train
-    return show_summary(train(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
+    with lasting_console(run_dir):
+        train = stage_of(arguments.run).train
+        return show_summary(train(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
 
 
 def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
@@ -72,17 +74,35 @@ def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
     typed = list(pairs(argv, own_flags(Arguments)))
     helping = any(flag in ("-h", "--help") for flag, _ in typed)
     recipe = next((word for flag, word in typed if flag is None), None)
-    config = next((value for flag, value in typed if flag == "--config" and value), None)
+    config = next((value for flag, value in typed if flag == "--config" and value is not None), None)
+    if recipe == "":
+        raise UserError(f"the recipe's name is empty: give one of {', '.join(recipe_names())}")
     if recipe is not None and config is not None:
         raise UserError(f"give either the recipe '{recipe}' or --config {config}, not both")
     if recipe is None and config is None and not helping:
         raise UserError(f"give a recipe ({', '.join(recipe_names())}) or --config FILE; see jaxdec train --help")
-    base = load_config(Path(config)) if config else load_recipe(recipe or "char-gpt")
+    base = load_recipe(recipe or "char-gpt") if config is None else load_config(read_leaf(Path, config, "--config"))
     arguments = parse("train", Arguments(run=base), argv, about=ABOUT)
     if arguments.out is None and config is not None:
         raise UserError("give --out DIR: a run from --config has no recipe to be named after")
     run_dir = arguments.out or Path("runs") / str(recipe)
     require_new(run_dir)
     require_sinks(arguments.run.log)
+    if recipe is not None and not any(flag == "--optim.warmup-steps" for flag, _ in typed):
+        arguments = dataclasses.replace(arguments, run=with_shorter_warmup(arguments.run, base))
     arguments.run.check()
     return arguments, run_dir
+
+
+def with_shorter_warmup(run: RunConfig, recipe: RunConfig) -> RunConfig:
+    """`run`, whose warm-up is the recipe's. Where that would fill more than half of a shorter schedule, it gets the
+    share that it has in the recipe, and a line says so."""
+    warmup, steps = run.optim.warmup_steps, run.decay_steps
+    if 2 * warmup <= steps:
+        return run
+    shorter = warmup * steps // recipe.decay_steps
+    print(
+        f"warm-up of {shorter} steps, the recipe's share of {steps}; its {warmup} are for {recipe.decay_steps:,} "
+        "(optim.warmup_steps)"
+    )
+    return dataclasses.replace(run, optim=dataclasses.replace(run.optim, warmup_steps=shorter))

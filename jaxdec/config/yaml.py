@@ -157,6 +157,8 @@ def read_leaf(hint: Any, value: Any, name: str) -> Any:
 
     if value is None and is_optional(hint):
         return None
+    if Path in _members(hint) and value == "":  # which would mean the current folder
+        raise UserError(f"{name} is empty: give a path")
     wrong_bool = isinstance(value, bool) and bool not in _members(hint)  # pydantic would read true as 1
     try:
         if not wrong_bool:

@@ -24,11 +24,17 @@ class Progress:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         if "loss" in values:
             self._report(step, values)
+        # Two protocols, a line each: the floor belongs to the targets of the sweep, and to nothing else.
         if "validation_loss" in values:
-            shown = [f"validation {values['validation_loss']:.4f}"]
-            if "excess" in values:
-                shown.append(f"excess over the floor {values['excess']:.4f}")
-            self._console.print(f"step {step:>{len(str(self._total))}}  " + "  ".join(shown))
+            self._say(step, f"validation loss, random windows {values['validation_loss']:.4f}")
+        if "sweep_loss" in values:
+            shown = [f"validation loss, complete sweep {values['sweep_loss']:.4f}"]
+            if "floor" in values and "excess" in values:
+                shown.append(f"entropy floor {values['floor']:.4f}  excess {values['excess']:.4f}")
+            self._say(step, "  ".join(shown))
+
+    def _say(self, step: int, text: str) -> None:
+        self._console.print(f"step {step:>{len(str(self._total))}}  {text}")
 
     def close(self) -> None:
         if self._live is not None:
@@ -44,6 +50,10 @@ class Progress:
             speed = f"  {self._tokens_per_step / seconds_per_step:,.0f} tokens/s"
             eta = f"  ETA {_minutes(seconds_per_step * max(0, self._total - step))}"
         speed = f"  {values['tokens_per_second']:,.0f} tokens/s" if "tokens_per_second" in values else speed
+        if "flops_per_second_per_device" in values:
+            speed += f"  {_flops(values['flops_per_second_per_device'])}"
+        if "mfu" in values:
+            speed += f"  MFU {100 * values['mfu']:.1f} %"
         rate = f"  lr {values['learning_rate']:.2e}" if "learning_rate" in values else ""
         line = f"step {step:>{len(str(self._total))}}/{self._total}  loss {values['loss']:.4f}{rate}{speed}{eta}"
         if self._console.is_terminal:
@@ -58,6 +68,14 @@ class Progress:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         self._live.update(line, refresh=True)
+
+
+def _flops(per_second: float) -> str:
+    """The rate of one device: "12.3 GFLOP/s"."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if per_second >= size:
+            return f"{per_second / size:.1f} {unit}FLOP/s"
+    return f"{per_second:.0f} FLOP/s"
 
 
 def _minutes(seconds: float) -> str:

@@ -44,12 +44,15 @@ def require_new(run_dir: Path) -> None:
     _require_free(run_dir)
 
 
+def is_new(run_dir: Path) -> bool:
+    """Whether a run may be made in `run_dir`: it is free, empty, or holds what a creation that was cut short left."""
+    if not run_dir.is_dir():
+        return not run_dir.exists()
+    return {path.name for path in run_dir.iterdir()} <= {LOCK, *(path.name for path in _leftovers(run_dir))}
+
+
 def _require_free(run_dir: Path) -> None:
-    if run_dir.is_dir():
-        names = {path.name for path in run_dir.iterdir()} - {path.name for path in _leftovers(run_dir)}
-        if names <= {LOCK}:
-            return
-    if run_dir.exists():
+    if not is_new(run_dir):
         raise UserError(
             f"{run_dir} exists already: continue it with 'jaxdec resume {run_dir}', or choose another --out"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +33,7 @@ class MetricsLog:
     """The sinks of one run. `sinks` None: the console, and those that `config.log` asks for."""
 
     def __init__(self, run_dir: Path, config: RunConfig, sinks: Sequence[Sink] | None = None) -> None:
-        self.path = Path(run_dir) / "metrics.jsonl"
+        self.path, self._steps = Path(run_dir) / "metrics.jsonl", config.train.steps
         self._sinks: list[Sink] = list(_configured_sinks(Path(run_dir), config) if sinks is None else sinks)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,16 +54,25 @@ class MetricsLog:
             sink.write(int(step), plain)
 
     def truncate_after(self, step: int) -> None:
-        """Drops what a resumed run will write again: the lines of later steps, the final evaluation (which follows the
-        last save), and a line that a kill cut short."""
-        lines = read_metrics(self.path)
-        kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= step and "sweep_loss" not in line]
+        """Drops what a resumed run will write again: the lines of later steps, an evaluation after the last step (which
+        follows the last save), and a line that a kill cut short. Lines that cannot be read are set aside, and said."""
+        lines, damaged = parse_metrics(self.path)
+        kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= step and not self._is_final(line)]
         self._file.close()
         try:
+            if damaged:
+                aside = self.path.with_name(self.path.name + ".damaged")
+                with open(aside, "ab") as file:
+                    file.write(b"".join(line + b"\n" for line in damaged))
+                count = f"{len(damaged)} line{'s' if len(damaged) > 1 else ''}"
+                print(f"warning: {count} of {self.path} cannot be read: moved to {aside.name}", file=sys.stderr)
             write_text(self.path, "".join(kept))
             self._file = open(self.path, "a", encoding="utf-8")
         except OSError as error:
             raise _cannot_write(self.path, error) from None
+
+    def _is_final(self, line: Mapping[str, Any]) -> bool:
+        return line["step"] == self._steps and "loss" not in line
 
     def close(self) -> None:
         self._file.close()
@@ -77,17 +87,31 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a `metrics.jsonl` in order; one that is cut short is left out."""
-    path = Path(path)
-    if not path.exists():
-        return
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            yield line
+    """The lines of a `metrics.jsonl` in order; those that cannot be read are left out."""
+    yield from parse_metrics(path)[0]
+
+
+def parse_metrics(path: Path) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """The lines of a `metrics.jsonl` in order, and those that are damaged. A last line without an end is neither: a
+    kill cut it short."""
+    try:
+        *whole, rest = Path(path).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], []
+    rows = [(text, _read_line(text)) for text in whole if text]
+    last = _read_line(rest)
+    lines = [line for _, line in rows if line is not None] + ([] if last is None else [last])
+    return lines, [text for text, line in rows if line is None]
+
+
+def _read_line(text: bytes) -> dict[str, Any] | None:
+    """A step's numbers; None where the bytes are not such a line."""
+    try:
+        line = json.loads(text.decode("utf-8"))
+    except ValueError:  # not UTF-8, or not JSON
+        return None
+    is_row = isinstance(line, dict) and type(line.get("step")) is int
+    return line if is_row and all(value is None or type(value) in (int, float) for value in line.values()) else None
 
 
 def require_sinks(log: LogConfig) -> None:

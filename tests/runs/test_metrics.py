@@ -68,6 +68,31 @@ def test_resuming_drops_what_will_be_done_again(
     assert len(log.path.read_text().splitlines()) == len(kept)
 
 
+@pytest.mark.parametrize(
+    "bad", [b'{"step": 20, "loss": \xff2.5}', b"\0\0\0\0", b'{"step": 2.0}', b'{"step": 20, "loss": "2.5"}', b"[20]"]
+)
+def test_a_damaged_line_is_set_aside(bad: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 10, "loss": 3.0}\n' + bad + b'\n{"step": 30, "loss": 2.0}\n{"step": 4')
+    assert [line["step"] for line in read_metrics(path)] == [10, 30]
+    with MetricsLog(tmp_path, RUN, []) as log:
+        log.truncate_after(30)
+    assert path.read_text() == '{"step": 10, "loss": 3.0}\n{"step": 30, "loss": 2.0}\n'
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == bad + b"\n", "and not what a kill cut short"
+    told = capsys.readouterr().err
+    assert told == f"warning: 1 line of {path} cannot be read: moved to metrics.jsonl.damaged\n"
+
+
+def test_the_evaluation_at_an_earlier_end_stays(tmp_path: Path) -> None:
+    """A run of 100 steps that is now to have 200 keeps it; the same run evaluates again."""
+    evaluated = '{"step": 100, "sweep_loss": 2.0}\n'
+    for steps, left in ((100, ""), (200, evaluated)):
+        (tmp_path / "metrics.jsonl").write_text(evaluated)
+        with MetricsLog(tmp_path, dataclasses.replace(RUN, train=TrainConfig(steps=steps)), []) as log:
+            log.truncate_after(100)
+        assert log.path.read_text() == left
+
+
 @pytest.mark.parametrize("sink", ["tensorboard", "wandb"])
 def test_a_sink_that_is_not_installed_is_named(sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -99,16 +124,26 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_progress_gives_speed_and_remaining_time(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([100.0, 102.0])  # the first report starts the clock: compilation does not count
+    times = iter([100.0, 102.0, 104.0])  # the first report starts the clock: compilation does not count
     progress = Progress(total=100, tokens_per_step=500, clock=lambda: next(times))
     progress.write(10, {"loss": 3.21987, "learning_rate": 1e-3})
     progress.write(20, {"loss": 3.0})
-    progress.write(20, {"validation_loss": 2.9, "excess": 0.25})
+    progress.write(30, {"loss": 2.5, "tokens_per_second": 1e3, "flops_per_second_per_device": 4.56e13, "mfu": 0.4567})
     progress.close()
     assert capsys.readouterr().out.splitlines() == [
         "step  10/100  loss 3.2199  lr 1.00e-03",
         "step  20/100  loss 3.0000  2,500 tokens/s  ETA 0:16",
-        "step  20  validation 2.9000  excess over the floor 0.2500",
+        "step  30/100  loss 2.5000  1,000 tokens/s  45.6 TFLOP/s  MFU 45.7 %  ETA 0:14",
+    ]
+
+
+def test_the_floor_stands_beside_the_loss_that_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """The final evaluation has both protocols, whose losses differ; the excess is that of the sweep."""
+    final = {"validation_loss": 1.0666, "sweep_loss": 1.0128, "floor": 0.1973, "excess": 0.8155}
+    Progress(total=400, tokens_per_step=500).write(400, final)
+    assert capsys.readouterr().out.splitlines() == [
+        "step 400  validation loss, random windows 1.0666",
+        "step 400  validation loss, complete sweep 1.0128  entropy floor 0.1973  excess 0.8155",
     ]
 
 
