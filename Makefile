@@ -1,4 +1,7 @@
-# `make demo` trains a small model and shows what it writes; `make test` runs every test. Both make .venv when it is missing.
+# `make demo` trains a small model and shows what it writes; `make test` runs the tests. Both make .venv when it is missing.
+# `make test-long` runs the wider sweeps (marked `long`): every stage of the check on every tiny model, every model in
+# low precision, every Hugging Face configuration with both kinds of weights. It compiles as users' runs do, without
+# the flags by which conftest.py has the other tests compile fast.
 # Other targets: lint, format, bench, clean.
 # Settings: make demo STEPS=50, make test JOBS=4 PYTEST="tests/cli -x", make PYTHON=python3.13 ...
 
@@ -14,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python python3.11 python3.12 python3.13 pytho
 BIN := $(VENV)/bin
 RUN = runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-long lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +26,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
+
+test-long: $(VENV)/.installed-dev
+	XLA_FLAGS="$(XLA_FLAGS)" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long $(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

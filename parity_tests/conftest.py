@@ -6,12 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from tests.programs import drop_programs_when_many
-
-settings.register_profile("jaxdec", deadline=None)  # the first example compiles, and machines differ
-settings.load_profile("jaxdec")
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read when JAX first looks for devices, so before any test module
 

@@ -26,6 +26,17 @@ ONCE = {  # stages that one kind of weights shows
 BOTH = ("taps", "logits", "loss", "gradients")
 TRAINED = {name: (INIT, GENERIC) if name in (*MIXED, *DENSE) else (INIT,) for name in TWINS}
 
+# Every model is compared by activations, logits, loss and gradients. What builds on these is run here where a model
+# adds code of its own to it, and for the rest by `make test-long`: training for each kind of model on the ladder,
+# greedy decoding for each way of filling and reading a cache.
+ON_THE_LADDER = ("bigram", "single head", "multi head", "one block", "gpt", "moe-gpt", "modern", "translation")
+ON_THE_LADDER += ("local", "strided", "alibi", "sinks", "softcap")
+HERE = {
+    "dropout": ("gpt", DROPS, "one block", "norms on both sides", NORM_BEFORE),
+    "accumulation": ("gpt", DROPS, "translation"),
+    "greedy": ("gpt", "bigram", "local, rotary", "strided", "alibi", "sinks"),
+}
+
 
 def cases() -> list[tuple[str, str, Setting]]:
     """Model by model: the tests of one share its programs, and with them a worker."""
@@ -37,11 +48,18 @@ def cases() -> list[tuple[str, str, Setting]]:
     return found
 
 
-CASES = cases()
+def is_long(stage: str, name: str, at: Setting) -> bool:
+    if stage == "trajectory":
+        return name not in (*ON_THE_LADDER, DROPS) or (at == GENERIC and name not in ("gpt", "translation"))
+    return name not in HERE.get(stage, (name,))
 
 
 @pytest.mark.parametrize(
-    ("stage", "name", "at"), CASES, ids=[f"{stage}-{name}-{at.weight_init}" for stage, name, at in CASES]
+    ("stage", "name", "at"),
+    [
+        pytest.param(*case, id=f"{case[0]}-{case[1]}-{case[2].weight_init}", marks=[pytest.mark.long] * is_long(*case))
+        for case in cases()
+    ],
 )
 def test_the_twins_agree(stage: str, name: str, at: Setting) -> None:
     found = stages_of(sides(name).pair)[stage](sides(name), at)

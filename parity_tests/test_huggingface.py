@@ -41,12 +41,28 @@ def sides(name: str) -> stages.Sides:
     return stages.Sides(PAIRS[f"hf:{name}"]())
 
 
+FORWARD = (stages.weights, stages.taps, stages.logits, stages.routing)
+ALL = (*FORWARD, stages.loss, stages.gradients)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_activations_and_logits(name: str) -> None:
+    for stage in FORWARD:
+        require(stage(sides(name), GENERIC))
+
+
+@pytest.mark.parametrize("name", BY_FAMILY.values())
+def test_loss_and_gradients_of_each_family(name: str) -> None:
+    for stage in (stages.loss, stages.gradients):
+        require(stage(sides(name), GENERIC))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("weight_init", ["generic", "init"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_activations_logits_and_gradients(name: str, weight_init: Any) -> None:
-    at = Setting(weight_init)
-    for stage in (stages.weights, stages.taps, stages.logits, stages.routing, stages.loss, stages.gradients):
-        require(stage(sides(name), at))
+def test_every_config_with_both_kinds_of_weights(name: str, weight_init: Any) -> None:
+    for stage in ALL:
+        require(stage(sides(name), Setting(weight_init)))
 
 
 @pytest.mark.parametrize("name", ["gemma2", "gpt-oss"])

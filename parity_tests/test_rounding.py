@@ -4,8 +4,9 @@ that loses precision on purpose, put in JAX's place, is caught."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import ml_dtypes
@@ -34,9 +35,24 @@ CASES = sorted([(name, at, precision) for name, at in ROUNDED for precision in L
 TRAINED: list[tuple[str, Setting, Precision]] = [("gpt", at, precision) for at in (INIT, GENERIC) for precision in LOW]
 TRAINED += [(name, INIT, "float32") for name in ("modern, dense", "sinks", "translation")]
 TRAINED += [(name, INIT, "bfloat16") for name in ("moe-gpt", "norms on both sides")]
+# Here: each layer that rounds in a way of its own at least once (norms, rotary angles, routers, sinks, soft caps, cross
+# attention). What is left to `make test-long` combines the same layers otherwise.
+WHOLE = ("gpt", "moe-gpt", "modern", "sinks", "norms on both sides", "translation")
+HERE = {("gpt", INIT), ("moe-gpt", INIT)} | {(name, GENERIC) for name in (*WHOLE, "yarn", "sinusoidal", "softcap")}
+ALONE = [(name, at, precision) for name in WHOLE for at in (INIT, GENERIC) for precision in LOW]
 
 
-@pytest.mark.parametrize(("name", "at", "precision"), CASES, ids=lambda part: getattr(part, "weight_init", part))
+def few(cases: list[tuple[str, Setting, Precision]], here: Container[tuple[str, Setting]]) -> list[Any]:
+    """Test parameters: those of a model and weights that are not `here` are for `make test-long`."""
+    return [
+        pytest.param(
+            *case, id=f"{case[0]}-{case[1].weight_init}-{case[2]}", marks=[pytest.mark.long] * (case[:2] not in here)
+        )
+        for case in cases
+    ]
+
+
+@pytest.mark.parametrize(("name", "at", "precision"), few(CASES, HERE))
 def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
     """Gradients in bfloat16 for the dense models alone: what rounds in the others' shows forwards."""
     backwards = precision == "float32" or name in DENSE
@@ -44,16 +60,14 @@ def test_activations_and_gradients(name: str, at: Setting, precision: Precision)
         require(ROUNDING[stage](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize(("name", "at", "precision"), TRAINED, ids=lambda part: getattr(part, "weight_init", part))
+@pytest.mark.parametrize(("name", "at", "precision"), few(TRAINED, [("gpt", INIT)]))
 def test_training(name: str, at: Setting, precision: Precision) -> None:
     require(ROUNDING["trajectory"](sides(name), at.at(precision)))
 
 
-@pytest.mark.parametrize("name", ["gpt", "moe-gpt", "modern", "sinks", "norms on both sides", "translation"])
-@pytest.mark.parametrize("weight_init", [INIT, GENERIC], ids=lambda at: at.weight_init)
-@pytest.mark.parametrize("precision", LOW)
-def test_each_module_alone_rounds_as_the_twins_does(precision: Precision, weight_init: Setting, name: str) -> None:
-    ratios = module_ratios(sides(name), weight_init.at(precision))
+@pytest.mark.parametrize(("name", "at", "precision"), few(ALONE, [("gpt", GENERIC), ("norms on both sides", GENERIC)]))
+def test_each_module_alone_rounds_as_the_twins_does(name: str, at: Setting, precision: Precision) -> None:
+    ratios = module_ratios(sides(name), at.at(precision))
     worst = max(ratios, key=ratios.__getitem__)
     print(f"{worst} {ratios[worst]:.2f}")
     assert len(ratios) > 10 and ratios[worst] <= tolerances.module_ratio(precision).limit

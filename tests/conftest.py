@@ -9,12 +9,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from tests.programs import drop_programs_when_many
-
-settings.register_profile("jaxdec", deadline=None)  # the first example compiles, and machines differ
-settings.load_profile("jaxdec")
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
