@@ -27,6 +27,7 @@ from jaxdec.parity.compare.comparison import (
     require,
     rounding_ratio,
 )
+from jaxdec.parity.compare.finite import first_not_finite
 from jaxdec.parity.compare.null import compare_updates, noise_masks, null_masks
 from jaxdec.parity.compare.tolerances import SEMANTIC, Tolerance
 from jaxdec.parity.setting import Setting
@@ -46,11 +47,42 @@ def test_distance_is_symmetric_and_zero_only_for_equals(a: np.ndarray, b: np.nda
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_must_stand_in_the_same_places(odd: float) -> None:
+def test_nan_and_infinity_are_never_near_anything(odd: float) -> None:
+    """Not even themselves, but for scores that a mask hides on both sides."""
     plain, one, other = np.ones(3), np.array([1, odd, 1]), np.array([odd, 1, 1])
-    assert distance(one, one) == 0
+    assert distance(one, one) == (0 if odd == -np.inf else np.inf)
     assert distance(one, plain) == distance(plain, one) == distance(one, other) == np.inf
     assert distance(np.array([np.inf]), np.array([-np.inf])) == np.inf
+    assert distance(odd, odd) == np.inf
+
+
+def test_what_stands_beside_masked_scores_is_compared() -> None:
+    """The norm of a tensor with an infinity is infinite: a quotient by it would make everything equal."""
+    scores, other = np.array([1.0, -np.inf]), np.array([1.1, -np.inf])
+    (equal,) = relative("taps", {"scores": scores}, {"scores": scores}, TOLERANCE)
+    (wrong,) = relative("taps", {"scores": other}, {"scores": scores}, TOLERANCE)
+    assert equal.measured == 0 and wrong.measured == pytest.approx(0.1)
+    for odd in (np.inf, np.nan):
+        both = {"x": np.array([1.0, odd])}
+        assert not relative("taps", both, both, TOLERANCE)[0].equal
+
+
+def test_the_first_value_that_is_not_finite_is_named() -> None:
+    good, nan, inf, hidden = np.ones(2), np.array([1, np.nan]), np.array([np.inf, 1]), np.array([-np.inf, 1])
+    reference = {"first": good, "second": hidden, "third": inf, "last": nan}
+    assert first_not_finite({"first": good}, {"first": good}) is None
+    assert first_not_finite({"second": hidden}, {"second": hidden}) is None
+    for candidate, says in (
+        ({"first": nan}, "NaN first in first of the candidate"),
+        ({"second": good}, "infinity first in second of the reference"),
+        ({"second": hidden}, "infinity first in third of the reference"),
+        (
+            {"second": hidden, "third": nan},
+            "NaN first in third of both sides, which proves nothing even where they agree",
+        ),
+    ):
+        assert str(first_not_finite(candidate, reference)) == says
+    assert str(first_not_finite({"alone": nan}, {})) == "NaN first in alone of the candidate"
 
 
 def test_shapes_must_be_equal_even_where_they_broadcast() -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from jaxdec.errors import UserError, nearest
-from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.compare.comparison import Comparison, distance, norm, quotient
 from jaxdec.parity.compare.null import describe
 from jaxdec.parity.locate.bisect import bisect as bisect_setting
+from jaxdec.parity.locate.finite import not_finite
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.report import Finding, Hint, Report
@@ -105,7 +106,9 @@ class Run:
         self.comparisons += found
         if at.precision == "float64" and "weights" not in {each.stage for each in found if not each.equal}:
             self.describe(at, {each.stage for each in found})
-        if bisect:
+        unsound = not_finite(self.sides, found, at)
+        self.findings += [each for each in unsound if (each.where, each.kind) not in self.named()]
+        if bisect and not unsound:
             findings = bisect_setting(self.sides, found, at)
             self.findings += [each for each in findings if (each.where, each.kind) not in self.named()]
             known = {(hint.seam, hint.where) for hint in self.hints}
@@ -131,7 +134,7 @@ class Run:
             ours, theirs = (
                 side.trajectory(at, self.sides.marks) for side in (self.sides.candidate, self.sides.reference)
             )
-            differences = [abs(a - b) / abs(b) for a, b in zip(ours.losses, theirs.losses, strict=True)]
+            differences = [quotient(distance(a, b), norm(b)) for a, b in zip(ours.losses, theirs.losses, strict=True)]
             self.curves |= {
                 "candidate loss": ours.losses,
                 "reference loss": theirs.losses,

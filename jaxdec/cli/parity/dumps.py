@@ -99,6 +99,7 @@ def compare(argv: Sequence[str]) -> dict[str, Any]:
     require_writable({"--html": arguments.html, "--report-json": arguments.report_json})
     from jaxdec.parity.compare.compare import compare_dumps
     from jaxdec.parity.compare.dump import read_dump
+    from jaxdec.parity.locate.finite import not_finite_in
     from jaxdec.parity.report.report import Report
     from jaxdec.parity.report.terminal import show
 
@@ -109,6 +110,7 @@ def compare(argv: Sequence[str]) -> dict[str, Any]:
     report = Report(
         sides[0].pair,
         tuple(found),
+        tuple(not_finite_in(*(side.stages for side in sides))),
         notes=tuple(notes),
         curves={f"{side.side} loss": [float(loss) for loss in run] for side in sides for run in losses_of(side)},
         environment=environment,

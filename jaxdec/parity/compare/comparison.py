@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdec.parity.compare.finite import masked
 from jaxdec.parity.compare.tolerances import Tolerance
 
 Tensors = Mapping[str, Any]
@@ -53,8 +54,10 @@ class Difference(AssertionError):
 
 
 def norm(x: Any) -> float:
-    """Frobenius norm, in float64, scaled so that no square underflows: only zeros have norm zero."""
+    """Frobenius norm, in float64, scaled so that no square underflows: only zeros have norm zero. The -inf of masked
+    scores count for nothing; anything else that is not finite gives NaN or infinity."""
     x = np.asarray(x, np.float64)
+    x = np.where(masked(x, x), 0, x)
     largest = np.abs(x).max(initial=0.0)
     if largest == 0 or not np.isfinite(largest):
         return float(largest)
@@ -62,14 +65,15 @@ def norm(x: Any) -> float:
 
 
 def distance(a: Any, b: Any) -> float:
-    """|a - b|; infinite when the shapes differ, or NaN and infinite values do not stand in the same places."""
+    """|a - b|; infinite when the shapes differ, or where either has a NaN or an infinity: two NaN in one place are no
+    proof. Scores that a mask hides on both sides (-inf) count for nothing."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
         return np.inf
-    finite = np.isfinite(a)
-    if not (np.array_equal(finite, np.isfinite(b)) and np.array_equal(a[~finite], b[~finite], equal_nan=True)):
+    seen = ~masked(a, b)
+    if not (np.isfinite(a[seen]).all() and np.isfinite(b[seen]).all()):
         return np.inf
-    return norm(a[finite] - b[finite])
+    return norm(a[seen] - b[seen])
 
 
 def aligned(value: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -82,7 +86,7 @@ def relative(stage: str, candidate: Tensors, reference: Tensors, tolerance: Tole
     """|candidate - reference| / |reference| for each name; the names must be the same on both sides."""
     _same_names(stage, candidate, reference)
     return [
-        Comparison(stage, name, _quotient(distance(candidate[name], value), norm(value)), tolerance.limit)
+        Comparison(stage, name, quotient(distance(candidate[name], value), norm(value)), tolerance.limit)
         for name, value in reference.items()
     ]
 
@@ -96,7 +100,7 @@ def relative_to_all(
     """
     _same_names(stage, candidate, reference)
     unit = norm_of_all(reference) if in_errors_of is None else distance_of_all(in_errors_of, reference)
-    return Comparison(stage, "all parameters", _quotient(distance_of_all(candidate, reference), unit), tolerance.limit)
+    return Comparison(stage, "all parameters", quotient(distance_of_all(candidate, reference), unit), tolerance.limit)
 
 
 def rounding_ratio(
@@ -119,7 +123,7 @@ def rounding_ratio(
         Comparison(
             stage,
             name,
-            _quotient(distance(candidate[name], value), max(distance(other[name], value), roundoff * scales[name])),
+            quotient(distance(candidate[name], value), max(distance(other[name], value), roundoff * scales[name])),
             tolerance.limit,
         )
         for name, value in oracle.items()
@@ -157,7 +161,7 @@ def _excess(comparison: Comparison) -> float:
     return np.inf if np.isnan(comparison.measured) else comparison.measured / max(comparison.limit, 1e-300)
 
 
-def _quotient(difference: float, scale: float) -> float:
+def quotient(difference: float, scale: float) -> float:
     """0 / 0 is 0: two tensors of zeros are equal; anything else against zeros is infinitely far."""
     if scale == 0:
         return 0.0 if difference == 0 else np.inf

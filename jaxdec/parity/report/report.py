@@ -20,7 +20,7 @@ NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # JSO
 class Finding:
     """A fault by name. `where` is a module's path, a parameter, or a component: "loss", "optimizer", "schedule" ..."""
 
-    kind: Literal["semantic", "rounding", "precision", "tie", "null direction"]
+    kind: Literal["semantic", "rounding", "precision", "tie", "null direction", "not finite"]
     direction: Literal["weights", "forward", "backward", "time", "component"]
     where: str
     measured: float

@@ -1,0 +1,72 @@
+"""Where the first NaN or infinity stands: it is named in place of all that it spreads to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from jaxdec.parity.compare import tolerances
+from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.compare.finite import first_not_finite
+from jaxdec.parity.report.report import Finding
+from jaxdec.parity.setting import Setting
+from jaxdec.parity.sides.stages import Sides
+
+Named = Mapping[str, Any]
+Recording = tuple[Literal["forward", "backward", "time"], Named, Named]  # the candidate's and the reference's
+
+
+def not_finite(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list[Finding]:
+    """One finding, or none where all that was measured is finite."""
+    if all(math.isfinite(each.measured) for each in comparisons):
+        return []
+    stages = {each.stage for each in comparisons}
+
+    def recordings() -> Iterable[Recording]:
+        both = (sides.candidate, sides.reference)
+        if stages & {"taps", "logits", "routing"}:
+            ours, theirs = (side.forward(at) for side in both)
+            yield "forward", ours.left | ours.logits, theirs.left | theirs.logits
+        if stages & {"loss", "gradients"}:
+            (loss, gradients), (true, exact) = (side.loss_and_gradients(at) for side in both)
+            yield "forward", {"the loss": loss}, {"the loss": true}
+            yield "backward", backwards(gradients), backwards(exact)
+        if "trajectory" in stages:
+            ours, theirs = (by_step(side.trajectory(at, sides.marks).losses) for side in both)
+            yield "time", ours, theirs
+
+    return first_finding(recordings())
+
+
+def not_finite_in(ours: Mapping[str, Named], theirs: Mapping[str, Named]) -> list[Finding]:
+    """The same for two dumps: stage -> tensors by name."""
+
+    def recordings() -> Iterable[Recording]:
+        yield "forward", *({**side.get("taps", {}), **side.get("logits", {})} for side in (ours, theirs))
+        yield (
+            "forward",
+            *({f"the {name}": value for name, value in side.get("loss", {}).items()} for side in (ours, theirs)),
+        )
+        yield "backward", *(backwards(side.get("gradients", {})) for side in (ours, theirs))
+        for run in theirs.get("losses", {}):
+            yield "time", *(by_step(side.get("losses", {}).get(run, [])) for side in (ours, theirs))
+
+    return first_finding(recordings())
+
+
+def backwards(gradients: Named) -> dict[str, Any]:
+    """From the last parameter to the first, as the derivative is computed."""
+    return {f"the gradient of {name}": gradients[name] for name in reversed(list(gradients))}
+
+
+def by_step(losses: Iterable[float]) -> dict[str, float]:
+    return {f"the loss of step {step}": loss for step, loss in enumerate(losses)}
+
+
+def first_finding(recordings: Iterable[Recording]) -> list[Finding]:
+    for direction, ours, theirs in recordings:
+        if found := first_not_finite(ours, theirs):
+            measured, limit = math.nan if found.value == "NaN" else math.inf, tolerances.SEMANTIC.limit
+            return [Finding("not finite", direction, found.name, measured, limit, str(found))]
+    return []
