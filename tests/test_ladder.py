@@ -74,7 +74,9 @@ def test_a_climb_leaves_runs_a_table_and_a_picture(data: DataConfig, tmp_path: P
 
     (out / "single-head" / "summary.json").unlink()
     shutil.rmtree(out / "single-head" / "checkpoints" / "6")
+    (out / "bigram" / "summary.json").write_bytes(b'{"steps": 6, \xff')
     resumed = climb(names, data, TRAIN, out, from_file=None)
+    assert resumed[0]["loss"] == rows[0]["loss"], "what cannot be read is measured again"
     assert resumed[1]["loss"] == rows[1]["loss"], "what was interrupted goes on where it was"
 
 
@@ -90,6 +92,7 @@ def test_a_climb_leaves_runs_a_table_and_a_picture(data: DataConfig, tmp_path: P
             "--train.tokens-per-step 100",
             "train.tokens_per_step 100 is not a multiple of the window of 8 tokens: try 96",
         ),
+        ("--train.evaluate none", "train.evaluate is none: the ladder compares validation losses"),
         ("--train.step 3", "unknown flag --train.step (did you mean '--train.steps'?)"),
         ("--model.width 3", "unknown flag --model.width"),
         ("--out taken", "taken/bigram is not a run directory"),

@@ -61,7 +61,7 @@ def read(argv: Sequence[str]) -> tuple[RunConfig, Path]:
             raise kept([flag or ""])
     folder = next((word for flag, word in typed if flag is None), None)
     saved = require_run(Path(folder)) if folder else None
-    defaults = saved or RunConfig(model=BigramConfig(), data=DataConfig(corpus=""))
+    defaults = saved or RunConfig(model=BigramConfig(), data=DataConfig(corpus="playlets"))
     sections = {name: getattr(defaults, name) for name in ("train", "optim", "mesh", "log")}
     arguments = parse("resume", Arguments(**sections), argv, about=ABOUT)
     if saved is None or arguments.run is None:

@@ -73,6 +73,7 @@ class DataConfig(Config):
     )
 
     def __post_init__(self) -> None:
+        require(self.corpus != "", "data.corpus is empty: give the name of a corpus or the path of a text file")
         require(self.window is None or self.window >= 1, f"data.window is {self.window}: give a whole number from 1")
         require(
             0 < self.validation_fraction < 1,

@@ -1,5 +1,5 @@
 """The files of a run: `config.yaml`, `tokenizer/`, `metrics.jsonl`, `checkpoints/<step>/`, `loss.png`,
-`summary.json`."""
+`summary.json`; while it trains `run.lock`."""
 
 from __future__ import annotations
 

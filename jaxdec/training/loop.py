@@ -128,7 +128,7 @@ def _fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dic
         if resume and checkpoints.steps():
             unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
             state, saved = checkpoints.restore(abstract_state(model, optimizer, mesh), accept=unchanged)
-            started -= saved.get("seconds", 0.0)  # of earlier sittings
+            started -= saved.get("seconds", 0.0)  # spent on the run before
         else:
             state = create_state(model, optimizer, mesh, config.train.seed)
         if resume:

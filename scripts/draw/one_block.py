@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import style
 from matplotlib.patches import Circle, Rectangle
 from trained import trained
 
-from jaxdec.data.batches import random_batch
+from jaxdec.data.batches import sweep
 from jaxdec.data.shards import prepare
 from jaxdec.layers.linear import logits
 from jaxdec.training.losses import token_losses
@@ -44,20 +45,27 @@ def draw_wiring(ax: Any) -> None:
 
 
 def stage_losses() -> list[float]:
-    """The mean loss when the head reads the stream of the trained model before the block, within it and after it."""
+    """The loss when the head reads the stream of the trained model before the block, within it and after it: on the
+    complete sweep of the validation split, as the table of the page gives it."""
     run = trained("one-block")
-    tokens = prepare(run.config.data, tokenizer=run.tokenizer).validation
-    batch = {name: jnp.asarray(value) for name, value in random_batch(tokens, 32, 200, 0, 0).items()}
+    config = run.config
+    tokens = prepare(config.data, tokenizer=run.tokenizer).validation
     module = run.model.module(run.params)
-    (block,), positions_BT, dtype = module.blocks, jnp.arange(32)[None], jnp.dtype(run.model.precision.compute)
-    x_BTD = module.token_embed(batch["tokens"], dtype) + module.position_embed(positions_BT, dtype)
-    attended_BTD = x_BTD + block.attention(block.attention_norm(x_BTD), positions_BT, None, None, None)[0]
-    stream = (x_BTD, attended_BTD, block(x_BTD, positions_BT, None, None, None)[0])
+    (block,), dtype = module.blocks, jnp.dtype(run.model.precision.compute)
+    positions_BT = jnp.arange(config.window)[None]
 
-    def loss(x_BTD: jax.Array) -> float:
-        return float(token_losses(logits(x_BTD, module.head.kernel[...]), batch["targets"]).mean())
+    @jax.jit
+    def sums(batch: dict[str, jax.Array]) -> jax.Array:
+        x_BTD = module.token_embed(batch["tokens"], dtype) + module.position_embed(positions_BT, dtype)
+        attended_BTD = x_BTD + block.attention(block.attention_norm(x_BTD), positions_BT, None, None, None)[0]
+        stream = (x_BTD, attended_BTD, block(x_BTD, positions_BT, None, None, None)[0])
+        logits_of = [logits(x_BTD, module.head.kernel[...]) for x_BTD in stream]
+        return jnp.stack([(token_losses(each, batch["targets"]) * batch["mask"]).sum() for each in logits_of])
 
-    return [loss(part) for part in stream]
+    stride = config.data.sweep_stride or config.window
+    batches = list(sweep(tokens, config.window, stride, config.batch_size))
+    total = sum(float(batch["mask"].sum()) for batch in batches)
+    return [float(loss) / total for loss in sum(np.asarray(sums(batch), np.float64) for batch in batches)]
 
 
 def main() -> None:
@@ -66,8 +74,8 @@ def main() -> None:
     losses = stage_losses()
     axes[1].bar(STAGES, losses, color=(style.GREEN, style.BLUE, style.ORANGE), width=0.6)
     for index, loss in enumerate(losses):
-        axes[1].text(index, loss, f"{loss:.2f}", ha="center", va="bottom")
-    axes[1].set(title="loss, if the head reads here", ylabel="nats per character")
+        axes[1].text(index, loss, f"{loss:.3f}", ha="center", va="bottom")
+    axes[1].set(title="loss on the complete sweep, if the head reads here", ylabel="nats per character")
     axes[1].tick_params(axis="x", labelsize=7)
     style.save(fig, "one_block")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jaxdec.cli.main import main
+from jaxdec.runs.lock import locked
 from tests.cli.conftest import TINY
 
 Refused = Any
@@ -121,3 +125,57 @@ def test_resume_of_a_run_whose_tokenizer_changed(refused: Refused, trained: Path
     for path in (tmp_path / "run" / "tokenizer").iterdir():
         path.write_text(path.read_text().replace("a", "b"))
     assert "tokenizer" in refused("resume", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", ""), "the recipe's name is empty: give one of "),
+        (("train", "char-gpt", "--out", ""), "--out is empty: give a path"),
+        (("train", "char-gpt", "--from-file", ""), "--from-file is empty: give a path"),
+        (("train", "--config", "", "--out", "run"), "--config is empty: give a path"),
+        (("train", "char-gpt", "--data.corpus", "", "--out", "run"), "data.corpus is empty"),
+        (("resume", ""), "RUN is empty"),
+        (("evaluate", ""), "RUN is empty"),
+        (("generate", ""), "RUN is empty"),
+        (("ladder", "--out", ""), "--out is empty: give a path"),
+    ],
+)
+def test_an_empty_name_or_path(
+    words: tuple[str, ...], said: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warmup_that_the_user_chose_stays(refused: Refused, tmp_path: Path) -> None:
+    words = ("--train.steps", "20", "--optim.warmup-steps", "100", "--out", tmp_path / "run")
+    assert "optim.warmup_steps 100 is longer than the schedule of 20 steps" in refused("train", "char-gpt", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model.width 8", "a resumed run keeps its settings, --model.width included"),
+        ("--optim.beta1 0.5", "a resumed run keeps its settings, optim.beta1: 0.9 -> 0.5 included"),
+        ("--train.seed 1", "train.seed: 1337 -> 1 included"),
+        ("--train.steps 15", "has trained 20 steps already: give a train.steps that is not below that, not 15"),
+        ("--train.step 30", "did you mean '--train.steps'?"),
+    ],
+)
+def test_what_a_resumed_run_keeps(words: str, said: str, refused: Refused, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    assert said in refused("resume", run, *words.split())
+    assert {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()} == before
+
+
+def test_a_second_writer_is_told_who_is_at_work(refused: Refused, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    with locked(run):
+        said = f"{run} is being written by process {os.getpid()} on {socket.gethostname()}, since "
+        assert refused("resume", run).startswith(said)
+        assert refused("train", "char-gpt", "--out", run).startswith(said)
+        assert main(["evaluate", str(run)]) == 0, "who only reads is not held up"

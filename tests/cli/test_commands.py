@@ -86,3 +86,54 @@ def test_a_run_that_is_interrupted_and_resumed_ends_like_one_that_is_not(
         return [(line["step"], line["loss"]) for line in lines if "loss" in line]
 
     assert losses(tmp_path / "run") == losses(trained)
+
+
+def test_a_finished_run_goes_on_for_longer(run: Any, trained: Path, tmp_path: Path) -> None:
+    """As long as is asked, with the schedule of that length; the files say the truth, and time adds up."""
+    folder = shutil.copytree(trained, tmp_path / "run")
+    longer, told = run("resume", folder, "--train.steps", 40, "--train.checkpoint-every", 20)
+    assert "change  train.steps: 20 -> 40" in told
+    assert "its cosine ends at step 40, no more at 20 (optim.decay_steps)" in told
+    assert "resumed at step 20" in told and "step 40/40" in told
+    assert longer["steps"] == 40
+    first = json.loads((trained / "summary.json").read_text())
+    assert longer["sweep_loss"] < first["sweep_loss"]
+    assert longer["seconds"] > first["seconds"] / 2, "up to the last save of the first part, and all of the second"
+    assert load_config(folder / "config.yaml").train.steps == 40
+    assert sorted(int(path.name) for path in (folder / "checkpoints").iterdir()) == [20, 40]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "sweep_loss" in line] == [20, 40]
+    rates = {line["step"]: line["learning_rate"] for line in lines if "loss" in line}
+    assert rates[20] < rates[30] and rates[40] < rates[30], "the cosine of 40 steps, from step 20 on"
+    assert run("resume", folder)[0]["sweep_loss"] == longer["sweep_loss"], "and nothing is left to do"
+
+
+def test_the_time_of_every_part_of_a_run_is_added_up(run: Any, trained: Path, tmp_path: Path) -> None:
+    """Checkpoints carry it, so that a kill does not lose it: here the first part is made to have lasted a day."""
+    from jaxdec.checkpoints import checkpoints
+
+    save = checkpoints.Checkpoints.save
+
+    def as_if_for_a_day(self: Any, step: int, state: Any, meta: dict[str, Any]) -> None:
+        save(self, step, state, {**meta, "seconds": meta["seconds"] + 86400})
+
+    folder = shutil.copytree(trained, tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "save", as_if_for_a_day)
+        assert run("resume", folder, "--train.steps", 24)[0]["seconds"] < 86400
+    total = run("resume", folder, "--train.steps", 28)[0]["seconds"]
+    assert 86400 < total < 2 * 86400
+    assert json.loads((folder / "summary.json").read_text())["seconds"] == total
+
+
+def test_a_short_run_without_looks(run: Any, tmp_path: Path) -> None:
+    """The recipe's warm-up follows, with a line; no validation, no sweep and no sample."""
+    small = ("--model.layers", 1, "--model.heads", 2, "--model.width", 16)
+    words = ("--train.steps", 20, "--train.evaluate", "none", "--out", tmp_path / "run")
+    summary, told = run("train", "char-gpt", *small, *words)
+    assert "warm-up of 1 steps, the recipe's share of 20; its 100 are for 2,000 (optim.warmup_steps)" in told
+    assert load_config(tmp_path / "run" / "config.yaml").optim.warmup_steps == 1
+    assert "sample" not in summary and "sample" not in told
+    assert not any("loss" in name for name in summary)
+    assert "validation" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert summary["steps"] == 20

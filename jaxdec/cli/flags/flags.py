@@ -141,7 +141,7 @@ def check(
             if not free:
                 raise UserError(f"unexpected argument '{value}'; see jaxdec {command} --help")
             if not value:
-                raise UserError(f"the {free[0]} is empty: give one, or leave it out; see jaxdec {command} --help")
+                raise UserError(f"{free[0].upper()} is empty: give one, or leave it out; see jaxdec {command} --help")
             free.pop(0)
         elif settings.owns(flag):
             continue
