@@ -2,8 +2,8 @@
 
 One `write` is one JSON line `{"step": 10, "loss": 3.1, ...}`, flushed, so that a killed run keeps what it measured; a
 value that is not finite is written as null. Names with a meaning here: `loss` (training, nats per token),
-`learning_rate`, `tokens_per_second`, `flops_per_second_per_device`, `mfu` (see `training.throughput`), `validation_loss`,
-`sweep_loss`, `floor` and `excess`; every other is passed on as it is.
+`learning_rate`, `validation_loss`, `sweep_loss`, `floor`, `excess`, and the speeds of `training.throughput`
+(`tokens_per_second`, `flops_per_second_per_device`, `mfu`); every other is passed on as it is.
 """
 
 from __future__ import annotations

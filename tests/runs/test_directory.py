@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,27 +21,31 @@ CONFIG = tiny.run_config()
 TOKENIZER = CharTokenizer("abc")
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing cleans up after it but what the test lets."""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from jaxdec.data.tokenizers.registry import CharTokenizer
+from jaxdec.runs import directory
+from jaxdec.runs.lock import locked
+
+def kill(config, path):
+    path.with_name(".config.yaml.77-abcd").write_text("half a")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+directory.save_config = kill
+with locked(Path(sys.argv[1])):
+    directory.create(Path(sys.argv[1]), None, CharTokenizer("xyz"))
+"""
 
 
-def cut_short(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves what a kill between the tokenizer and the config leaves, the lock of the dead process too."""
-    with monkeypatch.context() as patch:
-
-        def kill(*_: object) -> None:
-            (run_dir / ".config.yaml.77-abcd").write_text("half a")
-            raise Killed
-
-        patch.setattr(directory, "save_config", kill)
-        with pytest.raises(Killed), locked(run_dir):
-            directory.create(run_dir, CONFIG, CharTokenizer("xyz"))
-    (run_dir / LOCK).write_text("")
+def cut_short(run_dir: Path) -> None:
+    """Kills a process between the tokenizer and the config."""
+    assert subprocess.run([sys.executable, "-c", KILLED, str(run_dir)], timeout=120).returncode == -signal.SIGKILL
 
 
-def test_a_creation_that_was_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_creation_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    cut_short(run, monkeypatch)
+    cut_short(run)
     assert {path.name for path in run.iterdir()} == {LOCK, "tokenizer", ".config.yaml.77-abcd"}
     with pytest.raises(UserError, match="was left before it was complete: start it again with the 'jaxdec train'"):
         directory.require_run(run)
@@ -58,8 +65,8 @@ def test_files_of_the_user_are_not_taken_for_leftovers(name: str, tmp_path: Path
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_file_of_the_user_beside_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cut_short(tmp_path, monkeypatch)
+def test_a_file_of_the_user_beside_leftovers(tmp_path: Path) -> None:
+    cut_short(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="exists already"), locked(tmp_path):
         directory.create(tmp_path, CONFIG, TOKENIZER)
