@@ -8,8 +8,6 @@ docs/checkpoints.md lists the guarantees.
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -31,8 +29,11 @@ from jaxdec.checkpoints.files import (
 )
 from jaxdec.checkpoints.fingerprint import Leaf, fingerprints
 from jaxdec.checkpoints.orbax import one_line, orbax, os_reason
+from jaxdec.config.versions import versions
 from jaxdec.errors import TrainingError, UserError
 
+# What decides what a run computes, as a checkpoint records it.
+LIBRARIES = ("jaxdec", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 Warn = Callable[[str], None]
 
 
@@ -68,7 +69,7 @@ class Checkpoints:
         self.wait()
         if step in self._own and step in self.steps():
             return
-        record = make_record({"step": step, "versions": versions(), **meta}, fingerprints(state))
+        record = make_record({"step": step, "versions": versions(LIBRARIES), **meta}, fingerprints(state))
         self._saving = step
         try:
             self._remove_unfinished()
@@ -197,17 +198,6 @@ def restore_params(
             why = "its save is under way or was interrupted"
             warn(f"checkpoint {bad} in {folder} is partial ({why}); using checkpoint {found}")
     return state["params"], meta
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide what a run computes."""
-    known = {"python": platform.python_version()}
-    for name in ("jaxdec", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
-        try:
-            known[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
-            continue
-    return known
 
 
 def _newest_good(

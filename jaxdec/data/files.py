@@ -17,6 +17,12 @@ def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Of a file of any size, which is not read into memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_bytes(path: Path, what: str) -> bytes:
     """The content of a file; UserError when it is missing, a folder, empty or not readable."""
     if path.is_dir():

@@ -7,7 +7,6 @@ place and moved there whole; of two processes that do so at once, one wins and b
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import numpy as np
 
 from jaxdec.config.run import DataConfig
 from jaxdec.data.corpora.registry import Corpus, load_corpus
-from jaxdec.data.files import new_folder, read_bytes, sha256
+from jaxdec.data.files import file_sha256, new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import (
     CharTokenizer,
@@ -120,7 +119,7 @@ def _write(folder: Path, corpus: Corpus, data: DataConfig, tokenizer: Tokenizer 
                 "dtype": ids.dtype.name,
                 "count": len(ids),
                 "bytes": path.stat().st_size,
-                "sha256": _file_hash(path),
+                "sha256": file_sha256(path),
             }
         (temporary / SIDECAR).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -159,7 +158,7 @@ def _shard(path: Path, about: dict[str, Any]) -> np.memmap:
     size = path.stat().st_size
     if size != about["bytes"]:
         raise UserError(f"the shard {path} is damaged: it has {size:,} bytes instead of {about['bytes']:,}")
-    if size <= FULL_CHECK and _file_hash(path) != about["sha256"]:
+    if size <= FULL_CHECK and file_sha256(path) != about["sha256"]:
         raise UserError(f"the shard {path} is damaged: it does not fit its checksum")
     try:
         shard = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -168,8 +167,3 @@ def _shard(path: Path, about: dict[str, Any]) -> np.memmap:
     if shard.dtype.name != about["dtype"] or shard.shape != (about["count"],):
         raise UserError(f"the shard {path} is damaged: it holds {shard.dtype} {shard.shape}")
     return shard
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ import pytest
 
 from jaxdec.config.run import BPE, Characters, DataConfig, HuggingFace, Words
 from jaxdec.data import shards
+from jaxdec.data.files import file_sha256
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import CharTokenizer, train_tokenizer
 from jaxdec.errors import UserError
@@ -239,7 +240,7 @@ def test_a_shard_that_would_be_unpickled_is_refused(corpus: str):
     np.save(folder / "train.npy", np.array([{}], dtype=object), allow_pickle=True)
     about["shards"]["train"] |= {
         "bytes": (folder / "train.npy").stat().st_size,
-        "sha256": shards._file_hash(folder / "train.npy"),
+        "sha256": file_sha256(folder / "train.npy"),
     }
     (folder / "shards.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match=r"train\.npy is damaged: it is no numpy array"):

@@ -12,6 +12,7 @@ import tyro
 from jaxdec.cli.flags.flags import parse
 from jaxdec.cli.flags.options import Json
 from jaxdec.cli.parity.options import SPEC, Spec, loaded, require_writable
+from jaxdec.config.files import write_text
 from jaxdec.errors import Different, UserError
 
 
@@ -49,7 +50,7 @@ def mutate(argv: Sequence[str]) -> dict[str, Any]:
     print(certificate)
     result = dict(certificate.summary())
     if arguments.table is not None:
-        arguments.table.write_text(certificate.table(), encoding="utf-8")
+        write_text(arguments.table, certificate.table())
         print(f"table      {arguments.table}")
         result["table"] = str(arguments.table)
     if not certificate.complete:

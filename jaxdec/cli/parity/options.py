@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from jaxdec.cli.flags.flags import Positional
+from jaxdec.config.files import write_text
 from jaxdec.errors import Different, UserError
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ def write(report: Report, html: Path | None, report_json: Path | None) -> dict[s
     if report_json is not None:
         from jaxdec.parity.report.report import to_json
 
-        temporary = report_json.with_name(report_json.name + ".tmp")
-        temporary.write_text(to_json(report), encoding="utf-8")
-        os.replace(temporary, report_json)
+        write_text(report_json, to_json(report))
         files["JSON"] = str(report_json)
     return files
 

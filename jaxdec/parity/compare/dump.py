@@ -13,12 +13,13 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from jaxdec.config.versions import versions
+from jaxdec.data.files import file_sha256
 from jaxdec.errors import UserError, nearest
 from jaxdec.parity.setting import Precision, WeightInit
 
@@ -97,7 +98,7 @@ def dump(folder: str | Path, recording: Recording) -> Path:
         partial.mkdir(parents=True)
         try:
             safetensors.save_file(tensors, partial / TENSORS)
-            text = json.dumps(_info(recording, _file_digest(partial / TENSORS)), indent=2) + "\n"
+            text = json.dumps(_info(recording, file_sha256(partial / TENSORS)), indent=2) + "\n"
             (partial / INFO).write_text(text, encoding="utf-8")
             if folder.exists():
                 folder.rmdir()  # empty, as seen above: some systems do not rename onto a folder
@@ -118,7 +119,7 @@ def read_dump(folder: str | Path) -> Dump:
 
     path = folder / TENSORS
     try:
-        if _file_digest(path) != info["sha256"]["tensors"]:
+        if file_sha256(path) != info["sha256"]["tensors"]:
             raise UserError(f"{path} is damaged (its sha256 is not the one in {INFO}): write or copy the dump again")
         tensors = safetensors.load_file(path)
         stages = {
@@ -175,7 +176,7 @@ def _info(recording: Recording, tensors: str) -> dict[str, Any]:
             "tensors": tensors,
         },
         "rules": recording.rules,
-        "environment": dict(_versions() if recording.environment is None else recording.environment),
+        "environment": dict(versions(PACKAGES) if recording.environment is None else recording.environment),
         "stages": {stage: list(recording.stages[stage]) for stage in STAGES if stage in recording.stages},
     }
 
@@ -205,21 +206,6 @@ def _storable(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise UserError(f"the dump's {name} holds {array.dtype}: only numbers can be written")
     return np.array(array, np.float32 if array.dtype.name == "bfloat16" else array.dtype.newbyteorder("="), order="C")
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _safetensors() -> Any:

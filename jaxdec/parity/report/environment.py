@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+
+from jaxdec.config.versions import versions
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "transformers")
 VARIABLES = ("XLA_FLAGS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
@@ -16,10 +17,9 @@ def environment() -> dict[str, str]:
     settings are read only where something else has imported it."""
     import jax
 
-    found = {name: text for name in PACKAGES if (text := _version(name))}
+    found = versions(PACKAGES)
     devices = jax.devices()
     found |= {
-        "Python": platform.python_version(),
         "platform": platform.platform(),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
         "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
@@ -39,10 +39,3 @@ def _torch_settings() -> dict[str, str]:
         "torch matmul precision": torch.get_float32_matmul_precision(),
         "torch deterministic": "on" if torch.are_deterministic_algorithms_enabled() else "off",
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

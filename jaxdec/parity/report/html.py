@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jaxdec.config.files import write_text
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.tolerances import SEMANTIC
 from jaxdec.parity.report.charts import Series, chart
@@ -24,9 +24,7 @@ oracle. Discrete outputs: how many differ. Headroom is log10(tolerance / measure
 
 def write_html(report: Report, path: Path) -> None:
     """Writes the page to `path`, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(to_html(report), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, to_html(report))
 
 
 def to_html(report: Report) -> str:
