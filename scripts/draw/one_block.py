@@ -75,7 +75,7 @@ def main() -> None:
     axes[1].bar(STAGES, losses, color=(style.GREEN, style.BLUE, style.ORANGE), width=0.6)
     for index, loss in enumerate(losses):
         axes[1].text(index, loss, f"{loss:.3f}", ha="center", va="bottom")
-    axes[1].set(title="loss on the complete sweep, if the head reads here", ylabel="nats per character")
+    axes[1].set(title="sweep loss, if the head reads here", ylabel="nats per character")
     axes[1].tick_params(axis="x", labelsize=7)
     style.save(fig, "one_block")
 
