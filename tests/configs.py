@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
-from jaxdec.config.parts import MoE
+from jaxdec.config.parts import MLP, MoE
 from jaxdec.config.positions import Llama3Scaling, YarnScaling
 from jaxdec.config.run import BPE
 from jaxdec.config.yaml import field_types, takes_tuple, variants
@@ -55,6 +55,8 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
         values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
         values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
+    if cls is MLP and values["expansion"]:
+        values["hidden"] = None
     if cls is MoE:
         values["experts"] += values["top_k"]
     if cls is Llama3Scaling:

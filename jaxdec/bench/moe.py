@@ -35,9 +35,10 @@ MODEL = DecoderConfig(layers=4, heads=4, width=128, context=64, vocab_size=VOCAB
 SEQUENCES = 128  # 8,192 tokens: in a small step the optimizer, whose work grows with the parameters, hides the rest
 TOP_K = 2
 STEPS_PER_ROUND = 3
-EXPERT = MLP(expansion=2)
+EXPANSION = 2
+EXPERT = MLP(EXPANSION)
 SIDES: dict[str, FeedForward] = {
-    "dense": MLP(expansion=TOP_K * EXPERT.expansion),
+    "dense": MLP(TOP_K * EXPANSION),
     "experts_8": MoE(experts=8, top_k=TOP_K, expert=EXPERT),
     "experts_64": MoE(experts=64, top_k=TOP_K, expert=EXPERT),
 }

@@ -144,14 +144,27 @@ class Strided(AttentionPattern):
 
 @dataclass(frozen=True)
 class MLP(Config):
-    """The position-wise feed-forward layer: width -> expansion * width -> width."""
+    """The position-wise feed-forward layer: width -> hidden -> width channels.
+
+    `hidden` is given as such or as `expansion`, a multiple of the width; with neither it is 4 * width.
+    """
 
     kind: ClassVar[str] = "mlp"
-    expansion: int = setting(4, "hidden channels, in multiples of the width")
+    expansion: int | None = setting(None, "hidden channels, in multiples of the width; none: 4, unless hidden is given")
     activation: Activation = setting("gelu_tanh", "the nonlinearity between the two projections")
+    hidden: int | None = setting(None, "hidden channels, any number of them; none: expansion times the width")
 
     def __post_init__(self) -> None:
-        require_whole(self, "model.mlp", "expansion")
+        require_whole(self, "model.mlp", "expansion", "hidden")
+        require(
+            self.expansion is None or self.hidden is None,
+            f"model.mlp has expansion {self.expansion} and hidden {self.hidden}, which both set its hidden channels: "
+            "give one of them and leave the other at None",
+        )
+
+    def resolved_hidden(self, width: int) -> int:
+        """Hidden channels in a model of `width` channels."""
+        return self.hidden or (self.expansion or 4) * width
 
 
 @dataclass(frozen=True)
@@ -171,6 +184,10 @@ class GatedMLP(Config):
         require_whole(self, "model.mlp", "hidden")
         require_positive(self, "model.mlp", "clamp")
         require(math.isfinite(self.up_shift), f"model.mlp.up_shift is {self.up_shift}: give a finite number")
+
+    def resolved_hidden(self, width: int) -> int:
+        """Hidden channels, whatever the model's width."""
+        return self.hidden
 
 
 @dataclass(frozen=True)

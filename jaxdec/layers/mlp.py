@@ -25,10 +25,10 @@ ACTIVATIONS = {
 
 
 class MLPModule(nnx.Module):
-    """x [B,T,D] -> [B,T,D] through F = expansion * D channels."""
+    """x [B,T,D] -> [B,T,D] through F hidden channels."""
 
     def __init__(self, config: DecoderConfig, part: MLP, residual_std: float, *, rngs: nnx.Rngs):
-        width, hidden = config.width, part.expansion * config.width
+        width, hidden = config.width, part.resolved_hidden(config.width)
         self.activation = part.activation
         self.up = Linear((width, hidden), ("embed", "mlp"), config.init_std, config.bias, rngs=rngs)
         self.down = Linear((hidden, width), ("mlp", "embed"), residual_std, config.bias, rngs=rngs)

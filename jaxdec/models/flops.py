@@ -138,7 +138,7 @@ def _attention(config: DecoderConfig, pattern: Pattern, *, out: bool) -> Count:
 
 def _mlp(width: int, part: FeedForward, bias: bool) -> Count:
     if isinstance(part, MLP):
-        hidden = part.expansion * width
+        hidden = part.resolved_hidden(width)
         return _linear(width, hidden, bias) + _linear(hidden, width, bias)
     if isinstance(part, GatedMLP):
         return _linear(width, part.hidden, bias).times(2) + _linear(part.hidden, width, bias)

@@ -15,10 +15,10 @@ def test_every_token_meets_as_many_channels_on_every_side():
     for mlp in bench_moe.SIDES.values():
         if isinstance(mlp, MoE):
             assert isinstance(mlp.expert, MLP) and mlp.shared is None and mlp.capacity_factor == 1.25
-            channels.add(mlp.top_k * mlp.expert.expansion)
+            channels.add(mlp.top_k * mlp.expert.resolved_hidden(1))
         else:
             assert isinstance(mlp, MLP)
-            channels.add(mlp.expansion)
+            channels.add(mlp.resolved_hidden(1))
     assert len(channels) == 1
 
 

@@ -127,6 +127,7 @@ def model(**changes: Any) -> DecoderConfig:
         ("--model.qk-norm.epsilon 1e-6", model(qk_norm=RMSNorm(1e-6))),
         ("--model.qk-norm rms_norm", model(qk_norm=RMSNorm())),
         ("--model.mlp.kind swiglu --model.mlp.hidden 96", model(mlp=GatedMLP(96))),
+        ("--model.mlp.hidden 96", model(mlp=MLP(hidden=96))),
         ("--model.mlp.kind moe --model.mlp.experts 8", model(mlp=MoE(8))),
         ("--model.mlp.1.kind moe --model.mlp.1.experts 8", model(mlp=(MLP(), MoE(8)))),
         ("--model.mlp.3.kind moe --model.mlp.3.experts 8", model(mlp=(MLP(), MLP(), MLP(), MoE(8)))),

@@ -88,7 +88,7 @@ def values(cls: type) -> dict[str, Any]:
         parts.Full: plain,
         parts.Local: {**plain, "window": 3},
         parts.Strided: {**plain, "stride": 3},
-        parts.MLP: {"expansion": 2, "activation": "relu"},
+        parts.MLP: {"expansion": 2, "activation": "relu", "hidden": 24},
         parts.GatedMLP: {"hidden": 8, "activation": "gelu_tanh", "clamp": 0.1, "up_shift": 1.0},
         parts.MoE: {
             "experts": 5,

@@ -1,4 +1,4 @@
-"""Gated feed-forward layers against their definitions, element by element."""
+"""Feed-forward layers: gates against their definitions, element by element, and the hidden channels of plain ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config.parts import Activation, GatedMLP
+from jaxdec.config.parts import MLP, Activation, GatedMLP
 from jaxdec.errors import UserError
 from jaxdec.layers.mlp import ACTIVATIONS, gated
 
@@ -58,3 +58,15 @@ def test_no_gradient_passes_a_clamp() -> None:
 def test_a_wrong_setting_is_named(values: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         GatedMLP(8, **values)
+
+
+@pytest.mark.parametrize(("part", "hidden"), [(MLP(), 48), (MLP(2), 24), (MLP(hidden=7), 7), (GatedMLP(7), 7)])
+def test_hidden_channels_of_a_model_of_width_12(part: MLP | GatedMLP, hidden: int) -> None:
+    assert part.resolved_hidden(12) == hidden
+
+
+def test_hidden_channels_given_twice_are_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"model\.mlp has expansion 2 and hidden 24, which both set its hidden channels"
+    ):
+        MLP(expansion=2, hidden=24)

@@ -28,7 +28,7 @@ from jaxdec.models.functional import Model
 from jaxdec.models.ladder import CHAR_GPT, GPT2, GPT2_LARGE, GPT2_MEDIUM, GPT2_XL, LADDER
 
 one_of = st.sampled_from
-plain_mlps = one_of([MLP(), MLP(expansion=2), GatedMLP(24)])
+plain_mlps = one_of([MLP(), MLP(expansion=2), MLP(hidden=24), GatedMLP(24)])
 mixtures = st.builds(
     MoE,
     experts=one_of([2, 5]),

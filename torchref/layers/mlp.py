@@ -38,11 +38,11 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class MLPModule(nn.Module):
-    """x [B,T,D] -> [B,T,D] through [B,T,F], F = expansion * D."""
+    """x [B,T,D] -> [B,T,D] through [B,T,F]."""
 
     def __init__(self, config: DecoderConfig, part: MLP) -> None:
         super().__init__()
-        width, hidden = config.width, part.expansion * config.width
+        width, hidden = config.width, part.resolved_hidden(config.width)
         self.up = Linear(width, hidden, bias=config.bias, init_std=config.init_std)
         self.down = Linear(hidden, width, bias=config.bias, init_std=config.init_std / (2 * config.layers) ** 0.5)
         self.activation = ACTIVATIONS[part.activation]

@@ -36,7 +36,7 @@ class Experts(nnx.Module):
         rngs: nnx.Rngs,
     ):
         has_gate = isinstance(part, GatedMLP)
-        hidden = part.hidden if has_gate else part.expansion * width
+        hidden = part.resolved_hidden(width)
         self.part = part
 
         def kernel(inputs: int, outputs: int, *axes: str) -> nnx.Param:

@@ -89,7 +89,7 @@ def narrow_pattern(pattern: Any) -> Any:
 
 def narrow_mlp(part: Any) -> Any:
     changes: dict[str, Any] = {}
-    if hasattr(part, "hidden"):
+    if getattr(part, "hidden", None) is not None:
         changes["hidden"] = 48
     if hasattr(part, "experts"):
         changes = {"experts": min(part.experts, 4), "expert": narrow_mlp(part.expert)}

@@ -24,7 +24,7 @@ DENSE: dict[str, DecoderConfig] = {
         GPT, heads=1, tied_head=False, bias=False, mlp=MLP(expansion=4, activation="gelu")
     ),
     "three layers, untied, relu": replace(
-        GPT, layers=3, heads=2, tied_head=False, mlp=MLP(expansion=2, activation="relu")
+        GPT, layers=3, heads=2, tied_head=False, mlp=MLP(hidden=56, activation="relu")
     ),
 }
 RUNGS: dict[str, AnyModel] = {

@@ -53,7 +53,7 @@ class Experts(nn.Module):
         super().__init__()
         width, expert = config.width, part.expert
         gated = isinstance(expert, GatedMLP)
-        hidden = expert.hidden if gated else expert.expansion * width
+        hidden = expert.resolved_hidden(width)
         self.part = expert
 
         def kernel(inputs: int, outputs: int) -> nn.Parameter:
