@@ -11,9 +11,9 @@ from jaxdec.weights.ops import OpError, carry, transposes
 
 
 def find_problems(plan: Resolved) -> tuple[Problem, ...]:
-    """Missing parameters, wrong shapes, elements that arrive never or twice, then suspicions about square kernels."""
+    """Missing parameters, rules without use, wrong shapes, elements that arrive never or twice, suspicious squares."""
     shapes = tuple(_wrong_shapes(plan))
-    return (*plan.missing, *shapes, *_coverage(plan), *_squares(plan))
+    return (*plan.missing, *plan.unused, *shapes, *_coverage(plan), *_squares(plan))
 
 
 def _wrong_shapes(plan: Resolved) -> Iterator[Problem]:

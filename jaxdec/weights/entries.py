@@ -8,18 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from jaxdec.weights.ops import OpError, shape_after
-from jaxdec.weights.rule_syntax import Rule
+from jaxdec.weights.ops import ArrayShape, OpError, shape_after
+from jaxdec.weights.rule_syntax import WeightRule
 
 Layout = Literal["out_in", "in_out"]
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with one tensor, in one line. "square" is a suspicion, the other kinds are errors."""
 
-    kind: Literal["missing", "unmapped", "doubly mapped", "shape", "square"]
+    kind: Literal["missing", "unused", "unmapped", "doubly mapped", "shape", "square"]
     name: str
     text: str
 
@@ -29,8 +28,8 @@ class Entry:
     """A candidate parameter and where its elements come from; several sources are stacked along a new first axis."""
 
     name: str
-    shape: Shape
-    rule: Rule
+    shape: ArrayShape
+    rule: WeightRule
     sources: tuple[str, ...]
 
     @property
@@ -40,19 +39,24 @@ class Entry:
 
 @dataclass(frozen=True)
 class Resolved:
-    """`missing` holds the candidate's parameters without a source, `left_out` what is left out on purpose."""
+    """A table and two models: which parameter is made of what.
+
+    `left_out` is what the table leaves out on purpose, `missing` names the candidate's parameters without a source,
+    `unused` the rules that served nothing.
+    """
 
     entries: tuple[Entry, ...]
     left_out: tuple[Entry, ...]
     missing: tuple[Problem, ...]
-    reference_shapes: Mapping[str, Shape]
+    unused: tuple[Problem, ...]
+    reference_shapes: Mapping[str, ArrayShape]
     layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     def source(self, entry: Entry, array_of: Callable[[str], np.ndarray]) -> np.ndarray:
         """What the ops of an entry are applied to."""
         return np.stack([array_of(name) for name in entry.sources]) if entry.stacked else array_of(entry.sources[0])
 
-    def made_shape(self, entry: Entry) -> Shape:
+    def made_shape(self, entry: Entry) -> ArrayShape:
         """The shape that the rule makes of the reference's. Raises OpError where an op does not fit."""
         first, *rest = (self.reference_shapes[name] for name in entry.sources)
         if odd := next((shape for shape in rest if shape != first), None):

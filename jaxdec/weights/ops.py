@@ -1,8 +1,9 @@
 """What a weight rule may do to an array: move elements or pick some of them, and add a constant.
 
-Since every op but `plus` only moves and picks, one definition serves three ends: to carry weights over; to carry the
-ids of elements, which shows whether each arrives exactly once; and to write a candidate's array back to where its
-elements came from (`place`), through views of the receiving array, without a table of indices.
+Since every op but `plus` only moves and picks, one definition serves four ends: to carry weights over; to carry the
+ids of elements, which shows whether each arrives exactly once; to write a candidate's array back to where its elements
+came from (`place`), through views of the receiving array, without a table of indices; and to tell the shape of the
+array that it came from (`shape_before`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+ArrayShape = tuple[int, ...]
+
 
 class OpError(ValueError):
     """An op does not fit its array; the text says why."""
@@ -26,9 +29,13 @@ class Op(ABC):
     def __call__(self, array: np.ndarray) -> np.ndarray:
         """The array after the op: a view of it where numpy can."""
 
-    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The array of `shape` that became `array`: asked only of ops that keep every element and may copy."""
-        raise AssertionError(f"{type(self).__name__} is a view of its array: there is nothing to carry back")
+    @abstractmethod
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        """The shape of the smallest array of which the op makes one of `shape`. Raises OpError where none follows."""
+
+    def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
+        """Writes `part`, which the op made of `whole` as a copy, to where it came from: asked only of ops that copy."""
+        raise AssertionError(f"{type(self).__name__} makes a view of its array: there is nothing to put back")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Transpose(Op):
         if array.ndim < 2:
             raise OpError(f"T needs two axes, and the array has shape {array.shape}")
         return array.swapaxes(-1, -2)
+
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        if len(shape) < 2:
+            raise OpError(f"T makes no array of shape {shape}: it needs two axes")
+        return (*shape[:-2], shape[-1], shape[-2])
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,10 @@ class Part(Op):
 
     def __post_init__(self) -> None:
         _check_index(self.index, self.count)
+
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        axis = range(len(shape))[self.axis]
+        return (*shape[:axis], shape[axis] * self.count, *shape[axis + 1 :])
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,34 @@ class Every(Part):
 
 
 @dataclass(frozen=True)
+class PerHead(Op):
+    """Piece `index` of `count` of each head, joined: the first axis holds head after head, each with all its pieces."""
+
+    index: int
+    count: int
+    heads: int
+
+    def __post_init__(self) -> None:
+        _check_index(self.index, self.count)
+        _check_heads(self.heads)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        return self._pieces(array).reshape(-1, *array.shape[1:])
+
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        return (shape[0] * self.count, *shape[1:])
+
+    def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
+        pieces = self._pieces(whole)
+        pieces[...] = part.reshape(pieces.shape)
+
+    def _pieces(self, array: np.ndarray) -> np.ndarray:
+        """A view [heads, channels of a piece, ...]: to split an axis never copies."""
+        size = _divided(array, 0, self.heads * self.count)
+        return array.reshape(self.heads, self.count, size, *array.shape[1:])[:, self.index]
+
+
+@dataclass(frozen=True)
 class Rows(Op):
     """Rows start ... stop - 1 of the first axis; `stop` None is the end."""
 
@@ -88,10 +132,13 @@ class Rows(Op):
             raise OpError(f"there are {length} rows in an array of shape {array.shape}")
         return array[self.start : self.stop]
 
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        return (self.start + shape[0], *shape[1:])
+
 
 @dataclass(frozen=True)
 class Reshape(Op):
-    shape: tuple[int, ...]
+    shape: ArrayShape
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         try:
@@ -99,8 +146,11 @@ class Reshape(Op):
         except ValueError:
             raise OpError(f"an array of shape {array.shape} cannot take the shape {self.shape}") from None
 
-    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return array.reshape(shape)
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        raise OpError("what shape an array had before reshape(...) does not follow from its shape after it")
+
+    def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
+        whole[...] = part.reshape(whole.shape)
 
 
 @dataclass(frozen=True)
@@ -113,15 +163,17 @@ class Halves(Op):
     heads: int
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise OpError("there is at least one head")
+        _check_heads(self.heads)
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         pairs = _divided(array, 0, 2 * self.heads)
         return self._swapped(array, (self.heads, pairs, 2))
 
-    def undo(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return self._swapped(array, (self.heads, 2, shape[0] // (2 * self.heads)))
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        return shape
+
+    def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
+        whole[...] = self._swapped(part, (self.heads, 2, part.shape[0] // (2 * self.heads)))
 
     def _swapped(self, array: np.ndarray, split: tuple[int, int, int]) -> np.ndarray:
         return array.reshape(*split, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
@@ -135,6 +187,9 @@ class Plus(Op):
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         return array + np.asarray(self.constant, array.dtype)
+
+    def before(self, shape: ArrayShape) -> ArrayShape:
+        return shape
 
 
 Ops = Sequence[Op]
@@ -168,12 +223,19 @@ def _place(ops: Ops, value: np.ndarray, whole: np.ndarray) -> None:
     part = ops[0](whole)
     _place(ops[1:], value, part)
     if not np.may_share_memory(part, whole):  # numpy had to copy: what was written there is carried back
-        whole[...] = ops[0].undo(part, whole.shape)
+        ops[0].put_back(part, whole)
 
 
-def shape_after(ops: Ops, shape: tuple[int, ...]) -> tuple[int, ...]:
+def shape_after(ops: Ops, shape: ArrayShape) -> ArrayShape:
     """The shape that `carry` would give, without any memory for elements. Raises OpError as the ops do."""
     return carry(ops, np.broadcast_to(np.int8(0), shape), constants=False).shape
+
+
+def shape_before(ops: Ops, shape: ArrayShape) -> ArrayShape:
+    """The shape of the smallest array of which `carry` makes one of `shape`. Raises OpError where none follows."""
+    for op in reversed(ops):
+        shape = op.before(shape)
+    return shape
 
 
 def transposes(ops: Ops) -> bool:
@@ -212,6 +274,7 @@ _MAKERS: dict[str, tuple[str, Callable[..., Op]]] = {
     "T": ("T", Transpose),
     "chunk": ("chunk(i,n,axis)", lambda i, n, axis: Chunk(int(i), int(n), int(axis))),
     "every": ("every(i,n,axis)", lambda i, n, axis: Every(int(i), int(n), int(axis))),
+    "per_head": ("per_head(i,n,heads)", lambda i, n, heads: PerHead(int(i), int(n), int(heads))),
     "rows": ("rows(a,b)", lambda a, b="": Rows(int(a), int(b) if b else None)),
     "reshape": ("reshape(n,...)", lambda *sizes: Reshape(tuple(map(int, sizes)))),
     "halves": ("halves(heads)", lambda heads: Halves(int(heads))),
@@ -223,6 +286,11 @@ ALLOWED = ", ".join(form for form, _ in _MAKERS.values())
 def _check_index(index: int, count: int) -> None:
     if count < 1 or not 0 <= index < count:
         raise OpError(f"piece {index} of {count} does not exist: pieces count from 0")
+
+
+def _check_heads(heads: int) -> None:
+    if heads < 1:
+        raise OpError("there is at least one head")
 
 
 def _divided(array: np.ndarray, axis: int, count: int) -> int:

@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxdec.errors import UserError
 from jaxdec.weights.check import find_problems
-from jaxdec.weights.entries import Entry, Problem, Resolved, Shape
-from jaxdec.weights.ops import OpError, carry, place
+from jaxdec.weights.entries import Entry, Problem, Resolved
+from jaxdec.weights.ops import ArrayShape, OpError, carry, place
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _explained(entry: Entry) -> Iterator[None]:
         raise UserError(f"weight rules: {entry.name}: {entry.rule}: {error}") from None
 
 
-def _array(arrays: Mapping[str, Any], name: str, shape: Shape, whose: str) -> np.ndarray:
+def _array(arrays: Mapping[str, Any], name: str, shape: ArrayShape, whose: str) -> np.ndarray:
     if name not in arrays:
         raise UserError(f"{whose} arrays lack {name}, which the weight rules ask for")
     array = np.asarray(arrays[name])

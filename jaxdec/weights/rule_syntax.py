@@ -1,7 +1,7 @@
 """One line of a rule table, `CANDIDATE <- REFERENCE : OP OP ...`, and the patterns of names in it.
 
 `{i}` stands for text without a dot (one part of a dotted name, or some of a part, as in "Block_{i}"), `{*path}` for one
-or more whole parts. The same variable is the same text on both sides.
+or more whole parts. The same variable is the same text on both sides. `<-?` is a rule that a model may have no use for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SyntaxProblem(ValueError):
 
 
 @dataclass(frozen=True)
-class Pattern:
+class NamePattern:
     """A name with variables: "blocks.{i}.{*rest}.kernel"."""
 
     text: str
@@ -66,14 +66,15 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A line of the table. `candidate` is None for `- <- REFERENCE`: left out on purpose."""
+class WeightRule:
+    """A line of the table. `candidate` is None for `- <- REFERENCE`: left out on purpose; `optional` for `<-?`."""
 
     line: int
     text: str
-    candidate: Pattern | None
-    reference: Pattern
+    candidate: NamePattern | None
+    reference: NamePattern
     ops: tuple[Op, ...]
+    optional: bool = False
 
     @cached_property
     def gathered(self) -> str | None:
@@ -86,25 +87,26 @@ class Rule:
         return f"line {self.line} '{self.text}'"
 
 
-def parse_rule(line: int, text: str) -> Rule:
+def parse_rule(line: int, text: str) -> WeightRule:
     """Raises SyntaxProblem with what is wrong."""
     left, arrow, right = text.partition("<-")
     if not arrow:
         raise SyntaxProblem("a rule is written 'CANDIDATE <- REFERENCE : OP OP ...'")
-    name, colon, ops = right.partition(":")
+    optional = right.startswith("?")
+    name, colon, ops = right.removeprefix("?").partition(":")
     if colon and not ops.strip():
         raise SyntaxProblem("no op stands after ':'")
-    candidate = None if left.strip() == LEFT_OUT else Pattern(left.strip())
-    reference = Pattern(name.strip())
+    candidate = None if left.strip() == LEFT_OUT else NamePattern(left.strip())
+    reference = NamePattern(name.strip())
     if candidate is not None:
         _check_variables(candidate, reference)
     try:
-        return Rule(line, text.strip(), candidate, reference, parse_ops(ops))
+        return WeightRule(line, text.strip(), candidate, reference, parse_ops(ops), optional)
     except OpError as error:
         raise SyntaxProblem(str(error)) from None
 
 
-def _check_variables(candidate: Pattern, reference: Pattern) -> None:
+def _check_variables(candidate: NamePattern, reference: NamePattern) -> None:
     for name, several in candidate.variables.items():
         if name not in reference.variables:
             raise SyntaxProblem(f"{{{name}}} is on the left side alone: the reference's name must follow from it")

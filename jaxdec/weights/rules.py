@@ -1,9 +1,10 @@
 """The weight rule table: how a reference's tensors become a candidate's parameters.
 
 One rule a line, `CANDIDATE <- REFERENCE : OP OP ...`; `#` starts a comment. For each candidate parameter the first rule
-is used whose left side matches and whose reference exists, so that one table serves models with and without a part.
-A variable on the right side alone gathers all tensors that match, in numeric order, stacked along a new first axis.
-`- <- REFERENCE` names what is left out on purpose. `docs/parity_rules.md` has the ops and an example.
+is used whose left side matches and whose reference exists. A rule that serves no parameter is an error, unless it is
+written `<-?`: so one table can serve models with and without a part. A variable on the right side alone gathers all
+tensors that match, in numeric order, stacked along a new first axis. `- <- REFERENCE` names what is left out on
+purpose. `docs/parity_rules.md` has the ops and an example.
 """
 
 from __future__ import annotations
@@ -14,21 +15,25 @@ from typing import Any
 
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.entries import Entry, Layout, Problem
+from jaxdec.weights.ops import ArrayShape, OpError, shape_before
 from jaxdec.weights.plan import WeightPlan
-from jaxdec.weights.rule_syntax import Rule, SyntaxProblem, parse_rule
+from jaxdec.weights.rule_syntax import SyntaxProblem, WeightRule, parse_rule
+from jaxdec.weights.unused import unused_rules
 
 __all__ = ["Layout", "Problem", "WeightPlan", "WeightRules"]
 
 
 @dataclass(frozen=True)
 class WeightRules:
-    rules: tuple[Rule, ...]
+    """A table of rules, in the order in which they are tried."""
+
+    rules: tuple[WeightRule, ...]
     text: str = ""
 
     @classmethod
     def parse(cls, text: str) -> WeightRules:
         """Raises UserError with the number of the first line that is not a rule, the line, and what is allowed."""
-        rules: list[Rule] = []
+        rules: list[WeightRule] = []
         for number, line in enumerate(text.splitlines(), 1):
             line = line.partition("#")[0].strip()
             if not line:
@@ -41,7 +46,7 @@ class WeightRules:
             rules.append(rule)
         return cls(tuple(rules), text)
 
-    def reference_names(self, candidate: str) -> Iterator[tuple[Rule, str]]:
+    def reference_names(self, candidate: str) -> Iterator[tuple[WeightRule, str]]:
         """Every rule that matches a candidate's name, in order, with the reference's name that it asks for.
 
         A variable to be stacked over stays as it is written.
@@ -64,6 +69,7 @@ class WeightRules:
         candidate, reference = _shapes(candidate_shapes), _shapes(reference_shapes)
         gathered = {rule: _groups(rule, reference) for rule in self.rules if rule.gathered}
         entries, missing = [], []
+        blamed: set[WeightRule] = set()  # their problem is told as a missing parameter
         for name, shape in candidate.items():
             tried = []
             for rule, wanted in self.reference_names(name):
@@ -74,6 +80,7 @@ class WeightRules:
                 tried.append((rule, wanted))
             else:
                 missing.append(Problem("missing", name, _why_missing(name, shape, tried, reference)))
+                blamed.update(rule for rule, _ in tried)
         left_out = tuple(
             Entry("-", (), rule, (name,))
             for rule in self.rules
@@ -81,21 +88,58 @@ class WeightRules:
             for name in reference
             if rule.reference.match(name) is not None
         )
-        return WeightPlan(tuple(entries), left_out, tuple(missing), reference, dict(layouts or {}))
+        served = blamed.union(entry.rule for entry in (*entries, *left_out))
+        unused = unused_rules([rule for rule in self.rules if rule not in served], candidate, reference)
+        return WeightPlan(tuple(entries), left_out, tuple(missing), tuple(unused), reference, dict(layouts or {}))
+
+    def reference_shapes(self, candidate_shapes: Mapping[str, Any]) -> dict[str, ArrayShape]:
+        """Names and shapes of the reference that the table describes, from the candidate's alone: the first rule that
+        matches a name is read backwards. With them, `plan(...).to_reference` exports weights to a model that is not
+        there.
+
+        Raises UserError where no rule matches a name, or no shape follows (`reshape`).
+        """
+        found: dict[str, ArrayShape] = {}
+        for name, shape in _shapes(candidate_shapes).items():
+            rule, wanted = next(self.reference_names(name), (None, ""))
+            if rule is None:
+                raise UserError(f"weight rules: {name} {shape} has no rule: no left side matches it")
+            try:
+                whole = shape_before(rule.ops, shape)
+                names = [wanted]
+                if rule.gathered:
+                    count, *rest = whole
+                    names, whole = [_numbered(wanted, rule.gathered, n) for n in range(count)], tuple(rest)
+                for each in names:
+                    found[each] = _both_fit(found.get(each, whole), whole)
+            except OpError as error:
+                raise UserError(f"weight rules: {name} {shape}: {rule}: {error}") from None
+        return found
 
 
-def _check_new(rule: Rule, earlier: Sequence[Rule]) -> None:
+def _check_new(rule: WeightRule, earlier: Sequence[WeightRule]) -> None:
     for other in earlier:
         same = (rule.candidate, rule.reference) == (other.candidate, other.reference)
         if same and (rule.candidate is not None or rule.ops == other.ops):
             raise SyntaxProblem(f"line {other.line} has the same names and comes first: this line is never used")
 
 
-def _shapes(given: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _shapes(given: Mapping[str, Any]) -> dict[str, ArrayShape]:
     return {name: tuple(int(n) for n in getattr(value, "shape", value)) for name, value in given.items()}
 
 
-def _groups(rule: Rule, reference: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _numbered(name: str, variable: str, number: int) -> str:
+    return name.replace(f"{{{variable}}}", str(number))
+
+
+def _both_fit(one: ArrayShape, other: ArrayShape) -> ArrayShape:
+    """The shape of a tensor of which two rules take a part: rows count from the front, all else is equal."""
+    if one[1:] != other[1:]:
+        raise OpError(f"it asks for shape {other} of a tensor that another rule takes to be {one}")
+    return (max(one[0], other[0]), *one[1:]) if one else one
+
+
+def _groups(rule: WeightRule, reference: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """{the reference's name with the gathered variable unfilled: the tensors that match, in numeric order}."""
     found: dict[str, list[tuple[tuple[bool, int, str], str]]] = {}
     for name in reference:
@@ -106,7 +150,7 @@ def _groups(rule: Rule, reference: Mapping[str, Any]) -> dict[str, tuple[str, ..
     return {key: tuple(name for _, name in sorted(members)) for key, members in found.items()}
 
 
-def _why_missing(name: str, shape: Any, tried: list[tuple[Rule, str]], reference: Mapping[str, Any]) -> str:
+def _why_missing(name: str, shape: Any, tried: list[tuple[WeightRule, str]], reference: Mapping[str, Any]) -> str:
     if not tried:
         return f"{name} {shape} of the candidate has no rule: no left side matches it"
     rule, wanted = tried[0]

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import torch
 
 RULES = """
-{*path}.kernel <- {*path}.weight : T
-{*path}.embedding <- {*path}.weight
-{*path}.scale <- {*path}.weight
-{*name} <- {*name}
+{*path}.kernel <-? {*path}.weight : T
+{*path}.embedding <-? {*path}.weight
+{*path}.scale <-? {*path}.weight
+{*name} <-? {*name}
 """
 
 

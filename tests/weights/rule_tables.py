@@ -70,11 +70,16 @@ def tables(draw: st.DrawFn) -> Table:
             whole[axis] *= count
             table.reference[theirs] = tuple(whole)
             table.fused.append(theirs)
-            how = draw(st.sampled_from(["chunk", "every"]))
+            how = draw(st.sampled_from(["chunk", "every", "per_head"]))
+            last = axis
+            if how == "per_head":  # pieces of the first axis, whole in each of `last` heads
+                last = draw(st.integers(1, 2))
+                shape = (shape[0] * last, *shape[1:])
+                table.reference[theirs] = (shape[0] * count, *shape[1:])
             for piece in draw(st.permutations(range(count))):
                 ops, made = moved(draw, shape)
                 table.candidate[f"{ours}.{piece}"] = made
-                table.rules.append(line(f"{ours}.{piece}", theirs, f"{how}({piece},{count},{axis}) {ops}"))
+                table.rules.append(line(f"{ours}.{piece}", theirs, f"{how}({piece},{count},{last}) {ops}"))
         elif kind == "rows":
             table.reference[theirs] = (shape[0] + 2, *shape[1:])
             table.candidate[ours] = shape

@@ -17,6 +17,7 @@ from jaxdec.weights.rules import WeightRules
         ("chunk(1,3,0)", [[4, 5, 6, 7]]),
         ("chunk(1,2,-1)", [[2, 3], [6, 7], [10, 11]]),
         ("every(1, 2, 1)", [[1, 3], [5, 7], [9, 11]]),
+        ("reshape(12) per_head(1,2,3)", [2, 3, 6, 7, 10, 11]),
         ("rows(1)", [[4, 5, 6, 7], [8, 9, 10, 11]]),
         ("rows(1,2)", [[4, 5, 6, 7]]),
         ("reshape(2,-1)", [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]),
@@ -51,7 +52,18 @@ def test_a_constant_is_no_part_of_a_gradient() -> None:
     np.testing.assert_array_equal(plan.tangents_to_candidate({"b": np.ones(2)})["a"], [1, 1])
 
 
-@pytest.mark.parametrize("op", ["T", "halves(2)", "reshape(3,8)", "chunk(1,2,0) T", "T every(0,2,1) reshape(-1)"])
+@pytest.mark.parametrize(
+    "op",
+    [
+        "T",
+        "halves(2)",
+        "per_head(1,2,2)",
+        "T reshape(24) per_head(0,3,4)",
+        "reshape(3,8)",
+        "chunk(1,2,0) T",
+        "T every(0,2,1) reshape(-1)",
+    ],
+)
 def test_writing_back_leaves_other_elements_alone(op: str) -> None:
     ops, whole = parse_ops(op), np.arange(48.0).reshape(8, 6)[:, 1:4]
     before = whole.copy()
@@ -64,6 +76,52 @@ def test_writing_back_leaves_other_elements_alone(op: str) -> None:
     np.testing.assert_array_equal(whole, expected.reshape(8, 3))
 
 
+UNUSED = {  # rules beside a table that serves everything: what is said of them
+    "blocks.{i}.mpl.up.kernel <- h.{i}.up.weight : T": "matches no parameter of the candidate (nearest: blocks.0",
+    "blocks.{i}.mlp.{x}.kernel <- h.{i}.{x}.wieght": "asks for h.0.up.wieght, which is not there (nearest: h.0.up",
+    "{*name}.kernel <- {*name}.weight": "asks for blocks.0.mlp.up.weight, which is not there (nearest: h.0.up.weight",
+    "blocks.0.mlp.up.kernel <- h.0.up.weight": "serves nothing: the rules before it serve all that it matches",
+    "- <- h.{i}.mask": "matches no tensor of the reference (nearest: h.0.up.weight",
+}
+
+
+@pytest.mark.parametrize("line", UNUSED)
+def test_a_rule_that_serves_nothing_is_an_error_unless_it_says_so(line: str) -> None:
+    shapes = {f"blocks.{n}.mlp.up.kernel": (2, 3) for n in range(12)}, {f"h.{n}.up.weight": (3, 2) for n in range(12)}
+    table = "blocks.{i}.mlp.up.kernel <- h.{i}.up.weight : T\n"
+    assert not WeightRules.parse(table).plan(*shapes).problems
+    plan = WeightRules.parse(table + line).plan(*shapes)
+    assert [(problem.kind, problem.name) for problem in plan.problems] == [("unused", line)]
+    with pytest.raises(UserError) as caught:
+        plan.require()
+    said = str(caught.value)
+    assert said.startswith(f"weight rules: line 2 '{line}' {UNUSED[line]}") and "\n" not in said
+    assert said.count("blocks.") <= 2, "of names that differ by a number, one is enough"
+    assert not WeightRules.parse(table + line.replace("<-", "<-?")).plan(*shapes).problems
+
+
+def test_a_rule_whose_parameter_is_missing_is_told_once() -> None:
+    plan = WeightRules.parse("a.{i} <- h.{i}").plan({"a.0": (1,)}, {"g.0": (1,)})
+    assert [problem.kind for problem in plan.problems] == ["missing", "unmapped"]
+
+
+def test_the_reference_follows_from_the_candidate() -> None:
+    rules = WeightRules.parse(
+        "q.kernel <- qkv : rows(0,4) T\nk.kernel <- qkv : rows(4,6) T\nup <- e.{n}.up : T halves(1)\n{*name} <- {*name}"
+    )
+    given = {"q.kernel": (3, 4), "k.kernel": (3, 2), "up": (2, 4, 5), "other": (7,)}
+    assert rules.reference_shapes(given) == {"qkv": (6, 3), "e.0.up": (5, 4), "e.1.up": (5, 4), "other": (7,)}
+    for text, shape, says in (
+        ("a <- b", (1,), "z .* has no rule"),
+        ("z <- b : reshape(2,3)", (2, 3), "does not follow"),
+        ("z <- b : T", (2,), "T makes no array of shape"),
+    ):
+        with pytest.raises(UserError, match=says):
+            WeightRules.parse(text).reference_shapes({"z": shape})
+    with pytest.raises(UserError, match=r"shape \(2, 2\) of a tensor that another rule takes to be \(2, 3\)"):
+        WeightRules.parse("a <- c\nb <- c").reference_shapes({"a": (2, 3), "b": (2, 2)})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -72,6 +130,8 @@ def test_writing_back_leaves_other_elements_alone(op: str) -> None:
         ("a <- b : chunk(1,3)", r"line 1: .*'chunk\(1,3\)' is not written as chunk\(i,n,axis\)"),
         ("a <- b : T()", "'T\\(\\)' is not written as T"),
         ("a <- b : halves(0)", "at least one head"),
+        ("a <- b : per_head(0,3,0)", "at least one head"),
+        ("a <- b : per_head(3,3,2)", "piece 3 of 3 does not exist"),
         ("a <- b : rows(3,1)", "not below the first"),
         ("a <- b : T; T", "'T; T' is not an op"),
         ("a <- b :", "no op stands after ':'"),
@@ -104,8 +164,9 @@ def test_errors_name_tensors_and_what_is_wrong() -> None:
     assert "write '- <- h.0.weights'" in texts["unmapped", "h.0.weights"]
     assert "shapes (3,) and (2,) cannot be stacked" in texts["shape", "b"]
     assert "T needs two axes" in texts["shape", "c"]
-    assert len(texts) == 6 and not any("\n" in text for text in texts.values())
-    with pytest.raises(UserError, match=r"weight rules: a\.1 .* \(and 5 more\)"):
+    assert "line 4 '- <- gone' matches no tensor of the reference" in texts["unused", "- <- gone"]
+    assert len(texts) == 7 and not any("\n" in text for text in texts.values())
+    with pytest.raises(UserError, match=r"weight rules: a\.1 .* \(and 6 more\)"):
         plan.require()
     with pytest.raises(UserError, match=r"a\.1"):
         plan.to_candidate({})

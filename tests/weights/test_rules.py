@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ml_dtypes
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jaxdec.errors import UserError
 from jaxdec.weights.rules import WeightRules
 from tests.weights.rule_tables import Shape, Table, arrays_of, linears, tables
 
@@ -27,6 +29,18 @@ def test_there_and_back_is_the_same_in_every_bit(table: Table, dtype: type, seed
     for name, value in without.items():
         first = 2 if f"- <- {name} : rows(0,2)" in table.rules else 0
         assert value[first:].tobytes() == arrays[name][first:].tobytes(), name
+
+
+@given(tables())
+def test_the_reference_follows_from_the_candidate(table: Table) -> None:
+    """Names and shapes of all that is not left out, from the candidate's alone; a reshape says that nothing follows."""
+    rules = WeightRules.parse(table.text)
+    if "reshape" in table.text:
+        with pytest.raises(UserError, match="does not follow"):
+            rules.reference_shapes(table.candidate)
+    else:
+        expected = {name: shape for name, shape in table.reference.items() if name not in table.left_out}
+        assert rules.reference_shapes(table.candidate) == expected
 
 
 @given(tables())

@@ -16,7 +16,7 @@ def tap_names(rules: str, paths: Iterable[str]) -> dict[str, str]:
     for rule in WeightRules.parse(rules).rules:
         found = {path: rule.reference.match(path) for path in paths}
         matches = {path: values for path, values in found.items() if values is not None}
-        if not matches:
+        if not matches and not rule.optional:
             raise UserError(f"taps: {rule} matches no module of the reference; there are {_some(paths)}")
         for path, values in matches.items():
             if rule.candidate is not None:

@@ -37,7 +37,9 @@ def refuse_unmatched_taps(pair: Pair, ours: Iterable[str], theirs: Iterable[str]
     if not ours:
         return
     for rule in WeightRules.parse(pair.taps or "").rules:
-        if rule.candidate is not None and all(rule.candidate.match(name) is None for name in ours):
+        if rule.candidate is None or rule.optional:
+            continue
+        if all(rule.candidate.match(name) is None for name in ours):
             raise UserError(f"taps: {rule} leads to no tap of the candidate, which has {some(ours)}")
     if not set(ours) & set(theirs):
         raise UserError(
