@@ -150,9 +150,9 @@ class MLP(Config):
     """
 
     kind: ClassVar[str] = "mlp"
-    expansion: int | None = setting(None, "hidden channels, in multiples of the width; none: 4, unless hidden is given")
+    expansion: int | None = setting(None, "hidden channels, in multiples of the width; None: 4, unless hidden is given")
     activation: Activation = setting("gelu_tanh", "the nonlinearity between the two projections")
-    hidden: int | None = setting(None, "hidden channels, any number of them; none: expansion times the width")
+    hidden: int | None = setting(None, "hidden channels, any number of them; None: expansion times the width")
 
     def __post_init__(self) -> None:
         require_whole(self, "model.mlp", "expansion", "hidden")

@@ -1,21 +1,63 @@
-"""Decoders of Hugging Face's transformers as ours: what a config means, family by family.
+"""Decoders of Hugging Face's transformers as ours, and ours as theirs: configs, weights and taps, family by family.
 
-`config_of` gives the model that computes the same function, `rules_of` the table (`parity.rules`) that carries its
-weights over. Both read a transformers config object, or a dict as in `config.json`: transformers need not be installed.
-Dropout is left out: it is a choice of a training run (`dataclasses.replace(config, dropout=...)`).
+`config_of` gives the model that computes the same function, `rules_of` the table (`jaxdec.weights.rules`) that carries
+its weights over. Both read a transformers config object, or a dict as in `config.json`: transformers need not be
+installed. Dropout is left out: it is a choice of a training run (`dataclasses.replace(config, dropout=...)`).
+`hf_config_of` and `to_huggingface` are the way back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, GatedMLP, LayerNorm, MoE, RMSNorm
 from jaxdec.errors import UserError, nearest
-from jaxdec.weights.huggingface import rules, taps
-from jaxdec.weights.huggingface.settings import ACTIVATIONS, Settings, patterns_of, rope_of, shortest
+from jaxdec.weights.huggingface.family import Family, Inexpressible
+from jaxdec.weights.huggingface.function import first_difference
+from jaxdec.weights.huggingface.gemma2 import GEMMA2
+from jaxdec.weights.huggingface.gpt2 import GPT2
+from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
+from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
+from jaxdec.weights.huggingface.llama import LLAMA
+from jaxdec.weights.huggingface.mistral import MISTRAL
+from jaxdec.weights.huggingface.mixtral import MIXTRAL
+from jaxdec.weights.huggingface.olmo2 import OLMO2
+from jaxdec.weights.huggingface.opt import OPT
+from jaxdec.weights.huggingface.qwen2 import QWEN2
+from jaxdec.weights.huggingface.qwen3 import QWEN3
+from jaxdec.weights.huggingface.qwen3_moe import QWEN3_MOE
+from jaxdec.weights.huggingface.settings import HFSettings
+from jaxdec.weights.huggingface.tables import rule_lines
+from jaxdec.weights.rules import WeightRules
+
+FAMILIES: Mapping[str, Family] = {
+    family.model_type: family
+    for family in (
+        GPT2,
+        GPT_BIGCODE,
+        OPT,
+        LLAMA,
+        MISTRAL,
+        MIXTRAL,
+        QWEN2,
+        QWEN3,
+        QWEN3_MOE,
+        OLMO2,
+        GEMMA2,
+        GPT_OSS,
+    )
+}
+# What files hold beside parameters: masks and rotary frequencies, which older versions saved.
+BUFFERS = (
+    "h.{i}.attn.bias",
+    "h.{i}.attn.masked_bias",
+    "transformer.h.{i}.attn.bias",
+    "transformer.h.{i}.attn.masked_bias",
+    "model.layers.{i}.self_attn.rotary_emb.inv_freq",
+)
 
 
 def config_of(hf_config: Any) -> DecoderConfig:
@@ -23,222 +65,93 @@ def config_of(hf_config: Any) -> DecoderConfig:
 
     Raises UserError, naming the setting, where our decoder has no such part.
     """
-    settings = Settings(hf_config)
-    return _family(settings).config(settings)
+    return _read(hf_config)[1]
 
 
 def rules_of(hf_config: Any) -> str:
-    """The rule table from the names of `named_parameters()` to ours. Raises UserError as `config_of` does."""
-    settings = Settings(hf_config)
-    family = _family(settings)
-    config = family.config(settings)
-    return family.rules(config) + rules.left_out(config)
+    """The rule table from names of `named_parameters()`, or of files, to ours. Raises UserError as `config_of` does."""
+    family, config = _read(hf_config)
+    tables = (family.parameters(config), family.files(config), family.older(config))
+    maybe = (*BUFFERS, *(("lm_head.weight",) if config.tied_head else ()))  # a tied head may be in a file as well
+    left_out = "".join(f"- <- {name}\n" for name in family.left_out)
+    return rule_lines(tables) + left_out + "".join(f"- <-? {name}\n" for name in maybe)
 
 
 def taps_of(hf_config: Any) -> str:
-    """The table of modules that return the same, to compare activations by. Raises UserError as `config_of` does."""
-    settings = Settings(hf_config)
-    family = _family(settings)
-    return family.taps(family.config(settings))
+    """The table of modules that return the same, to compare activations by. Raises UserError as `config_of` does.
+
+    Query, key and value are one product on our side, gate and up too, and experts work on slots: they are not tapped.
+    """
+    family, config = _read(hf_config)
+    return rule_lines([family.taps(config)])
 
 
-def _family(settings: Settings) -> Family:
-    kind = settings.model_type
-    if kind not in FAMILIES:
-        raise UserError(f"model_type {kind!r} is not supported{nearest(kind, FAMILIES)}: see docs/huggingface.md")
-    return FAMILIES[kind]
+def hf_config_of(config: DecoderConfig, model_type: str) -> dict[str, Any]:
+    """What `config.json` holds for a model of a family that computes the same function.
+
+    Raises UserError, naming the first field that the family has no setting for, and the families that have all of them.
+    """
+    family = _family(model_type)
+    if lacking := _lacking(family, config):
+        able = [name for name, other in FAMILIES.items() if not _lacking(other, config)]
+        others = f"can be had as {', '.join(able)}" if able else "no supported family has all of this config"
+        raise UserError(f"a {model_type} model cannot have {lacking}: {others}")
+    return _written(family, config)
 
 
-def _gpt2(settings: Settings, activation: str = "gelu_new") -> DecoderConfig:
-    settings.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
-    width = settings.whole("n_embd")
-    return DecoderConfig(
-        layers=settings.whole("n_layer"),
-        heads=settings.whole("n_head"),
-        width=width,
-        context=settings.whole("n_positions"),
-        vocab_size=settings.whole("vocab_size"),
-        norm=LayerNorm(settings("layer_norm_epsilon", 1e-5)),
-        mlp=_mlp(settings, "n_inner", "activation_function", activation, width),
-        tied_head=settings("tie_word_embeddings", True),
-        init_std=settings("initializer_range", 0.02),
-    )
+def to_huggingface(params: Mapping[str, Any], config: DecoderConfig, model_type: str) -> dict[str, np.ndarray]:
+    """Our flat parameters under the names and in the layouts of a family's files, dtypes kept.
+
+    What the family never reads, as OPT's rows for padding, is zero. Raises UserError as `hf_config_of` does, or where a
+    parameter is not the config's.
+    """
+    hf_config_of(config, model_type)
+    family = _family(model_type)
+    rules = WeightRules.parse(rule_lines([{**family.parameters(config), **family.files(config)}]))
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    return rules.plan(arrays, rules.reference_shapes(arrays)).to_reference(arrays)
 
 
-def _gpt_bigcode(settings: Settings) -> DecoderConfig:
-    """GPT-2 whose heads share one key and one value (Shazeer 2019)."""
-    config = _gpt2(settings, activation="gelu_pytorch_tanh")
-    return replace(config, kv_heads=1) if settings("multi_query", True) else config
+def from_huggingface(tensors: Mapping[str, Any], hf_config: Any, expected: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Our flat parameters from the tensors of a family's files, dtypes kept; `expected` has our names and shapes.
+
+    Raises UserError by name unless every element of every tensor arrives exactly once.
+    """
+    return WeightRules.parse(rules_of(hf_config)).plan(expected, tensors).require().to_candidate(tensors)
 
 
-def _opt(settings: Settings) -> DecoderConfig:
-    """GPT-2's wiring with ReLU, and position rows that start at 2 (`huggingface_rules.OPT`)."""
-    width = settings.whole("hidden_size")
-    settings.only(do_layer_norm_before=True, _remove_final_layer_norm=False, layer_norm_elementwise_affine=True)
-    settings.only(enable_bias=True, word_embed_proj_dim=width)
-    return DecoderConfig(
-        layers=settings.whole("num_hidden_layers"),
-        heads=settings.whole("num_attention_heads"),
-        width=width,
-        context=settings.whole("max_position_embeddings"),
-        vocab_size=settings.whole("vocab_size"),
-        norm=LayerNorm(1e-5),
-        mlp=_mlp(settings, "ffn_dim", "activation_function", "relu", width),
-        tied_head=settings("tie_word_embeddings", True),
-        init_std=settings("init_std", 0.02),
-    )
+def _read(hf_config: Any) -> tuple[Family, DecoderConfig]:
+    values = hf_config if isinstance(hf_config, Mapping) else hf_config.to_dict()
+    family = _family(values.get("model_type") or "")
+    return family, family.read(HFSettings(values, family.defaults))
 
 
-def _mlp(settings: Settings, hidden: str, activation: str, default: str, width: int) -> MLP:
-    channels = settings(hidden, 4 * width)
-    if channels % width:
-        raise settings.unsupported(hidden, channels, f"an MLP has a multiple of the width {width}")
-    name = settings(activation, default)
-    return MLP(channels // width, settings.choice(activation, name, ACTIVATIONS))
+def _family(model_type: str) -> Family:
+    if model_type not in FAMILIES:
+        raise UserError(
+            f"model_type {model_type!r} is not supported{nearest(model_type, FAMILIES)}: see docs/huggingface.md"
+        )
+    return FAMILIES[model_type]
 
 
-def _llama(settings: Settings, theta: float = 10_000.0, **parts: Any) -> DecoderConfig:
-    """What the families with rotary positions, RMS norms and gated layers share; `parts` replace some of it."""
-    shared: dict[str, Any] = {
-        "layers": settings.whole("num_hidden_layers"),
-        "heads": settings.whole("num_attention_heads"),
-        "width": settings.whole("hidden_size"),
-        "context": settings.whole("max_position_embeddings"),
-        "vocab_size": settings.whole("vocab_size"),
-        "kv_heads": settings("num_key_value_heads"),
-        "head_dim": settings("head_dim"),
-        "position": rope_of(settings, theta),
-        "norm": _rms_norm(settings),
-        "mlp": _gated(settings),
-        "bias": settings("mlp_bias", False),
-        "attention_bias": settings("attention_bias", False),
-        "tied_head": settings("tie_word_embeddings", False),
-        "init_std": settings("initializer_range", 0.02),
+def _written(family: Family, config: DecoderConfig) -> dict[str, Any]:
+    tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # the tokenizer's; defaults would be wrong
+    return {
+        "model_type": family.model_type,
+        "architectures": [family.architecture],
+        **tokens,
+        **family.write(config),
     }
-    return DecoderConfig(**{**shared, **parts})
 
 
-def _rms_norm(settings: Settings) -> RMSNorm:
-    return RMSNorm(settings("rms_norm_eps", 1e-6))
-
-
-def _gated(settings: Settings, hidden: str = "intermediate_size", activation: str = "hidden_act") -> GatedMLP:
-    name = settings(activation, "silu")
-    return GatedMLP(settings.whole(hidden), activation=settings.choice(activation, name, ACTIVATIONS))
-
-
-def _mixture(settings: Settings, expert: GatedMLP, **parts: Any) -> MoE:
-    """Without capacities, so that no token is dropped, and without auxiliary losses, which transformers adds only where
-    `output_router_logits` asks for them."""
-    return MoE(
-        experts=settings("num_local_experts") or settings.whole("num_experts"),
-        top_k=settings.whole("num_experts_per_tok"),
-        expert=expert,
-        capacity_factor=None,
-        eval_capacity_factor=None,
-        balance_loss=0.0,
-        z_loss=0.0,
-        **parts,
-    )
-
-
-def _mistral(settings: Settings, **parts: Any) -> DecoderConfig:
-    """The same window in every layer."""
-    attention = patterns_of(settings, [True] * settings.whole("num_hidden_layers"))
-    return _llama(settings, **{"attention": attention, "attention_bias": False, "bias": False, **parts})
-
-
-def _mixtral(settings: Settings) -> DecoderConfig:
-    return _mistral(settings, theta=1e6, mlp=_mixture(settings, _gated(settings)))
-
-
-def _qwen2(settings: Settings, **parts: Any) -> DecoderConfig:
-    """Windows, where they are used, from layer `max_window_layers` on."""
-    used, first = settings("use_sliding_window", False), settings("max_window_layers", 28)
-    local = [used and layer >= first for layer in range(settings.whole("num_hidden_layers"))]
-    own = {"attention": patterns_of(settings, local), "attention_bias": "qkv", "bias": False}
-    return _llama(settings, **{**own, **parts})
-
-
-def _qwen3(settings: Settings, **parts: Any) -> DecoderConfig:
-    own = {"qk_norm": _rms_norm(settings), "attention_bias": settings("attention_bias", False)}
-    return _qwen2(settings, **{"head_dim": settings("head_dim", 128), **own, **parts})
-
-
-def _qwen3_moe(settings: Settings) -> DecoderConfig:
-    """Every `decoder_sparse_step`-th layer is a mixture; where a window is used, all layers have it."""
-    layers, step = settings.whole("num_hidden_layers"), settings("decoder_sparse_step", 1)
-    gates = "chosen" if settings("norm_topk_prob", False) else "all"
-    mixture = _mixture(settings, _gated(settings, "moe_intermediate_size"), gates=gates)
-    dense = settings("mlp_only_layers", [])
-    mlp = [mixture if layer not in dense and (layer + 1) % step == 0 else _gated(settings) for layer in range(layers)]
-    attention = patterns_of(settings, [settings("use_sliding_window", False)] * layers)
-    return _qwen3(settings, mlp=shortest(mlp), attention=attention, head_dim=settings("head_dim"))
-
-
-def _olmo2(settings: Settings) -> DecoderConfig:
-    """Norms of what a branch returns, and of all channels of the queries, and of the keys, together."""
-    return _llama(settings, branch_norm="post", qk_norm=_rms_norm(settings), qk_norm_over="all", bias=False)
-
-
-def _gemma2(settings: Settings) -> DecoderConfig:
-    """Norms before and after each branch, capped scores and logits, windows in every second layer."""
-    settings.only(use_bidirectional_attention=False)
-    local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
-    return _llama(
-        settings,
-        head_dim=settings("head_dim", 256),
-        branch_norm="both",
-        attention=patterns_of(settings, local, softcap=settings.values.get("attn_logit_softcapping", 50.0)),
-        score_scale=settings("query_pre_attn_scalar", 256) ** -0.5,
-        mlp=_gated(settings, activation="hidden_activation"),
-        bias=False,
-        embed_scale=settings.whole("hidden_size") ** 0.5,
-        tied_head=settings("tie_word_embeddings", True),
-        logit_softcap=settings.values.get("final_logit_softcapping", 30.0),
-    )
-
-
-def _gpt_oss(settings: Settings) -> DecoderConfig:
-    """A sink in every head, biased experts with a clamped gate, windows in every second layer."""
-    settings.only(swiglu_alpha=1.702)
-    expert = GatedMLP(
-        settings.whole("intermediate_size"),
-        activation="gelu_sigmoid",
-        clamp=settings("swiglu_limit", 7.0),
-        up_shift=1.0,
-    )
-    local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
-    return _llama(
-        settings,
-        theta=150_000.0,
-        head_dim=settings("head_dim", 64),
-        attention=patterns_of(settings, local, sink=0.0),
-        mlp=_mixture(settings, expert, router_bias=True),
-        bias=True,
-        attention_bias=settings("attention_bias", True),
-    )
-
-
-class Family(NamedTuple):
-    """How to read a config, and where weights and activations stand in the model."""
-
-    config: Callable[[Settings], DecoderConfig]
-    rules: Callable[[DecoderConfig], str]
-    taps: Callable[[DecoderConfig], str]
-
-
-FAMILIES: Mapping[str, Family] = {
-    "gpt2": Family(_gpt2, rules.gpt2, taps.gpt2),
-    "gpt_bigcode": Family(_gpt_bigcode, rules.gpt_bigcode, taps.gpt2),
-    "opt": Family(_opt, rules.opt, taps.opt),
-    "llama": Family(_llama, rules.llama, taps.llama),
-    "mistral": Family(_mistral, rules.llama, taps.llama),
-    "mixtral": Family(_mixtral, rules.mixtral, taps.llama),
-    "qwen2": Family(_qwen2, rules.llama, taps.llama),
-    "qwen3": Family(_qwen3, rules.llama, taps.llama),
-    "qwen3_moe": Family(_qwen3_moe, rules.qwen3_moe, taps.llama),
-    "olmo2": Family(_olmo2, rules.olmo2, taps.llama),
-    "gemma2": Family(_gemma2, rules.gemma2, taps.llama),
-    "gpt_oss": Family(_gpt_oss, rules.gpt_oss, taps.gpt_oss),
-}
+def _lacking(family: Family, config: DecoderConfig) -> str:
+    """The first field that is lost when the config is written for a family and read back; "" where none is."""
+    if config.vocab_size is None:
+        raise UserError("model.vocab_size is None, the tokenizer's: give the number of rows that the embedding has")
+    try:
+        back = family.read(HFSettings(_written(family, config), family.defaults))
+    except Inexpressible as error:
+        return str(error)
+    except UserError as error:
+        return f"this config ({error})"
+    return first_difference(config, back)
