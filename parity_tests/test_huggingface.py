@@ -1,6 +1,7 @@
 """Models written by others: transformers' decoders and ours are the same function, in true float64.
 
-The tiny configs stand in `jaxdec.parity.pairs.huggingface`; wrong rules and wrong values show that the test can fail.
+The tiny configs stand with their families in `jaxdec.weights.huggingface`; wrong rules and wrong values show that the
+test can fail.
 """
 
 from __future__ import annotations
@@ -22,17 +23,24 @@ from jaxdec.errors import UserError
 from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.parity.compare.comparison import Difference, require
 from jaxdec.parity.pair import Pair
-from jaxdec.parity.pairs.huggingface import BATCH_SIZE, CONFIGS, PAIRS, WINDOW, hf_config_of, hf_model
+from jaxdec.parity.pairs.huggingface import BATCH_SIZE, CONFIGS, PAIRS, WINDOW, hf_model, pair_of_config, tiny_config
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.run import twin_run
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides import stages
-from jaxdec.weights.huggingface.registry import FAMILIES, config_of, rules_of
+from jaxdec.weights.huggingface.registry import (
+    FAMILIES,
+    config_of,
+    from_huggingface,
+    hf_config_of,
+    rules_of,
+    to_huggingface,
+)
 from jaxdec.weights.huggingface.settings import ACTIVATIONS
 from jaxdec.weights.rules import WeightRules
 
 GENERIC = Setting("generic")
-CONFIG_OF = {name: hf_config_of(name) for name in CONFIGS}
+CONFIG_OF = {name: tiny_config(name) for name in CONFIGS}
 BY_FAMILY = {config.model_type: name for name, config in reversed(CONFIG_OF.items())}  # the first config of each
 
 
@@ -80,6 +88,43 @@ def test_no_square_kernel_looks_turned(name: str) -> None:
     assert not sides(name).transfer.plan.problems
 
 
+TYPES = {"full": "full_attention", "local": "sliding_attention"}
+BY_TYPES = {  # the first config of a family with `layer_types` of its own, and whether transformers obeys them
+    "llama": False,
+    "mistral": False,
+    "mixtral": False,
+    "olmo2": False,
+    "qwen3-moe": False,
+    "qwen2": True,
+    "qwen3": True,
+    "gemma2": True,
+    "gpt-oss": True,
+}
+
+
+@pytest.mark.parametrize("kinds", [("local", "full"), ("full", "local")], ids="-".join)
+@pytest.mark.parametrize("name", BY_TYPES)
+def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str, kinds: tuple[str, str]) -> None:
+    """A window in one layer of two, shorter than the text; the other families have one window for all layers, or none
+    at all, whatever is written there."""
+    window = {"sliding_window": 5, "use_sliding_window": True}
+    hf_config = tiny_config(name, **window, layer_types=[TYPES[kind] for kind in kinds])
+    assert hf_config.to_dict()["layer_types"] == [TYPES[kind] for kind in kinds]
+    pair = pair_of_config(name, hf_config)
+    require(stages.logits(stages.Sides(pair), GENERIC))
+    obeyed = tuple({"full": Full, "local": Local}[kind] for kind in kinds)
+    found = tuple(type(config_of(hf_config).attention_of(layer)) for layer in range(2))
+    assert (found == obeyed) == BY_TYPES[name]
+
+
+@pytest.mark.parametrize(("name", "width"), [("gpt2", "n_inner"), ("gpt-bigcode", "n_inner"), ("opt", "ffn_dim")])
+def test_a_plain_mlp_has_any_width(name: str, width: str) -> None:
+    at = stages.Sides(pair_of_config(name, tiny_config(name, **{width: 50})))
+    assert at.candidate.candidate.shapes["blocks.0.mlp.up.kernel"].shape == (32, 50)
+    for stage in (stages.weights, stages.logits):
+        require(stage(at, GENERIC))
+
+
 SWAPPED = {  # by family: what changes places in its table, which stays a bijection
     "gpt2": (("chunk(0,3,", "chunk(1,3,"),),
     "gpt_bigcode": (("rows(32,40)", "rows(40,48)"),),
@@ -112,7 +157,7 @@ def test_a_wrong_rule_shows_in_the_logits(family: str) -> None:
 WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "gpt2": lambda config: replace(config, norm=LayerNorm(1e-6)),
     "gpt-bigcode": lambda config: replace(config, mlp=MLP(4, "gelu")),
-    "opt": lambda config: replace(config, mlp=MLP(2, "silu")),
+    "opt": lambda config: replace(config, mlp=replace(config.mlp, activation="silu")),
     "llama": lambda config: replace(config, position=RoPE(theta=10_001.0)),
     "llama-linear": lambda config: replace(config, position=RoPE(1000.0, LinearScaling(3.01))),
     "llama-llama3": lambda config: with_scaling(config, low_frequency=1.01),
@@ -163,6 +208,39 @@ def test_files_carry_the_same_weights(name: str, tmp_path: Path) -> None:
     assert {problem.name for problem in plan.problems} == set()
     for key, value in plan.require().to_candidate(found).items():
         np.testing.assert_array_equal(value, expected[key])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_there_and_back_is_the_same_in_every_bit(name: str, tmp_path: Path) -> None:
+    """Weights of transformers become ours, ours become files, and transformers reads the same model from them."""
+    from safetensors.numpy import load_file, save_file
+    from transformers import AutoModelForCausalLM
+
+    model, kind = hf_model(CONFIG_OF[name], "float32"), CONFIG_OF[name].model_type
+    theirs = {key: value.detach().numpy() for key, value in model.named_parameters()}
+    shapes = sides(name).candidate.candidate.shapes
+    config = config_of(CONFIG_OF[name])
+    ours = from_huggingface(theirs, CONFIG_OF[name], shapes)
+    files = to_huggingface(ours, config, kind)
+    (tmp_path / "config.json").write_text(json.dumps(hf_config_of(config, kind)))
+    save_file({key: np.ascontiguousarray(value) for key, value in files.items()}, tmp_path / "model.safetensors")
+    again, report = AutoModelForCausalLM.from_pretrained(
+        tmp_path, attn_implementation="eager", output_loading_info=True
+    )
+    assert not any(report[each] for each in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    back = {key: value.detach().numpy() for key, value in again.named_parameters()}
+    if kind == "opt":  # the rows for padding are never read
+        theirs["model.decoder.embed_positions.weight"][:2] = 0
+    assert {key: value.tobytes() for key, value in back.items()} == {key: v.tobytes() for key, v in theirs.items()}
+    tokens = torch.arange(24).reshape(2, 12)
+    assert torch.equal(again.eval()(tokens).logits, model(tokens).logits)
+    saved = load_file(tmp_path / "model.safetensors")
+    model.save_pretrained(tmp_path / "theirs")
+    assert set(saved) == set(load_file(tmp_path / "theirs" / "model.safetensors")), "the names are those of their files"
+    read_again = from_huggingface(saved, json.loads((tmp_path / "config.json").read_text()), shapes)
+    assert {key: value.tobytes() for key, value in read_again.items()} == {
+        key: value.tobytes() for key, value in ours.items()
+    }
 
 
 def test_what_files_hold_beside_parameters_is_left_out() -> None:

@@ -7,16 +7,42 @@ from typing import Any
 
 import pytest
 
+from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import Full, Local, MoE
 from jaxdec.config.positions import RoPE, YarnScaling
 from jaxdec.errors import UserError
-from jaxdec.parity.pairs.huggingface import CONFIGS, hf_config_of
+from jaxdec.parity.pairs.huggingface import CONFIGS, tiny_config
+from jaxdec.weights.huggingface.function import first_difference
 from jaxdec.weights.huggingface.registry import config_of
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_file_of_the_config_says_the_same(name: str) -> None:
-    assert config_of(json.loads(hf_config_of(name).to_json_string())) == config_of(hf_config_of(name))
+    assert config_of(json.loads(tiny_config(name).to_json_string())) == config_of(tiny_config(name))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_a_file_leaves_out_is_what_transformers_assumes(name: str) -> None:
+    """Each setting left out in turn: refused as a size that must be known, or the model that transformers makes."""
+    from transformers import AutoConfig
+
+    family, sizes = CONFIGS[name], {"num_attention_heads": 32, "hidden_size": 256, "num_experts": 8}
+    settings = {key: sizes.get(key, value) for key, value in family.tiny[name].settings.items()}
+    for left_out in settings:
+        given = {key: value for key, value in settings.items() if key != left_out}
+        found = read_or_refused({"model_type": family.model_type, **given})
+        if isinstance(found, str):
+            assert f"the {family.model_type} config has {left_out} = None: a whole number is needed" == found
+        else:
+            expected = config_of(AutoConfig.for_model(family.model_type, **given))
+            assert first_difference(found, expected) == "", left_out
+
+
+def read_or_refused(settings: dict[str, Any]) -> DecoderConfig | str:
+    try:
+        return config_of(settings)
+    except UserError as error:
+        return str(error)
 
 
 LLAMA = {
@@ -70,7 +96,7 @@ REFUSED = [
     ({**LLAMA, "rope_parameters": {"full_attention": {"rope_type": "default"}}}, "the same angles"),
     ({**LLAMA, "hidden_act": "swish9"}, "hidden_act = 'swish9' is not supported"),
     ({**LLAMA, "hidden_size": None}, "hidden_size = None: a whole number is needed"),
-    ({**GPT2, "n_inner": 100}, "n_inner = 100 is not supported: an MLP has a multiple of the width 32"),
+    ({**GPT2, "n_inner": 12.5}, r"n_inner = 12\.5: a whole number is needed"),
     ({**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx = True is not supported"),
     ({**LLAMA, "model_type": "opt", "do_layer_norm_before": False}, "do_layer_norm_before = False"),
     ({**LLAMA, "model_type": "opt", "word_embed_proj_dim": 16}, "word_embed_proj_dim = 16"),

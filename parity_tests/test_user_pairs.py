@@ -23,10 +23,10 @@ from jaxdec.parity.spec import load_pair
 EXAMPLES = Path(__file__).parents[1] / "examples" / "parity"
 V, D, T = 13, 6, 5
 RULES = """
-{*path}.kernel <- {*path}.weight : T
-{*path}.embedding <- {*path}.weight
-{*path}.scale <- {*path}.weight
-{*path}.bias <- {*path}.bias
+{*path}.kernel <-? {*path}.weight : T
+{*path}.embedding <-? {*path}.weight
+{*path}.scale <-? {*path}.weight
+{*path}.bias <-? {*path}.bias
 """
 MODEL = ("weights", "taps", "logits", "loss", "gradients")
 STAGES = {*MODEL, "optimizer", "greedy", "checkpoint", "trajectory"}

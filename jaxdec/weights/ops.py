@@ -8,9 +8,8 @@ array that it came from (`shape_before`).
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,46 +240,6 @@ def shape_before(ops: Ops, shape: ArrayShape) -> ArrayShape:
 def transposes(ops: Ops) -> bool:
     """Whether the last two axes end up swapped."""
     return sum(isinstance(op, Transpose) for op in ops) % 2 == 1
-
-
-def parse_ops(text: str) -> tuple[Op, ...]:
-    """ "T chunk(0, 3, 1)" -> (Transpose(), Chunk(0, 3, 1)). Raises OpError."""
-    ops = []
-    while text := text.strip():
-        found = re.match(r"(\w+)\s*(?:\(([^()]*)\))?(?=\s|$)", text)
-        if not found:
-            raise OpError(f"'{text}' is not an op (allowed: {ALLOWED})")
-        ops.append(_parse_op(found[0].strip(), found[1], found[2]))
-        text = text[found.end() :]
-    return tuple(ops)
-
-
-def _parse_op(text: str, name: str, arguments: str | None) -> Op:
-    if name not in _MAKERS:
-        raise OpError(f"'{name}' is not an op (allowed: {ALLOWED})")
-    form, make = _MAKERS[name]
-    try:
-        parts = [] if arguments is None else [part.strip() for part in arguments.split(",")]
-        if (arguments is None) != (form == name):
-            raise ValueError
-        return make(*parts)
-    except OpError as error:
-        raise OpError(f"'{text}': {error}") from None
-    except (ValueError, TypeError):
-        raise OpError(f"'{text}' is not written as {form} (allowed: {ALLOWED})") from None
-
-
-_MAKERS: dict[str, tuple[str, Callable[..., Op]]] = {
-    "T": ("T", Transpose),
-    "chunk": ("chunk(i,n,axis)", lambda i, n, axis: Chunk(int(i), int(n), int(axis))),
-    "every": ("every(i,n,axis)", lambda i, n, axis: Every(int(i), int(n), int(axis))),
-    "per_head": ("per_head(i,n,heads)", lambda i, n, heads: PerHead(int(i), int(n), int(heads))),
-    "rows": ("rows(a,b)", lambda a, b="": Rows(int(a), int(b) if b else None)),
-    "reshape": ("reshape(n,...)", lambda *sizes: Reshape(tuple(map(int, sizes)))),
-    "halves": ("halves(heads)", lambda heads: Halves(int(heads))),
-    "plus": ("plus(c)", lambda c: Plus(float(c))),
-}
-ALLOWED = ", ".join(form for form, _ in _MAKERS.values())
 
 
 def _check_index(index: int, count: int) -> None:

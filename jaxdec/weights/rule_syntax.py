@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from jaxdec.weights.ops import Op, OpError, parse_ops
+from jaxdec.weights.op_syntax import parse_ops
+from jaxdec.weights.ops import Op, OpError
 
 LEFT_OUT = "-"
 _VARIABLE = re.compile(r"\{(\*?)([A-Za-z_]\w*)\}")

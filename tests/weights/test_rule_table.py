@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdec.errors import UserError
-from jaxdec.weights.ops import parse_ops, place
+from jaxdec.weights.op_syntax import parse_ops
+from jaxdec.weights.ops import place
 from jaxdec.weights.rules import WeightRules
 
 

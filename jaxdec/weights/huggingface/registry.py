@@ -95,7 +95,7 @@ def hf_config_of(config: DecoderConfig, model_type: str) -> dict[str, Any]:
     if lacking := _lacking(family, config):
         able = [name for name, other in FAMILIES.items() if not _lacking(other, config)]
         others = f"can be had as {', '.join(able)}" if able else "no supported family has all of this config"
-        raise UserError(f"a {model_type} model cannot have {lacking}: {others}")
+        raise UserError(f"{model_type} has no {lacking}: {others}")
     return _written(family, config)
 
 

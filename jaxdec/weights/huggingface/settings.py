@@ -59,7 +59,7 @@ class HFSettings:
                 raise self.unsupported(name, self(name), f"the decoder has {value!r} alone")
 
     def unsupported(self, name: str, value: Any, instead: str) -> UserError:
-        return UserError(f"a {self.model_type} model with {name} = {value!r} is not supported: {instead}")
+        return UserError(f"{self.model_type}: {name} = {value!r} is not supported: {instead}")
 
     def choice(self, name: str, value: str, known: Mapping[str, Any]) -> Any:
         """What `known` has for a value; raises UserError with the nearest one that it has."""
