@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from jaxdec.training.state import create_state
 from tests import tiny
 
 
+@functools.cache
 def parameters_after_one_sgd_step(mesh_config: MeshConfig, parts: int) -> dict[str, np.ndarray]:
     """With plain SGD at rate 1 the update is minus the gradient."""
     model, optimizer, mesh = tiny.model(), optax.sgd(1.0), make_mesh(mesh_config)

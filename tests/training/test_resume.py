@@ -23,7 +23,7 @@ from jaxdec.checkpoints.checkpoints import restore_params
 from jaxdec.checkpoints.files import complete_steps, unfinished
 from jaxdec.cli.main import main
 
-STEPS = 200
+STEPS = 120
 SETTINGS = {
     "model.layers": 1,
     "model.heads": 2,
@@ -36,7 +36,7 @@ SETTINGS = {
     "train.steps": STEPS,
     "train.steps-per-dispatch": 4,
     "train.log-every": 1,
-    "train.eval-every": 50,
+    "train.eval-every": 40,
     "train.eval-batches": 2,
     "train.checkpoint-every": 10,
 }
@@ -138,9 +138,9 @@ def test_killed_again_and_again(tmp_path: Path, corpus: Path, whole: Path) -> No
     start = ("train", "char-gpt", *flags(), "--data.corpus", corpus, "--out", run)
     moments: list[Callable[[], bool]] = [
         (run / "config.yaml").exists,  # before there is a checkpoint
-        logged(run, dice.randrange(40, 80)),
-        lambda: any(step > 90 for step in unfinished(checkpoints_of(run))),  # in the middle of a save
-        logged(run, dice.randrange(130, 160)),
+        logged(run, dice.randrange(20, 40)),
+        lambda: any(step > 50 for step in unfinished(checkpoints_of(run))),  # in the middle of a save
+        logged(run, dice.randrange(70, 85)),
     ]
     cut_short = False
     for index, moment in enumerate(moments):
