@@ -25,6 +25,7 @@ import torch.nn.functional as F
 
 from jaxdec.config.parts import Full, Local
 from jaxdec.config.positions import RoPE
+from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.hints.hints import hints
 from jaxdec.parity.hints.seams import SEAMS
@@ -35,7 +36,7 @@ from jaxdec.parity.report.report import Hint
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides, stages_of
 from jaxdec.parity.sides.transfer import Transfer
-from parity_tests.mutants import MUTANTS, Patch
+from parity_tests.mutants import MUTANTS
 from parity_tests.mutants.registry import together
 from parity_tests.mutants.tiny import MODELS
 from torchref.layers import embed, position
