@@ -26,7 +26,7 @@ COMMANDS = {
     "generate": "write text with a run's model",
     "translate": "translate texts with an encoder-decoder's run",
     "prepare": "read and cut a corpus into token shards",
-    "parity": "prove that a JAX model equals a PyTorch model, or find where it stops",
+    "parity": "prove that a JAX model equals a PyTorch model, or name what differs",
     "bench": "measure training speed against PyTorch",
     "ladder": "train the small rungs on one corpus with the same number of tokens, and compare",
     "list": "show the ladder of models, recipes, corpora and tokenizers",

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from jaxdec.parity.adapters.reference import Reference
     from jaxdec.parity.assertion import assert_parity
     from jaxdec.parity.pair import Pair
+    from jaxdec.parity.report.report import Report
 
 __all__ = [
     "Candidate",
     "Pair",
     "Reference",
+    "Report",
     "assert_parity",
     "from_function",
     "from_linen",
@@ -30,6 +32,7 @@ _HOMES = {
     "Candidate": "adapters.candidate",
     "Pair": "pair",
     "Reference": "adapters.reference",
+    "Report": "report.report",
     "assert_parity": "assertion",
     "from_function": "adapters.candidate",
     "from_linen": "adapters.candidate",

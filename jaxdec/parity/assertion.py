@@ -20,10 +20,17 @@ def assert_parity(
     seed: int = 0,
     stages: Sequence[str] | None = None,
 ) -> Report:
-    """Checks a pair and returns the report; the settings of JAX and torch are put back.
+    """Checks a pair and returns the report, for a test. The settings of JAX and torch are put back.
+
+    precisions: "float64" asks whether the two are the same function; "float32" and "bfloat16" whether the candidate
+        rounds no worse than the reference.
+    weight_inits: "init" are the reference's own initial weights, "generic" drawn ones of order one; bugs that hide in
+        one kind show in the other.
+    steps: of the training run. seed: of weights, batches and prompts.
+    stages: names of those to run, as ("taps", "logits"); None: all.
 
     Raises AssertionError where the two differ, with the first comparison over its tolerance, what is at fault, and what
-    would mend it. Raises UserError where they cannot be compared.
+    would mend it. Raises UserError where they cannot be compared, and for an unknown stage.
     """
     import jax
 

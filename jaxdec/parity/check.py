@@ -42,13 +42,20 @@ def check(
     bisect: bool = True,
     say: Callable[[str], Any] = print,
 ) -> Report:
-    """Compares the pair and says each stage as it is done; `stages` None means all.
+    """Compares the pair in every setting and stage that is asked for.
 
-    float64 comes first. Where it finds a difference, low precision is left out: it could only repeat it. Raises
-    UserError where a pair cannot be compared.
+    steps: of the training run. seed: of weights, batches and prompts.
+    weight_inits, precisions: the settings, each kind of weights in each precision. float64 comes first; where it finds
+        a difference, lower precisions are left out, since they could only repeat it.
+    stages: names of those to run; None: all.
+    bisect: whether to look for what is at fault where something differs.
+    say: is told a line for each stage.
+
+    Raises UserError where the pair cannot be compared, and for an unknown stage. Nothing is set back: float64 must be
+    on (`jax.enable_x64`), as `assert_parity` and the command line see to.
     """
     started = time.perf_counter()
-    run = Run(pair, steps, stages, say)
+    run = CheckRun(pair, steps, stages, say)
     with quiet_torch():
         refuse(run.sides, Setting(weight_inits[0], "float64", seed))
         for precision in sorted(precisions, key=lambda name: ("float64", "float32", "bfloat16").index(name)):
@@ -69,7 +76,7 @@ def check(
     )
 
 
-class Run:
+class CheckRun:
     """A check under way."""
 
     def __init__(self, pair: Pair, steps: int, stages: Sequence[str] | None, say: Callable[[str], Any]) -> None:

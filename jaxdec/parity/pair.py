@@ -16,23 +16,32 @@ if TYPE_CHECKING:
     from jaxdec.parity.adapters.candidate import Candidate
     from jaxdec.parity.adapters.reference import Reference
 
-Stage = Callable[[Any, Setting], Sequence[Comparison]]  # given `sides.stages.Sides`
+CompareStage = Callable[[Any, Setting], Sequence[Comparison]]  # given `sides.stages.Sides`
 SAME_NAMES = "{*name} <- {*name}"
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What `jaxdec parity check` compares.
+    """A reference and a candidate, the names of one under the names of the other, and what both are given.
 
-    weights: a table of rules, candidate name <- reference name (`rules.WeightRules`).
+    name: what reports call the pair.
+    reference, candidate: the PyTorch side and the JAX side.
+    vocab_size: tokens are drawn from 0 to vocab_size - 1.
+    context: the most tokens that a text may have.
+    weights: a table of rules, `candidate name <- reference name : ops` (docs/parity_rules.md); a bijection.
     taps: the same for module paths; None compares modules whose paths are equal.
-    vocab_size, context: tokens are drawn below the first, in windows of `window` tokens (None: the context).
-    batches: (seed, count) -> batches of numpy arrays, in place of random tokens.
-    routing: for the tap of a router's scores [.., E], how many experts a token goes to.
+    window: tokens T of a batch's rows; None: the context.
+    batch_size: rows B of a batch.
+    batches: (seed, count) -> `count` batches, in place of random tokens. A batch has numpy arrays by name: "tokens" and
+        "targets" int32 [B,T] and "mask" float32 [B,T] (1 where a target counts) for the default `call` and `loss`, and
+        whatever else yours read.
+    routing: tap of a router's scores [..., E] -> how many of the E experts a token goes to.
     initial, generic: seed -> weights under the candidate's names, in place of the reference's own and of drawn ones.
     continues: whether a text alone can be continued; False leaves out the stage "greedy".
-    stages: more comparisons, by name, between those that every pair has.
+    stages: more comparisons by name, each (sides, setting) -> comparisons; they run before the optimizer's.
     notes: what a report should say about the pair.
+
+    Raises UserError where a size is below 1. Rules and taps are read when the pair is compared.
     """
 
     name: str
@@ -49,7 +58,7 @@ class Pair:
     initial: Callable[[int], Arrays] | None = None
     generic: Callable[[int], Arrays] | None = None
     continues: bool = True
-    stages: Mapping[str, Stage] = field(default_factory=dict)
+    stages: Mapping[str, CompareStage] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -48,8 +48,8 @@ def overview() -> str:
         [
             "usage: jaxdec parity WHAT [SPEC] [OPTIONS]",
             "",
-            "Prove that a JAX model is the same function as a PyTorch model, or find where it",
-            "stops to be. Needs the extra `torch`: pip install 'jaxdec[torch]'.",
+            "Prove that a JAX model is the same function as a PyTorch model, or name the first",
+            "module that differs. Needs the extra `torch`: pip install 'jaxdec[torch]'.",
             "",
             *(f"  {name:<9}{about}" for name, about in ABOUT.items()),
             "",

@@ -31,7 +31,7 @@ Folder = Annotated[Path | None, Positional, tyro.conf.arg(metavar="DIR", help="i
 
 
 @dataclasses.dataclass(frozen=True)
-class Dump:
+class DumpArguments:
     spec: Spec = None
     side: Annotated[
         Literal["candidate", "reference"] | None,
@@ -51,7 +51,7 @@ class Dump:
 
 
 @dataclasses.dataclass(frozen=True)
-class Compare:
+class CompareArguments:
     candidate: Folder = None
     reference: Folder = None
     oracle: Annotated[
@@ -67,7 +67,9 @@ class Compare:
 
 def dump(argv: Sequence[str]) -> dict[str, Any]:
     """Runs one side and writes what it computed."""
-    arguments = parse("parity dump", Dump(), argv, about=f"Write one side's tensors (safetensors, JSON). {SPEC}")
+    arguments = parse(
+        "parity dump", DumpArguments(), argv, about=f"Write one side's tensors (safetensors, JSON). {SPEC}"
+    )
     if arguments.side is None or arguments.out is None:
         missing = "--side candidate or --side reference" if arguments.side is None else "--out DIR"
         raise UserError(f"give {missing}: jaxdec parity dump SPEC --side SIDE --out DIR")
@@ -93,7 +95,7 @@ def dump(argv: Sequence[str]) -> dict[str, Any]:
 def compare(argv: Sequence[str]) -> dict[str, Any]:
     """Compares two dumps and shows the report."""
     about = f"Compare two dumps of one pair: first the candidate's, then the reference's. {CODES}"
-    arguments = parse("parity compare", Compare(), argv, about=about)
+    arguments = parse("parity compare", CompareArguments(), argv, about=about)
     if arguments.candidate is None or arguments.reference is None:
         raise UserError("give two dumps: jaxdec parity compare CANDIDATE REFERENCE")
     require_writable({"--html": arguments.html, "--report-json": arguments.report_json})

@@ -66,11 +66,14 @@ def same_precision(precision: str) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """`run(params, batch, precision, probe)` is traced by `jax.jit`; `precision` ("float64", "float32", "bfloat16") is
-    what it shall compute in. The rest has defaults that fit a language model with a plain cross entropy.
+    """The JAX side of a pair. `from_nnx`, `from_linen` and `from_function` make one of a model; what they are given
+    beside it (`loss=`, `optimizer=` ...) are the fields below, whose defaults fit a language model with a plain cross
+    entropy.
 
     shapes: every parameter by dotted name, as `jax.ShapeDtypeStruct`.
-    loss: the mean loss of a batch from the outputs; aux: the part of it that does not come from the logits.
+    run: (params, batch, precision, probe) -> logits [B,T,V], or an object that has them as `logits`,
+        traced by `jax.jit`; `precision` ("float64", "float32", "bfloat16") is what it shall compute in.
+    loss: (what `run` returns, batch) -> the mean loss in nats; aux: the part of it that does not come from the logits.
     optimizer: an optax transformation, or None for AdamW with torch's defaults.
     params_dtype: what parameters are held in at a precision.
     gradients: (params, batch, precision) -> loss and gradients, in place of differentiating `loss`.

@@ -61,7 +61,11 @@ _current: ContextVar[Probe | None] = ContextVar("probe", default=None)
 
 
 def tap(name: str, value: Any) -> Any:
-    """Marks a value of a plain function as the output of `name`; returns it. Costs nothing outside of a check."""
+    """Marks an array in a plain function as the output of the module `name`, and returns it: `x = tap("h.0", x)`.
+
+    Names are those of the reference's modules, or are led to them by `Pair(taps=...)`. Outside of a check it returns
+    the value and does nothing else. It must not stand inside a scan, remat or jit: the check then raises UserError.
+    """
     probe = _current.get()
     return value if probe is None else probe.leave(name, value)
 

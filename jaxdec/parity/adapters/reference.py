@@ -45,10 +45,13 @@ class Reference:
     "float32", "bfloat16"). What is left out fits a language model with a plain cross entropy.
 
     call: (model, batch of torch tensors) -> logits [B,T,V], or an object that has them as `logits`.
-    loss: the mean loss of a batch from what `call` returns.
+    loss: (what `call` returns, batch) -> the mean loss in nats, a tensor without axes.
     backward: (model, batch) -> the mean loss, after its gradients were added to `.grad`; in place of `loss`.
-    optimizer: given the model, a function of the step that applies the gradients in `.grad`.
-    generate: (model, prompt, count) -> the most likely continuation; None reads the whole text anew for each token.
+    optimizer: model -> a function of the step (from 0) that applies the gradients in `.grad`.
+    generate: (model, prompt int [1,T], count) -> the `count` most likely next tokens [1,count]; None reads the whole
+        text anew for each token.
+
+    Dropout must be off (`eval()`): the check raises UserError where a layer drops.
     """
 
     model: nn.Module | Callable[[str], nn.Module]

@@ -41,7 +41,7 @@ class MutantTrial:
 
     @property
     def right(self) -> bool:
-        """A bug is caught, and a change that is none is not."""
+        """A bug is caught, and a harmless change is not."""
         return self.caught != bool(self.mutant.reason)
 
     @property

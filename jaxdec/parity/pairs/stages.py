@@ -17,7 +17,7 @@ from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, relative
 from jaxdec.parity.compare.null import compare_gradients, null_masks
-from jaxdec.parity.pair import Stage
+from jaxdec.parity.pair import CompareStage
 from jaxdec.parity.pairs.drop import keep_masks
 from jaxdec.parity.pairs.jax_twin import JaxTwin
 from jaxdec.parity.pairs.run import STEPS, TwinRun
@@ -30,7 +30,7 @@ from jaxdec.training import optim
 from torchref.generation import generate as torch_generate
 
 
-def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, Stage]:
+def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, CompareStage]:
     """Each runs with the weights that show it."""
     found: dict[str, Any] = {"init": initial_law, "schedule": schedule, "accumulation": accumulation}
     if hasattr(ours.run.model, "dropout"):

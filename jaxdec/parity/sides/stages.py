@@ -19,7 +19,7 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison, aligned, norm, norm_of_all, relative
 from jaxdec.parity.compare.null import compare_gradients, compare_updates, noise_masks, null_masks
-from jaxdec.parity.pair import Pair, Stage
+from jaxdec.parity.pair import CompareStage, Pair
 from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
@@ -241,7 +241,7 @@ AFTER: Mapping[str, Any] = {
 }
 
 
-def stages_of(pair: Pair) -> dict[str, Stage]:
+def stages_of(pair: Pair) -> dict[str, CompareStage]:
     """All stages of a pair in order; its own come before those that would only inherit what they find."""
     return {**BEFORE, **pair.stages, **AFTER}
 

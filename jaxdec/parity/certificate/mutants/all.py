@@ -15,7 +15,7 @@ from jaxdec.parity.sides.stages import Sides
 
 
 def generic_mutants(sides: Sides) -> list[Mutant]:
-    """Bugs spread over the reference's modules, weights and training; and changes that are none, which have a reason.
+    """Bugs spread over the reference's modules, weights and training, and harmless changes, which have a reason.
     Those that the reference cannot be run with are left out."""
     return [mutant for mutant in candidates(Anatomy(sides)) if runs(mutant, sides)]
 
