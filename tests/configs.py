@@ -20,6 +20,7 @@ LEAVES = {
     bool: st.booleans(),
     str: st.text(st.characters(codec="utf-8")),
     type(None): st.none(),
+    tuple[str, ...]: st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1).map(tuple),
 }
 
 

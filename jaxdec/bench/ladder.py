@@ -95,7 +95,7 @@ def require_same(run_dir: Path, config: RunConfig) -> None:
 
 def trained(config: RunConfig, run_dir: Path, from_file: Path | None) -> dict[str, Any]:
     """The summary of a run: read, or else made."""
-    from jaxdec.stages.pretrain import pretrain, resume
+    from jaxdec.stages.run import resume, train
 
     summary = read_summary(run_dir / "summary.json")
     if summary is not None:
@@ -103,7 +103,7 @@ def trained(config: RunConfig, run_dir: Path, from_file: Path | None) -> dict[st
         return summary
     if not is_new(run_dir):
         return resume(run_dir, require_run(run_dir))
-    return pretrain(config, run_dir, from_file=from_file)
+    return train(config, run_dir, from_file=from_file)
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

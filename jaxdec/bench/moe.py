@@ -25,8 +25,9 @@ from jaxdec.config.parts import MLP, FeedForward, MoE
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.models.functional import Model
+from jaxdec.training.learner import Learner
 from jaxdec.training.loop import make_run_steps
-from jaxdec.training.losses import language_loss
+from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.state import create_state
 
@@ -94,10 +95,10 @@ def make_run(config: RunConfig, optimizer: optax.GradientTransformation) -> Run:
     mask = np.ones(ids[..., 1:].shape, np.float32)
     batches = {"tokens": ids[..., :-1], "targets": np.ascontiguousarray(ids[..., 1:]), "mask": mask}
     mesh = make_mesh(config.mesh)
-    model = Model(config.model, config.precision)
-    run_steps = make_run_steps(model, optimizer, language_loss, mesh)
+    learner = Learner(Model(config.model, config.precision), optimizer, LANGUAGE)
+    run_steps = make_run_steps(learner, mesh)
     with jax.set_mesh(mesh):
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
 
     def run() -> float:
         nonlocal state

@@ -25,8 +25,9 @@ from jaxdec.config.parts import MLP, Activation
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.models.functional import Model, Params
+from jaxdec.training.learner import Learner
 from jaxdec.training.loop import make_run_steps
-from jaxdec.training.losses import language_loss
+from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.state import create_state
 
@@ -104,11 +105,12 @@ def make_sides(config: RunConfig, *, compiled: bool) -> dict[str, Run]:
 def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
     """Our side, in dispatches of up to `train.steps_per_dispatch` steps."""
     mesh = make_mesh(config.mesh)
-    model, optimizer = Model(config.model, config.precision), make_optimizer(config.optim, config.decay_steps)
-    run_steps = make_run_steps(model, optimizer, language_loss, mesh)
+    optimizer = make_optimizer(config.optim, config.decay_steps)
+    learner = Learner(Model(config.model, config.precision), optimizer, LANGUAGE)
+    run_steps = make_run_steps(learner, mesh)
     one_part = {name: leaf[:, None] for name, leaf in batches.items()}
     with jax.set_mesh(mesh):
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
 
     def run(steps: int) -> list[float]:
         nonlocal state

@@ -28,11 +28,11 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("evaluate", Arguments(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec evaluate RUN")
-    config = require_run(arguments.run)
+    require_run(arguments.run)
     from jaxdec.cli.startup import start_jax
 
     start_jax()
     from jaxdec.cli.summary import show_values
-    from jaxdec.stages.registry import stage_of
+    from jaxdec.stages.run import evaluate
 
-    return show_values(stage_of(config).evaluate(arguments.run, arguments.step))
+    return show_values(evaluate(arguments.run, arguments.step))

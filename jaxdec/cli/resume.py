@@ -46,10 +46,10 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.stages.registry import stage_of
+    from jaxdec.stages.run import resume
 
     with lasting_console(run_dir):
-        return show_summary(stage_of(config).resume(run_dir, config), run_dir)
+        return show_summary(resume(run_dir, config), run_dir)
 
 
 def read(argv: Sequence[str]) -> tuple[RunConfig, Path]:

@@ -62,10 +62,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
     start_jax()
     from jaxdec.cli.summary import show_summary
-    from jaxdec.stages.registry import stage_of
+    from jaxdec.stages.run import train
 
     with lasting_console(run_dir):
-        train = stage_of(arguments.run).train
         return show_summary(train(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import Config, require
 from jaxdec.config.setting import setting
+from jaxdec.config.stages import AnyStage, Everything, Trainable, default_stage
 
 FloatType = Literal["float32", "bfloat16", "float64"]
 
@@ -180,11 +181,21 @@ class RunConfig(Config):
 
     model: AnyModel
     data: DataConfig
+    stage: AnyStage | None = setting(None, "what it is trained to do; None: the first stage of its kind of model")
+    init_from: str | None = setting(
+        None, "a run directory, whose newest good checkpoint gives the first weights, and whose tokenizer is used"
+    )
+    trainable: Trainable = setting(Everything(), "the parameters that are trained")
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     precision: Precision = field(default_factory=Precision)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def resolved_stage(self) -> AnyStage:
+        """What the model is trained to do."""
+        return self.stage or default_stage(self.model)
 
     @property
     def window(self) -> int:
@@ -203,6 +214,12 @@ class RunConfig(Config):
 
     def check(self) -> RunConfig:
         """Raises UserError where two sections contradict each other; returns the config itself."""
+        stage = self.resolved_stage
+        require(
+            isinstance(self.model, stage.models),
+            f"stage {stage.kind} does not train a model of kind {self.model.kind}: leave the stage out, or give "
+            f"--stage {default_stage(self.model).kind}",
+        )
         require(
             self.window <= self.model.context,
             f"data.window {self.window} is longer than model.context {self.model.context}: "

@@ -152,13 +152,16 @@ def describe(hint: Any) -> str:
 
 
 def read_leaf(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type of a leaf field. Raises UserError calling it `name`."""
+    """`value` as the type of a leaf field; text for a tuple holds its items between commas. Raises UserError calling
+    it `name`."""
     from pydantic import ValidationError
 
     if value is None and is_optional(hint):
         return None
     if Path in _members(hint) and value == "":  # which would mean the current folder
         raise UserError(f"{name} is empty: give a path")
+    if isinstance(value, str) and any(_item(member) for member in _members(hint)):
+        value = [part.strip() for part in value.split(",")]
     wrong_bool = isinstance(value, bool) and bool not in _members(hint)  # pydantic would read true as 1
     try:
         if not wrong_bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from jaxdec.errors import UserError
 
-Batch = dict[str, np.ndarray]
+Batch = Mapping[str, Any]  # arrays by name: of numpy here, of JAX on devices and in traced functions
 
 
 class Windows:

@@ -14,11 +14,11 @@ import numpy as np
 from jaxdec.config.run import RunConfig
 from jaxdec.data.pairs import PairDataset, pair_sweep
 from jaxdec.evaluation.bleu import bleu
-from jaxdec.evaluation.text import Evaluator
 from jaxdec.generation.beam import Beam
 from jaxdec.generation.translation import translate
 from jaxdec.models.functional import Model, Params
 from jaxdec.training.losses import token_losses
+from jaxdec.training.stage import Evaluator
 
 TRANSLATED = 1000  # validation sources that are translated: a fixed sample
 GREEDY = Beam(width=1, length_penalty=0.0)
@@ -43,7 +43,7 @@ def make_row_scores(model: Model) -> RowScores:
 
 def score(row_scores: RowScores, params: Params, batches: Iterable[Any]) -> tuple[float, float, float]:
     """The mean loss per target in nats, its standard error over pairs, and the share of targets that are hit."""
-    # Each result is read before the next program starts, as in `evaluate.mean_loss`.
+    # Each result is read before the next program starts, as in `text.mean_loss`.
     triples = [jax.device_get(row_scores(params, batch)) for batch in batches]
     sums, hits, counts = (np.concatenate(parts).astype(np.float64) for parts in zip(*triples, strict=True))
     mean, rows = sums.sum() / counts.sum(), max(2, int((counts > 0).sum()))
@@ -51,10 +51,9 @@ def score(row_scores: RowScores, params: Params, batches: Iterable[Any]) -> tupl
     return float(mean), float(error), float(hits.sum() / counts.sum())
 
 
-def first_batches(model: Model, config: RunConfig, dataset: PairDataset) -> Evaluator:
+def first_batches(row_scores: RowScores, config: RunConfig, dataset: PairDataset) -> Evaluator:
     """The first `train.eval_batches` batches of both splits, which are samples: yields `training_loss`,
     `validation_loss` and `token_accuracy`."""
-    row_scores = make_row_scores(model)
     batches = partial(
         pair_sweep, boundary=dataset.boundary, batch_size=config.batch_size, most=config.train.eval_batches
     )
@@ -68,10 +67,9 @@ def first_batches(model: Model, config: RunConfig, dataset: PairDataset) -> Eval
     return evaluate
 
 
-def all_pairs(model: Model, config: RunConfig, dataset: PairDataset) -> Evaluator:
+def all_pairs(row_scores: RowScores, config: RunConfig, dataset: PairDataset) -> Evaluator:
     """The whole validation split: yields `sweep_loss`, `sweep_standard_error`, `token_accuracy`, and how many pairs of
     both splits were too long; where the target follows from the source, `floor` (zero) and `excess` too."""
-    row_scores = make_row_scores(model)
 
     def evaluate(params: Params) -> Iterator[tuple[str, float]]:
         batches = pair_sweep(dataset.validation, dataset.boundary, config.batch_size)

@@ -9,7 +9,6 @@ floor for just those contexts is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,13 +17,12 @@ import numpy as np
 
 from jaxdec.config.run import RunConfig
 from jaxdec.data.batches import context_counts, random_batch, sweep
-from jaxdec.data.shards import Dataset, prepare
+from jaxdec.data.shards import Dataset
 from jaxdec.errors import TrainingError
 from jaxdec.models.functional import Model, Params
-from jaxdec.runs.loading import load_run
 from jaxdec.training.losses import token_losses
+from jaxdec.training.stage import Evaluator
 
-Evaluator = Callable[[Params], Iterator[tuple[str, float]]]
 WindowLosses = Callable[[Params, Any], tuple[jax.Array, jax.Array]]
 
 # An honest model at the floor falls below it by one standard error in one run of six, by three in one of 740.
@@ -56,10 +54,9 @@ def mean_loss(window_losses: WindowLosses, params: Params, batches: Iterator[Any
     return float(mean), float(np.sqrt(np.sum(deviations**2) * windows / (windows - 1)) / counts.sum())
 
 
-def random_windows(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
+def random_windows(window_losses: WindowLosses, config: RunConfig, dataset: Dataset) -> Evaluator:
     """nanoGPT's protocol on both splits: yields `training_loss` and `validation_loss`, the same batches at every
     call."""
-    window_losses = make_window_losses(model)
 
     def evaluate(params: Params) -> Iterator[tuple[str, float]]:
         for name, tokens in (("training_loss", dataset.train), ("validation_loss", dataset.validation)):
@@ -72,10 +69,9 @@ def random_windows(model: Model, config: RunConfig, dataset: Dataset) -> Evaluat
     return evaluate
 
 
-def full_sweep(model: Model, config: RunConfig, dataset: Dataset) -> Evaluator:
+def full_sweep(window_losses: WindowLosses, config: RunConfig, dataset: Dataset) -> Evaluator:
     """The whole validation split: yields `sweep_loss`, `sweep_standard_error`, and for synthetic corpora `floor` and
     `excess`. Raises TrainingError when the loss lies below what any causal model can reach."""
-    window_losses = make_window_losses(model)
     stride = config.data.sweep_stride or config.window
 
     def evaluate(params: Params) -> Iterator[tuple[str, float]]:
@@ -120,11 +116,6 @@ def answer_accuracy(model: Model, config: RunConfig, dataset: Dataset) -> Evalua
     return evaluate
 
 
-def final_evaluators(model: Model, config: RunConfig, dataset: Dataset) -> tuple[Evaluator, ...]:
-    """What is asked of a model of language when it is done."""
-    return tuple(make(model, config, dataset) for make in (random_windows, full_sweep, answer_accuracy))
-
-
 def check_leak(loss: float, floor: float, standard_error: float) -> None:
     """Raises TrainingError when `loss` lies below the exact entropy by more than chance allows."""
     if loss < floor - LEAK_STANDARD_ERRORS * standard_error:
@@ -133,11 +124,3 @@ def check_leak(loss: float, floor: float, standard_error: float) -> None:
             f"{LEAK_STANDARD_ERRORS:g} standard errors of {standard_error:.4f}; the model sees what it should predict: "
             "check its mask and the shift of the targets"
         )
-
-
-def evaluate_run(run_dir: Path, step: int | None = None) -> dict[str, float]:
-    """Both protocols on the newest good checkpoint of a run, or on that of `step`."""
-    run = load_run(run_dir, step)
-    dataset = prepare(run.config.data, tokenizer=run.tokenizer)
-    evaluators = final_evaluators(run.model, run.config, dataset)
-    return {"step": run.step} | dict(pair for evaluate in evaluators for pair in evaluate(run.params))

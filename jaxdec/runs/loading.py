@@ -40,11 +40,11 @@ def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
     if config.model.vocab_size is None:
         config = replace(config, model=replace(config.model, vocab_size=tokenizer.vocab_size))
     model = Model(config.model, config.precision)
-    _require_fit(model, params, f"checkpoint {meta['step']} in {folder}")
+    require_fit(model, params, f"checkpoint {meta['step']} in {folder}")
     return LoadedRun(config, model, params, tokenizer, int(meta["step"]))
 
 
-def _require_fit(model: Model, params: Params, source: str) -> None:
+def require_fit(model: Model, params: Params, source: str) -> None:
     """Raises UserError for the first parameter that is missing, left over or misshapen."""
     expected: dict[str, jax.ShapeDtypeStruct] = model.shapes()
     for name in sorted(expected.keys() | params.keys()):

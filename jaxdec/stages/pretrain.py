@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from jaxdec.config.run import RunConfig
 from jaxdec.data.batches import Windows
 from jaxdec.data.shards import Dataset, prepare
-from jaxdec.data.tokenizers.registry import load_tokenizer
-from jaxdec.errors import UserError
-from jaxdec.evaluation.text import final_evaluators, random_windows
+from jaxdec.data.tokenizers.registry import Tokenizer
+from jaxdec.evaluation.text import answer_accuracy, full_sweep, make_window_losses, random_windows
 from jaxdec.models.functional import Model
-from jaxdec.runs import directory as run_directory
-from jaxdec.training.loop import Stage, fit
-from jaxdec.training.losses import language_loss
+from jaxdec.training.losses import LANGUAGE
+from jaxdec.training.stage import Stage
 
 
-def pretrain(config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> dict[str, Any]:
-    """Trains a new model into `run_dir`, which must not exist yet; returns the summary that `summary.json` holds."""
-    run_directory.require_new(run_dir)
-    dataset = prepare(config.check().data, from_file=from_file)
-    config = with_vocabulary(config, dataset.tokenizer.vocab_size)
-    stage = make_stage(config, dataset)
-    return fit(config, stage, run_dir, resume=False)
+def load_data(config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer | None) -> Dataset:
+    """The corpus as token shards, made where they are missing."""
+    return prepare(config.data, from_file=from_file, tokenizer=tokenizer)
 
 
-def resume(run_dir: Path, config: RunConfig) -> dict[str, Any]:
-    """Continues the run in `run_dir` from its newest good checkpoint, under the config read from it."""
-    dataset = prepare(config.data, tokenizer=load_tokenizer(run_dir / "tokenizer"))
-    return fit(config, make_stage(config, dataset), run_dir, resume=True)
-
-
-def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:
-    """`config` with the tokenizer's vocabulary filled in. Raises UserError when it asks for a smaller one."""
-    wanted = config.model.vocab_size
-    if wanted is not None and wanted < vocab_size:
-        raise UserError(f"model.vocab_size {wanted} is smaller than the tokenizer's {vocab_size}: leave it None")
-    return replace(config, model=replace(config.model, vocab_size=wanted or vocab_size))
-
-
-def make_stage(config: RunConfig, dataset: Dataset) -> Stage:
-    """Batches, loss and evaluators of language modelling on `dataset`."""
-    model = Model(config.model, config.precision)
+def make_stage(config: RunConfig, model: Model, data: Dataset) -> Stage:
+    """Windows of the training split; nanoGPT's protocol on the way, and the complete sweep beside it at the end."""
+    window_losses = make_window_losses(model)
+    random = random_windows(window_losses, config, data)
     return Stage(
-        batch=Windows(dataset.train, config.window, config.batch_size),
-        loss=language_loss,
-        evaluators=(random_windows(model, config, dataset),),
-        final_evaluators=final_evaluators(model, config, dataset),
-        tokenizer=dataset.tokenizer,
-        data=dataset.hash,
+        model=model,
+        batch=Windows(data.train, config.window, config.batch_size),
+        objective=LANGUAGE,
+        evaluators=(random,),
+        final_evaluators=(random, full_sweep(window_losses, config, data), answer_accuracy(model, config, data)),
+        tokenizer=data.tokenizer,
+        data=data.hash,
     )

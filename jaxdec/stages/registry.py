@@ -1,38 +1,46 @@
-"""Which stage a command starts: the kind of the model decides."""
+"""Which module trains which kind of stage. Only the one in use is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, cast
 
-from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.config.run import RunConfig
+from jaxdec.config.stages import AnyStage
+from jaxdec.data.tokenizers.registry import Tokenizer
+from jaxdec.errors import UserError, nearest
+from jaxdec.models.functional import Model
+from jaxdec.training.stage import Stage
 
-Summary = dict[str, Any]
-
-
-class Train(Protocol):
-    """Trains a new run into a directory; `from_file` is the user's copy of a corpus."""
-
-    def __call__(self, config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> Summary: ...
-
-
-class Commands(NamedTuple):
-    """What a stage does for `jaxdec train`, `resume` and `evaluate`; each returns the figures to show."""
-
-    train: Train
-    resume: Callable[[Path, RunConfig], Summary]
-    evaluate: Callable[[Path, int | None], Summary]  # a run directory, and the step of its checkpoint
+STAGES = {  # kind of `RunConfig.stage` -> a module with the functions of `StageModule`
+    "pretrain": "jaxdec.stages.pretrain",
+    "translate": "jaxdec.stages.translate",
+}
 
 
-def stage_of(config: RunConfig) -> Commands:
-    """The stage that trains this kind of model; only that one is imported."""
-    if isinstance(config.model, EncoderDecoderConfig):
-        from jaxdec.stages import translate
+class HasTokenizer(Protocol):
+    """What every dataset has."""
 
-        return Commands(translate.train, translate.resume, translate.evaluate)
-    from jaxdec.evaluation import text as evaluate
-    from jaxdec.stages import pretrain
+    @property
+    def tokenizer(self) -> Tokenizer: ...
 
-    return Commands(pretrain.pretrain, pretrain.resume, evaluate.evaluate_run)
+
+class StageModule(Protocol):
+    """What a module of this folder holds: all that its stage does not share with the others."""
+
+    def load_data(self, config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer | None) -> HasTokenizer:
+        """What the stage trains on. `from_file`: the user's copy of a corpus; `tokenizer`: that of the run that is
+        continued or evaluated, None for a new run. Raises UserError for data that cannot be used."""
+        ...
+
+    def make_stage(self, config: RunConfig, model: Model, data: Any) -> Stage:
+        """Batches, objective and evaluators on the data that `load_data` gave."""
+        ...
+
+
+def stage_module(stage: AnyStage) -> StageModule:
+    """The module of a stage's kind."""
+    if stage.kind not in STAGES:
+        raise UserError(f"there is no stage of kind {stage.kind!r}{nearest(stage.kind, STAGES)}")
+    return cast(StageModule, importlib.import_module(STAGES[stage.kind]))

@@ -4,16 +4,16 @@ One dispatch of the compiled program runs several steps: a fresh call for every 
 temporaries anew, which costs small models a third of their time on a CPU. The number of steps in a dispatch is an
 argument of one program, not a shape, so a run cut at any step computes the same bits as one that was not. Numbers are
 read one dispatch late, so that the device never waits for the host.
+
+The loop knows no folders: it yields its numbers, and hands what is to be kept to a `Saver`. `fit.py` runs it into a run
+directory.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,158 +22,185 @@ import optax
 from jax.sharding import Mesh
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
-from jaxdec.config.files import write_json
 from jaxdec.config.run import RunConfig
-from jaxdec.config.yaml import config_to_dict
+from jaxdec.data.batches import Batch
 from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
-from jaxdec.errors import Interrupted
-from jaxdec.models.functional import Model, Params
-from jaxdec.runs import directory as run_directory
-from jaxdec.runs.lock import locked
-from jaxdec.runs.metrics import MetricsLog
-from jaxdec.runs.plot import plot_losses
-from jaxdec.training.interruption import interruptions
-from jaxdec.training.optim import make_optimizer
-from jaxdec.training.reporting import LateMetrics, describe, describe_changes
-from jaxdec.training.stage import Batch, Loss, Stage, dispatch_batches, microbatches
-from jaxdec.training.state import State, abstract_state, create_state, state_shardings
+from jaxdec.models.functional import Params
+from jaxdec.training.learner import Learner, make_learner
+from jaxdec.training.reporting import LateMetrics, Report
+from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches
+from jaxdec.training.state import State, abstract_state, create_state, state_from, state_shardings
 from jaxdec.training.throughput import Throughput
 
 
-def train_step(
-    model: Model,
-    optimizer: optax.GradientTransformation,
-    loss: Loss,
-    state: State,
-    batch: Batch,
-    key: jax.Array,
-) -> tuple[State, dict[str, jax.Array]]:
+def train_step(learner: Learner, state: State, batch: Batch, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
     """One update from a global batch whose leaves are [A, B/A, ...]: A microbatches, accumulated.
 
-    Every microbatch's sum is divided by the number of targets of the *whole* batch, so that the gradient does not
-    depend on how the batch is cut. Dropout keys depend on `key`, the step and the microbatch alone.
+    Every microbatch's sum is divided by the count of the *whole* batch, so that the gradient does not depend on how
+    the batch is cut. Keys of dropout depend on `key`, the step and the microbatch alone. Only the trained parameters
+    are differentiated; frozen ones are constants, and come back as they were.
     """
-    targets = batch["mask"].sum()
+    apply, objective = learner.model.read, learner.objective
+    count = jax.vmap(objective.count)(dict(batch)).sum()
     key = jax.random.fold_in(key, state["step"])
+    trained, frozen = learner.split(state["params"])
 
-    def part_loss(params: Params, part: Batch, index: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        total, sums = loss(model.read(params, part, key=jax.random.fold_in(key, index)), part)
-        return total / targets, {name: value / targets for name, value in sums.items()}
+    def part_loss(trained: Params, part: Batch, index: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        total, sums = objective.loss(apply, {**frozen, **trained}, part, jax.random.fold_in(key, index))
+        return total / count, {name: value / count for name, value in sums.items()}
 
     gradient = jax.value_and_grad(part_loss, has_aux=True)
 
     def accumulate(carry: Any, part_and_index: tuple[Batch, jax.Array]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, carry, gradient(state["params"], *part_and_index)), None
+        return jax.tree.map(jnp.add, carry, gradient(trained, *part_and_index)), None
 
-    parts = batch["mask"].shape[0]
+    parts = next(iter(batch.values())).shape[0]
     first = jax.tree.map(lambda leaf: leaf[0], dict(batch)), jnp.zeros((), jnp.int32)
     if parts == 1:
-        (value, sums), grads = gradient(state["params"], *first)
+        (value, sums), grads = gradient(trained, *first)
     else:
-        zero = jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(gradient, state["params"], *first)
-        )
+        zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(gradient, trained, *first))
         ((value, sums), grads), _ = jax.lax.scan(accumulate, zero, (dict(batch), jnp.arange(parts)))
-    updates, opt = optimizer.update(grads, state["opt"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
+    updates, opt = learner.optimizer.update(grads, state["opt"], trained)
+    updated: Any = optax.apply_updates(trained, updates)
     metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads), **sums}
-    return {"step": state["step"] + 1, "params": params, "opt": opt}, metrics
+    return {"step": state["step"] + 1, "params": {**frozen, **updated}, "opt": opt}, metrics
 
 
 def make_run_steps(
-    model: Model, optimizer: optax.GradientTransformation, loss: Loss, mesh: Mesh
+    learner: Learner, mesh: Mesh
 ) -> Callable[[State, Batch, Any, jax.Array], tuple[State, dict[str, jax.Array]]]:
     """The compiled program `(state, batches, count, key) -> (state, metrics)`.
 
     Leaves of `batches` are [K, A, B/A, ...]; the first `count` <= K of them are trained on. `state` is donated. Metrics
     are [K], of which the first `count` are set.
     """
-    shardings = state_shardings(model, optimizer, mesh)
+    step_fn = partial(train_step, learner)
 
     def run_steps(state: State, batches: Batch, count: jax.Array, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         def body(index: jax.Array, carry: tuple[State, dict[str, jax.Array]]) -> tuple[State, dict[str, jax.Array]]:
             state, metrics = carry
             batch = {name: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False) for name, leaf in batches.items()}
-            state, values = train_step(model, optimizer, loss, state, batch, key)
+            state, values = step_fn(state, batch, key)
             return state, {name: metrics[name].at[index].set(value) for name, value in values.items()}
 
-        slots = batches["mask"].shape[0]
+        slots = next(iter(batches.values())).shape[0]
         first = jax.tree.map(lambda leaf: leaf[0], dict(batches))
-        _, shapes = jax.eval_shape(partial(train_step, model, optimizer, loss), state, first, key)
+        _, shapes = jax.eval_shape(step_fn, state, first, key)
         metrics = {name: jnp.zeros(slots, value.dtype) for name, value in shapes.items()}
         return jax.lax.fori_loop(0, count, body, (state, metrics))
 
-    return jax.jit(run_steps, donate_argnums=0, out_shardings=(shardings, None))
+    return jax.jit(run_steps, donate_argnums=0, out_shardings=(state_shardings(learner, mesh), None))
 
 
-def fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict[str, Any]:
-    """Trains to `train.steps`, from the start or from the newest good checkpoint; returns the run's summary.
+class Saver(Protocol):
+    """Where a run's states are kept."""
 
-    Raises UserError for input that cannot work or another process at work in `run_dir`, TrainingError when the loss is
-    not finite or lies below the entropy floor, and Interrupted after SIGTERM or Ctrl-C, when the state is saved.
+    def save(self, step: int, state: State) -> None:
+        """Keeps the state after `step` steps. It has copied what it needs when it returns."""
+        ...
+
+    def newest(self) -> str:
+        """What can be gone back to, for the message of a run that failed."""
+        ...
+
+
+class NoSaver:
+    """Keeps nothing."""
+
+    def save(self, step: int, state: State) -> None:
+        return
+
+    def newest(self) -> str:
+        return "no checkpoint was saved"
+
+
+class Trainer:
+    """A run in memory: its devices, its compiled program, its state, and the loop.
+
+    Nothing is allocated or compiled before `start` or `restore`, one of which comes before `run`. `stopped`: whether
+    `run` ended because it was told to. Raises UserError for a mesh, a microbatch or patterns of names that do
+    not fit.
     """
-    with locked(run_dir):
-        return _fit(config, stage, run_dir, resume=resume)
 
+    def __init__(self, config: RunConfig, stage: Stage) -> None:
+        self.config, self.stage = config, stage
+        self.mesh = make_mesh(config.mesh)
+        self.parts = microbatches(config, batch_shards(self.mesh))
+        self.learner = make_learner(config, stage)
+        self.throughput = Throughput(config, list(self.mesh.devices.flat))
+        self.stopped = False
+        self._run_steps = make_run_steps(self.learner, self.mesh)
+        self._key = jax.random.fold_in(jax.random.key(config.train.seed), 1)  # 0 initialises, 1 drops out
+        self._state: State | None = None
 
-def _fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool) -> dict[str, Any]:
-    started = time.monotonic()
-    mesh = make_mesh(config.mesh)
-    parts = microbatches(config, batch_shards(mesh))
-    model, optimizer = Model(config.model, config.precision), make_optimizer(config.optim, config.decay_steps)
-    checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
-    run_steps = make_run_steps(model, optimizer, stage.loss, mesh)
-    key = jax.random.fold_in(jax.random.key(config.train.seed), 1)  # 0 initialises, 1 drops out
-    with jax.set_mesh(mesh), interruptions() as interruption, contextlib.closing(checkpoints):
-        if resume and checkpoints.steps():
-            unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
-            state, saved = checkpoints.restore(abstract_state(model, optimizer, mesh), accept=unchanged)
-            started -= saved.get("seconds", 0.0)  # spent on the run before
-        else:
-            state = create_state(model, optimizer, mesh, config.train.seed)
-        if resume:
-            print(describe_changes(run_directory.require_run(run_dir), config, int(state["step"])), end="")
-            run_directory.update_config(run_dir, config)
-        else:
-            run_directory.create(run_dir, config, stage.tokenizer)
-        meta = {
-            "seed": config.train.seed,
-            "config": config_to_dict(config),
-            "tokenizer": stage.tokenizer.to_dict() | {"hash": stage.tokenizer.hash},
-            "data": stage.data,
-        }
-        throughput = Throughput(config, list(mesh.devices.flat))
-        print(describe(config, mesh, parts, state["params"], throughput, resumed_at=int(state["step"])))
-        with MetricsLog(run_dir, config) as log:
-            step = int(state["step"])
-            log.truncate_after(step)
-            late = LateMetrics(config, log, checkpoints, throughput)
-            while step < config.train.steps:
-                late.begin(step)
-                until = next_stop(config, step)
-                batches = dispatch_batches(config, stage, mesh, parts, step, until - step)
-                state, metrics = run_steps(state, batches, np.int32(until - step), key)
-                if shares_threads(mesh):
-                    jax.block_until_ready(state)
-                late.push(step, until, metrics)
-                step = until
-                if is_evaluated(config, step):
-                    late.flush()
-                    log.write(step, dict(pair for evaluate in stage.evaluators for pair in evaluate(state["params"])))
-                if is_saved(config, step) or interruption.signal is not None:
-                    late.flush()  # never save what was not seen to be finite
-                    checkpoints.save(step, state, {**meta, "seconds": time.monotonic() - started})
-                    if shares_threads(mesh):
-                        checkpoints.wait()
-                if interruption.signal is not None:
-                    checkpoints.wait()
-                    raise Interrupted(interruption.signal, step, run_dir)
-            late.flush()
-            final = {}
-            if config.train.evaluate == "all":
-                final = dict(pair for evaluate in stage.final_evaluators for pair in evaluate(state["params"]))
-                log.write(step, final)
-    return finish(config, run_dir, state, final, time.monotonic() - started)
+    @property
+    def state(self) -> State:
+        """The train state, on the devices. `run` takes it for good at each dispatch and puts another in its place."""
+        assert self._state is not None, "start() or restore() comes first"
+        return self._state
+
+    @property
+    def step(self) -> int:
+        """Train steps done so far."""
+        return int(self.state["step"])
+
+    def start(self, params: Params | None = None) -> None:
+        """Begins at step 0, with fresh parameters or with a copy of `params`."""
+        with jax.set_mesh(self.mesh):
+            if params is None:
+                self._state = create_state(self.learner, self.mesh, self.config.train.seed)
+            else:
+                self._state = state_from(self.learner, self.mesh, params)
+
+    def restore(self, checkpoints: Checkpoints, accept: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Begins where the newest good checkpoint is, unless `accept` raises UserError for its meta; returns that."""
+        with jax.set_mesh(self.mesh):
+            self._state, meta = checkpoints.restore(abstract_state(self.learner, self.mesh), accept=accept)
+        return meta
+
+    def run(self, saver: Saver | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+        """THE loop: trains to `train.steps` and yields (step, values) for each line of the log.
+
+        Lines hold the loss and metrics of a step, what the stage's evaluators say, and last what its final evaluators
+        say (neither where `train.evaluate` is none). When `is_stopped` says so after a dispatch, the state is saved and
+        the loop ends without the final evaluation. Raises TrainingError when a number is not finite, before anything
+        that holds it is saved.
+        """
+        config, step, saver = self.config, self.step, saver or NoSaver()
+        late = LateMetrics(config, saver.newest, self.throughput)
+        while step < config.train.steps:
+            late.begin(step)
+            until = next_stop(config, step)
+            metrics = self._dispatch(step, until)
+            yield from late.push(step, until, metrics)
+            step = until
+            if is_evaluated(config, step):
+                yield from late.flush()
+                yield step, self.evaluate(self.stage.evaluators)
+            self.stopped = is_stopped()
+            if is_saved(config, step) or self.stopped:
+                yield from late.flush()  # never save what was not seen to be finite
+                saver.save(step, self.state)
+            if self.stopped:
+                return
+        yield from late.flush()
+        if config.train.evaluate == "all":
+            yield step, self.evaluate(self.stage.final_evaluators)
+
+    def evaluate(self, evaluators: tuple[Evaluator, ...]) -> dict[str, float]:
+        """What these evaluators say of the parameters as they are now."""
+        with jax.set_mesh(self.mesh):
+            return dict(pair for evaluate in evaluators for pair in evaluate(self.state["params"]))
+
+    def _dispatch(self, step: int, until: int) -> dict[str, jax.Array]:
+        """Runs steps step .. until - 1 and returns their metrics, which may still be under way."""
+        batches = dispatch_batches(self.config, self.stage, self.mesh, self.parts, step, until - step)
+        with jax.set_mesh(self.mesh):
+            self._state, metrics = self._run_steps(self.state, batches, np.int32(until - step), self._key)
+        if shares_threads(self.mesh):
+            jax.block_until_ready(self._state)
+        return metrics
 
 
 def next_stop(config: RunConfig, step: int) -> int:
@@ -192,19 +219,3 @@ def is_evaluated(config: RunConfig, step: int) -> bool:
 def is_saved(config: RunConfig, step: int) -> bool:
     """Whether a checkpoint is due after `step` steps."""
     return step % config.train.checkpoint_every == 0 or step == config.train.steps
-
-
-def finish(config: RunConfig, run_dir: Path, state: State, final: dict[str, float], seconds: float) -> dict[str, Any]:
-    """Draws loss.png, writes summary.json and returns what it holds."""
-    plot_losses(run_dir / "metrics.jsonl", run_dir / "loss.png", final.get("floor"))
-    summary = {
-        "run": str(run_dir),
-        "corpus": config.data.corpus,
-        "steps": int(state["step"]),
-        "tokens": int(state["step"]) * config.train.tokens_per_step,
-        "parameters": sum(param.size for param in state["params"].values()),
-        "seconds": round(seconds, 2),
-        **final,
-    }
-    write_json(run_dir / "summary.json", summary)
-    return summary

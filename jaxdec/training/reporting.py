@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import RunConfig
 from jaxdec.config.yaml import differences
 from jaxdec.errors import TrainingError
 from jaxdec.layers.moe.router import capacity_warning
-from jaxdec.models.functional import Params
-from jaxdec.runs.metrics import MetricsLog
+from jaxdec.training.learner import Learner
 from jaxdec.training.optim import learning_rate
+from jaxdec.training.state import State
 from jaxdec.training.throughput import Throughput
+
+Report = tuple[int, dict[str, float]]  # train steps done, and what is known of them by name
 
 
 class LateMetrics:
-    """Passes the metrics of each dispatch to the log, and stops the run at the first that is not finite."""
+    """Turns the metrics of each dispatch into reports, and stops the run at the first that is not finite.
 
-    def __init__(self, config: RunConfig, log: MetricsLog, checkpoints: Checkpoints, throughput: Throughput) -> None:
-        self._config, self._log, self._checkpoints, self._throughput = config, log, checkpoints, throughput
+    `newest` says what can be gone back to then. `push` and `flush` are generators: iterate them at once.
+    """
+
+    def __init__(self, config: RunConfig, newest: Callable[[], str], throughput: Throughput) -> None:
+        self._config, self._newest, self._throughput = config, newest, throughput
         self._pending: tuple[int, int, Any] | None = None
         self._compiled = False  # the first dispatch of a process compiles, which is no measure of its speed
         self._is_timed = False
@@ -41,21 +46,21 @@ class LateMetrics:
             self._throughput.start(time.monotonic(), step)
             self._is_timed = True
 
-    def push(self, step: int, until: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes over the metrics, [K] each, of steps step .. until - 1, and reports those before."""
-        self._report(after=(until, metrics))
+    def push(self, step: int, until: int, metrics: dict[str, jax.Array]) -> Iterator[Report]:
+        """Takes over the metrics, [K] each, of steps step .. until - 1, and yields those before."""
+        yield from self._report(after=(until, metrics))
         self._pending = (step, until, metrics)
         if not self._compiled:
-            self.flush()
+            yield from self.flush()
             self._compiled = True
 
-    def flush(self) -> None:
-        """Reports what is pending. Raises TrainingError when it is not finite."""
-        self._report()
+    def flush(self) -> Iterator[Report]:
+        """Yields what is pending. Raises TrainingError when it is not finite."""
+        yield from self._report()
         self._is_timed = False
 
-    def _report(self, after: tuple[int, Any] | None = None) -> None:
-        """Reports what is pending; `after`, the dispatch that follows it, may be finished already."""
+    def _report(self, after: tuple[int, Any] | None = None) -> Iterator[Report]:
+        """Yields what is pending; `after`, the dispatch that follows it, may be finished already."""
         if self._pending is None:
             return
         step, until, metrics = self._pending
@@ -71,33 +76,28 @@ class LateMetrics:
                 row["learning_rate"] = float(learning_rate(self._config.optim, self._config.decay_steps, done - 1))
                 if speed is None:
                     speed = self._throughput.measure(now, finished) if self._is_timed else {}
-                self._log.write(done, row | speed)
+                yield done, row | speed
 
     def _require_finite(self, step: int, row: dict[str, float]) -> None:
         broken = [f"{name} is {value}" for name, value in row.items() if not math.isfinite(value)]
-        if not broken:
-            return
-        self._checkpoints.wait()  # one may be on its way to the disk
-        saved = self._checkpoints.steps()
-        folder = self._checkpoints.folder
-        last = f"the last good checkpoint is {folder / str(saved[-1])}" if saved else "no checkpoint was saved"
-        raise TrainingError(
-            f"{' and '.join(broken)} at step {step}: {last}; lower optim.learning_rate, clip harder, or use float32"
-        )
+        if broken:
+            raise TrainingError(
+                f"{' and '.join(broken)} at step {step}: {self._newest()}; lower optim.learning_rate, clip harder, "
+                "or use float32"
+            )
 
 
-def describe(
-    config: RunConfig, mesh: Mesh, parts: int, params: Params, throughput: Throughput, *, resumed_at: int
-) -> str:
+def describe(config: RunConfig, mesh: Mesh, parts: int, learner: Learner, state: State, throughput: Throughput) -> str:
     """The run in a few words: model, data, devices, precision, kernels. A surprise should show here."""
     devices, model = mesh.devices.flat, config.model
     axes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
-    size = sum(param.size for param in params.values())
+    trained, frozen = (sum(param.size for param in part.values()) for part in learner.split(state["params"]))
     peak = "" if throughput.peak_tflops is None else f", peak {throughput.peak_tflops:,} TFLOP/s a device"
-    start = f", resumed at step {resumed_at}" if resumed_at else ""
+    done = int(state["step"])
+    start = f", resumed at step {done}" if done else f", from {config.init_from}" if config.init_from else ""
     return (
-        f"model   {size:,} parameters: {wiring(model)}, width {model.width}, "
-        f"context {model.context}, vocabulary {model.vocab_size}\n"
+        f"model   {trained + frozen:,} parameters{f', {trained:,} of them trained' if frozen else ''}: "
+        f"{wiring(model)}, width {model.width}, context {model.context}, vocabulary {model.vocab_size}\n"
         f"data    {config.data.corpus}: windows of {config.window} tokens, {config.batch_size} a step in {parts} "
         f"microbatch{'es' if parts > 1 else ''}\n"
         f"device  {devices[0].device_kind} x {mesh.size} (mesh {axes}); "

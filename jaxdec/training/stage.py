@@ -3,35 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from jaxdec.config.run import RunConfig
+from jaxdec.data.batches import Batch
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.distributed.sharding import spec
 from jaxdec.errors import UserError
-from jaxdec.models.functional import Params
+from jaxdec.models.functional import Model, Params
 from jaxdec.models.output import Output
 
-Batch = Mapping[str, Any]
-Loss = Callable[[Output, Batch], tuple[jax.Array, dict[str, jax.Array]]]
 Evaluator = Callable[[Params], Iterator[tuple[str, float]]]
+
+
+class Apply(Protocol):
+    """A model as a pure function, `Model.read`: the output for the tokens, and the other inputs, of a batch.
+
+    A key means training: dropout is on. A loss may call it several times, with other parameters or other batches.
+    """
+
+    def __call__(self, params: Params, batch: Batch, *, key: jax.Array | None = None) -> Output: ...
+
+
+class Loss(Protocol):
+    """(sum, sums): the loss summed over what counts in the batch, in nats, and named sums for the log, divided alike.
+
+    It is differentiated with respect to `params`. `key` is for dropout, and another at each step and microbatch.
+    """
+
+    def __call__(
+        self, apply: Apply, params: Params, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
+
+
+class Objective(NamedTuple):
+    """What is minimised: the sum of `loss` over a global batch, divided by its `count`.
+
+    The count (targets, sequences, pairs ...) is a function of the batch alone: it is known before the forward pass, so
+    that the sum of each microbatch is divided by the count of the whole batch. Cut in k parts or in one, the gradient
+    is the same; a mean of the parts' means would be another wherever they count unequal numbers.
+    """
+
+    loss: Loss
+    count: Callable[[Batch], jax.Array]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What distinguishes one kind of training from another. It holds no loop."""
+    """One kind of training on one dataset. It holds no loop and no state.
 
-    batch: Callable[[int, int], dict[str, np.ndarray]]  # (seed, step) -> the global batch, leaves [B, ...]
-    loss: Loss
+    Batches are a pure function of (seed, step): all leaves are [B, ...] with B = `config.batch_size`. Evaluators yield
+    (name, value); the same programs serve both tuples, so that each is compiled once in a run.
+    """
+
+    model: Model
+    batch: Callable[[int, int], Batch]  # (seed, step) -> the global batch
+    objective: Objective
     evaluators: tuple[Evaluator, ...]  # every train.eval_every steps
-    final_evaluators: tuple[Evaluator, ...]  # once, after the last step
+    final_evaluators: tuple[Evaluator, ...]  # once, after the last step, and by `jaxdec evaluate`
     tokenizer: Tokenizer
     data: str  # hash of what is trained on
+    notes: Mapping[str, str] = field(default_factory=dict)  # what `jaxdec evaluate` says beside the figures
 
 
 def microbatches(config: RunConfig, shards: int) -> int:
@@ -57,7 +94,7 @@ def dispatch_batches(config: RunConfig, stage: Stage, mesh: Mesh, parts: int, st
     slots = config.train.steps_per_dispatch
     steps = [stage.batch(config.train.seed, step + index) for index in range(count)]
     steps += steps[-1:] * (slots - count)
-    on_devices = {}
+    on_devices: dict[str, Any] = {}
     for name in steps[0]:
         stacked = np.stack([batch[name] for batch in steps])
         stacked = stacked.reshape(slots, parts, -1, *stacked.shape[2:])

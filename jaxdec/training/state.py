@@ -1,7 +1,7 @@
 """The train state, `{"step", "params", "opt"}`, created already sharded inside one jitted program.
 
 Optimizer moments take the sharding of their parameter by rule: left to itself, jit would replicate them on every
-device.
+device. Parameters that are frozen are in "params" like all others, and have no moments in "opt".
 """
 
 from __future__ import annotations
@@ -15,38 +15,54 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxdec.distributed.sharding import param_shardings
-from jaxdec.models.functional import Model
+from jaxdec.models.functional import Params
+from jaxdec.training.learner import Learner
 
 State = dict[str, Any]
 
 
-def new_state(model: Model, optimizer: optax.GradientTransformation, key: jax.Array) -> State:
+def new_state(learner: Learner, params: Params) -> State:
     """A state at step 0."""
-    params = model.init(key)
-    return {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
+    trained, _ = learner.split(params)
+    return {"step": jnp.zeros((), jnp.int32), "params": params, "opt": learner.optimizer.init(trained)}
 
 
-def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
+def state_shardings(learner: Learner, mesh: Mesh) -> State:
     """The sharding of every leaf of the state."""
-    abstract = jax.eval_shape(lambda: new_state(model, optimizer, jax.random.key(0)))
-    params = param_shardings(mesh, model.axes, abstract["params"])
+    abstract = jax.eval_shape(lambda: new_state(learner, learner.model.init(jax.random.key(0))))
+    params = param_shardings(mesh, learner.model.axes, abstract["params"])
     replicated = NamedSharding(mesh, P())
     opt = optax.tree_utils.tree_map_params(
-        optimizer, lambda _, sharding: sharding, abstract["opt"], params, transform_non_params=lambda _: replicated
+        learner.optimizer,
+        lambda _, sharding: sharding,
+        abstract["opt"],
+        learner.split(params)[0],
+        transform_non_params=lambda _: replicated,
     )
     return {"step": replicated, "params": params, "opt": opt}
 
 
-def create_state(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh, seed: int) -> State:
+def create_state(learner: Learner, mesh: Mesh, seed: int) -> State:
     """A fresh state on the mesh; no device ever holds more than its part."""
     create = jax.jit(
-        lambda key: new_state(model, optimizer, key), out_shardings=state_shardings(model, optimizer, mesh)
+        lambda key: new_state(learner, learner.model.init(key)), out_shardings=state_shardings(learner, mesh)
     )
     return create(jax.random.key(seed))
 
 
-def abstract_state(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
+def state_from(learner: Learner, mesh: Mesh, params: Params) -> State:
+    """A state at step 0 with these parameters. They are copied: a train step takes its state for good."""
+    shardings, dtype = state_shardings(learner, mesh), learner.model.precision.params
+    placed = {name: jax.device_put(param, shardings["params"][name]) for name, param in params.items()}
+
+    def copied(params: Params) -> State:
+        return new_state(learner, {name: jnp.copy(param).astype(dtype) for name, param in params.items()})
+
+    return jax.jit(copied, out_shardings=shardings)(placed)
+
+
+def abstract_state(learner: Learner, mesh: Mesh) -> State:
     """Shapes, dtypes and shardings of the state, as the target of a restore."""
-    shapes = jax.eval_shape(lambda: new_state(model, optimizer, jax.random.key(0)))
-    shardings = state_shardings(model, optimizer, mesh)
+    shapes = jax.eval_shape(lambda: new_state(learner, learner.model.init(jax.random.key(0))))
+    shardings = state_shardings(learner, mesh)
     return jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), shapes, shardings)

@@ -22,7 +22,7 @@ from jaxdec.generation.translation import translate_text
 from jaxdec.layers.attention.cross_attention import CrossAttention
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import LoadedRun, load_run
-from jaxdec.stages.translate import train
+from jaxdec.stages.run import train
 
 SOURCE = "transformer"
 

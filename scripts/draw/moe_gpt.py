@@ -17,7 +17,7 @@ from jaxdec.parity.adapters.taps import nnx_probe
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import load_run
 from jaxdec.runs.metrics import read_metrics
-from jaxdec.stages.pretrain import pretrain
+from jaxdec.stages.run import train
 
 TEXT = "Ivy: Dov, then damp the Moth at noon."
 EXPERTS, STEPS = 8, 600
@@ -35,7 +35,7 @@ def run_with(balance_loss: float) -> Path:
             data=replace(config.data, sweep_stride=None),
             train=replace(config.train, steps=STEPS, eval_every=STEPS, checkpoint_every=STEPS),
         )
-        pretrain(config, run_dir)
+        train(config, run_dir)
     return run_dir
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from jaxdec.layers.attention.attention import Heads, scores
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import LoadedRun, load_run
-from jaxdec.stages.pretrain import pretrain
 
 
 def folder() -> Path:
@@ -28,7 +27,7 @@ def run_of(recipe: str, corpus: str = "playlets", **train: Any) -> Path:
     if not (run_dir / "summary.json").exists():
         config = load_recipe(recipe)
         config = replace(config, data=replace(config.data, corpus=corpus), train=replace(config.train, **train))
-        pretrain(config, run_dir)
+        train(config, run_dir)
     return run_dir
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import parts, positions
+from jaxdec.config import parts, positions, stages
 from jaxdec.config import run as settings
 from jaxdec.config.model import (
     BigramConfig,
@@ -33,11 +33,13 @@ from jaxdec.config.yaml import field_types, variants
 from jaxdec.data.batches import Windows
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.distributed.sharding import make_mesh
-from jaxdec.evaluation.text import full_sweep, random_windows
+from jaxdec.evaluation.text import full_sweep, make_window_losses, random_windows
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import metrics
-from jaxdec.training import loop as train
+from jaxdec.training import fit as train
+from jaxdec.training.learner import trainable_names
 from jaxdec.training.loop import is_evaluated, is_saved, next_stop
+from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
@@ -138,6 +140,10 @@ def values(cls: type) -> dict[str, Any]:
             "tied_head": False,
             "dropout": 0.5,
         },
+        stages.Pretrain: {},
+        stages.Translate: {},
+        stages.Everything: {},
+        stages.Matching: {"patterns": ("blocks.*",)},
         settings.Characters: {},
         settings.Words: {},
         settings.GPT2: {},
@@ -203,6 +209,7 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     MultiHeadConfig: (MultiHeadConfig(heads=2, width=16, context=16, vocab_size=11), lambda it: {"model": it}),
     OneBlockConfig: (OneBlockConfig(heads=2, width=16, context=16, vocab_size=11), lambda it: {"model": it}),
     EncoderDecoderConfig: (EncoderDecoderConfig(1, 2, 16, 16, vocab_size=11), lambda it: {"model": it}),
+    stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
     settings.BPE: (settings.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     settings.HuggingFace: (settings.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
     DataConfig: (DataConfig("text"), lambda it: {"data": it}),
@@ -307,8 +314,13 @@ def scores(run: RunConfig) -> Hashable:
     dataset = data_of(run.data)
     run = replace(run, model=replace(run.model, vocab_size=dataset.tokenizer.vocab_size))
     model = Model(run.model, run.precision)
-    params = tiny.generic_params(model)
-    return tuple(pair for make in (random_windows, full_sweep) for pair in make(model, run, dataset)(params))
+    params, losses = tiny.generic_params(model), make_window_losses(model)
+    return tuple(pair for make in (random_windows, full_sweep) for pair in make(losses, run, dataset)(params))
+
+
+@functools.cache
+def learns(run: RunConfig) -> Hashable:
+    return trainable_names(run.trainable, Model(run.model, run.precision).axes)
 
 
 @functools.cache
@@ -336,7 +348,7 @@ def kept(run: RunConfig) -> Hashable:
     def reached(folder: Path, keep: int) -> None:
         raise _Reached(keep)
 
-    stage = SimpleNamespace(loss=None)
+    stage = SimpleNamespace(model=Model(MODEL, run.precision), objective=LANGUAGE)
     run = replace(run, mesh=MeshConfig(data=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "Checkpoints", reached)
@@ -358,14 +370,13 @@ def peak(run: RunConfig) -> Hashable:
 @functools.cache
 def logged(run: RunConfig) -> Hashable:
     """The steps that are written down."""
-    steps: list[int] = []
-    late = LateMetrics(run, SimpleNamespace(write=lambda step, row: steps.append(step)), None, speed_of(run))
-    late.push(0, 8, {"loss": jnp.ones(8)})
-    late.flush()
-    return tuple(steps)
+    late = LateMetrics(run, lambda: "", speed_of(run))
+    reports = (*late.push(0, 8, {"loss": jnp.ones(8)}), *late.flush())
+    return tuple(step for step, _ in reports)
 
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
+    stages.Matching: (learns,),
     **dict.fromkeys((settings.BPE, settings.HuggingFace), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),

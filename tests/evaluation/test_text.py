@@ -12,9 +12,9 @@ import pytest
 from jaxdec.config.run import DataConfig
 from jaxdec.data.shards import prepare
 from jaxdec.errors import TrainingError
-from jaxdec.evaluation.text import check_leak, evaluate_run, full_sweep, mean_loss, random_windows
+from jaxdec.evaluation.text import check_leak, full_sweep, make_window_losses, mean_loss, random_windows
 from jaxdec.models.functional import Model
-from jaxdec.stages.pretrain import pretrain, with_vocabulary
+from jaxdec.stages.run import evaluate, train, with_vocabulary
 from tests import tiny
 
 
@@ -48,7 +48,7 @@ def test_the_floor_of_a_markov_sweep_rises_where_context_is_cut():
     for stride in (8, 2):
         strided = replace(config, data=replace(config.data, sweep_stride=stride))
         model = Model(strided.model, strided.precision)
-        result = dict(full_sweep(model, strided, dataset)(model.init(jax.random.key(0))))
+        result = dict(full_sweep(make_window_losses(model), strided, dataset)(model.init(jax.random.key(0))))
         floors[stride] = result["floor"]
         assert result["excess"] == pytest.approx(result["sweep_loss"] - result["floor"])
     entropy = dataset.conditional_entropy
@@ -61,7 +61,7 @@ def test_the_floor_of_a_markov_sweep_rises_where_context_is_cut():
 def test_random_windows_are_the_same_at_every_call():
     config = with_vocabulary(tiny.run_config(), 11)
     model = Model(config.model, config.precision)
-    evaluate = random_windows(model, config, prepare(config.data))
+    evaluate = random_windows(make_window_losses(model), config, prepare(config.data))
     params = model.init(jax.random.key(0))
     first = dict(evaluate(params))
     assert first == dict(evaluate(params))
@@ -76,8 +76,8 @@ def test_a_leak_is_a_loss_below_the_floor_by_more_than_chance():
 
 
 def test_a_saved_run_evaluates_to_what_training_reported(tmp_path: Path):
-    summary = pretrain(tiny.run_config(data=DataConfig(corpus="markov:1")), tmp_path / "run")
-    again = evaluate_run(tmp_path / "run")
+    summary = train(tiny.run_config(data=DataConfig(corpus="markov:1")), tmp_path / "run")
+    again = evaluate(tmp_path / "run")
     assert again["step"] == 20
     for name in ("training_loss", "validation_loss", "sweep_loss", "floor", "excess"):
         assert again[name] == pytest.approx(summary[name], rel=1e-5), name

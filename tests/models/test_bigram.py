@@ -17,7 +17,6 @@ from jaxdec.config.model import BigramConfig
 from jaxdec.data.corpora.markov import Markov
 from jaxdec.models.functional import Model, Params
 from jaxdec.recipes import load_recipe
-from jaxdec.stages.pretrain import pretrain
 from jaxdec.training.losses import token_losses
 from tests import tiny
 from tests.models import rungs
@@ -127,6 +126,6 @@ def test_the_recipe_reaches_the_floor_of_a_chain_of_order_one(tmp_path: Path):
     train = replace(recipe.train, steps=400, steps_per_dispatch=50, eval_every=400, checkpoint_every=400)
     config = replace(recipe, train=train, data=replace(recipe.data, corpus="markov:1"))
     with jax.enable_x64(False):
-        summary = pretrain(config, tmp_path / "run")
+        summary = train(config, tmp_path / "run")
     assert abs(summary["excess"]) < 3 * summary["sweep_standard_error"] < 0.01
     assert summary["floor"] == pytest.approx(Markov(order=1).conditional_entropy(1), abs=1e-9)

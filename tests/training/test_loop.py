@@ -20,11 +20,12 @@ from jaxdec.config.run import DataConfig, MeshConfig, Precision
 from jaxdec.distributed.sharding import batch_shards, make_mesh
 from jaxdec.errors import TrainingError, UserError
 from jaxdec.runs.metrics import read_metrics
-from jaxdec.stages.pretrain import pretrain
+from jaxdec.stages.run import train
+from jaxdec.training.learner import Learner
 from jaxdec.training.loop import make_run_steps, next_stop, train_step
-from jaxdec.training.losses import language_loss
+from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
-from jaxdec.training.stage import microbatches
+from jaxdec.training.stage import Objective, microbatches
 from jaxdec.training.state import create_state
 from tests import tiny
 
@@ -32,11 +33,11 @@ from tests import tiny
 @functools.cache
 def parameters_after_one_sgd_step(mesh_config: MeshConfig, parts: int) -> dict[str, np.ndarray]:
     """With plain SGD at rate 1 the update is minus the gradient."""
-    model, optimizer, mesh = tiny.model(), optax.sgd(1.0), make_mesh(mesh_config)
+    learner, mesh = Learner(tiny.model(), optax.sgd(1.0), LANGUAGE), make_mesh(mesh_config)
     batch = {name: leaf.reshape(1, parts, 8 // parts, 8) for name, leaf in tiny.batch(8, 8).items()}
-    run_steps = make_run_steps(model, optimizer, language_loss, mesh)
+    run_steps = make_run_steps(learner, mesh)
     with jax.set_mesh(mesh):
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
         state, _ = run_steps(state, batch, np.int32(1), jax.random.key(0))
     return jax.device_get(state["params"])
 
@@ -54,14 +55,14 @@ def test_the_gradient_does_not_depend_on_microbatches_or_devices(mesh: MeshConfi
 
 
 def test_a_dispatch_cut_in_two_gives_the_same_bits():
-    model, mesh = tiny.model(dropout=0.1), make_mesh(MeshConfig(data=1))
-    optimizer = make_optimizer(tiny.OPTIM, 20)
-    run_steps = make_run_steps(model, optimizer, language_loss, mesh)
+    mesh = make_mesh(MeshConfig(data=1))
+    learner = Learner(tiny.model(dropout=0.1), make_optimizer(tiny.OPTIM, 20), LANGUAGE)
+    run_steps = make_run_steps(learner, mesh)
     batches = {name: np.stack([leaf] * 6)[:, None] for name, leaf in tiny.batch(8, 8).items()}
     with jax.set_mesh(mesh):
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
         whole, _ = run_steps(state, batches, np.int32(6), jax.random.key(1))
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
         for count in (1, 5):
             state, _ = run_steps(state, batches, np.int32(count), jax.random.key(1))
         assert run_steps._cache_size() == 1
@@ -72,10 +73,11 @@ def test_a_dispatch_cut_in_two_gives_the_same_bits():
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
 def test_the_model_learns_a_batch_by_heart(compute: str):
     model, optimizer = tiny.model(Precision(compute=compute)), make_optimizer(tiny.OPTIM, 300)
+    learner = Learner(model, optimizer, LANGUAGE)
     params = model.init(jax.random.key(0))
     state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
     batch = {name: leaf[None] for name, leaf in tiny.batch(8, 8).items()}
-    step = jax.jit(lambda state: train_step(model, optimizer, language_loss, state, batch, jax.random.key(0)))
+    step = jax.jit(lambda state: train_step(learner, state, batch, jax.random.key(0)))
     state, first = step(state)
     for _ in range(300):
         state, metrics = step(state)
@@ -85,9 +87,10 @@ def test_the_model_learns_a_batch_by_heart(compute: str):
 
 
 def test_parameters_and_moments_are_sharded_alike():
-    model, optimizer, mesh = tiny.model(), make_optimizer(tiny.OPTIM, 20), make_mesh(MeshConfig(data=2, fsdp=2))
+    learner = Learner(tiny.model(), make_optimizer(tiny.OPTIM, 20), LANGUAGE)
+    mesh = make_mesh(MeshConfig(data=2, fsdp=2))
     with jax.set_mesh(mesh):
-        state = create_state(model, optimizer, mesh, seed=0)
+        state = create_state(learner, mesh, seed=0)
     kernel = state["params"]["blocks.0.mlp.up.kernel"]
     moments = [leaf for leaf in jax.tree.leaves(state["opt"]) if leaf.shape == kernel.shape]
     assert kernel.sharding.shard_shape(kernel.shape) == (8, 64)
@@ -104,7 +107,7 @@ def test_a_dispatch_ends_where_something_is_due():
 
 
 def test_a_run_leaves_what_the_contract_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    summary = pretrain(tiny.run_config(), tmp_path / "run")
+    summary = train(tiny.run_config(), tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.yaml", "metrics.jsonl", "checkpoints", "tokenizer", "loss.png", "summary.json"
     }  # fmt: skip
@@ -127,16 +130,14 @@ def test_a_mask_that_shows_the_future_is_reported_as_a_leak(tmp_path: Path, monk
         ),
     )
     with pytest.raises(TrainingError, match=r"leak: validation loss .* is below the entropy floor"):
-        pretrain(config, tmp_path / "run")
+        train(config, tmp_path / "run")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    original = jaxdec.stages.pretrain.language_loss
-
-    def breaks_down(output, batch):
-        total, parts = original(output, batch)
+    def breaks_down(apply, params, batch, key):
+        total, parts = LANGUAGE.loss(apply, params, batch, key)
         # The first token of step 13's batch is its mark: no other batch is masked there.
         return jnp.where(batch["mask"][0, 0] == 0, jnp.nan, total), parts
 
@@ -147,10 +148,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_checkpoint(
         batch["mask"][0, 0] = float(step != 12)
         return batch
 
-    monkeypatch.setattr(jaxdec.stages.pretrain, "language_loss", breaks_down)
+    monkeypatch.setattr(jaxdec.stages.pretrain, "LANGUAGE", Objective(breaks_down, LANGUAGE.count))
     monkeypatch.setattr(jaxdec.stages.pretrain.Windows, "__call__", marked)
     with pytest.raises(TrainingError, match=r"loss is nan .*at step 13: the last good checkpoint is .*checkpoints/10"):
-        pretrain(tiny.run_config(), tmp_path / "run")
+        train(tiny.run_config(), tmp_path / "run")
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"10"}
 
 
@@ -158,7 +159,7 @@ def test_an_existing_directory_is_not_touched(tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "note.txt").write_text("mine")
     with pytest.raises(UserError, match="exists already"):
-        pretrain(tiny.run_config(), tmp_path / "run")
+        train(tiny.run_config(), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["note.txt"]
 
 
@@ -172,7 +173,7 @@ def test_nothing_is_written_when_the_input_is_wrong(tmp_path: Path):
     }
     for message, config in wrong.items():
         with pytest.raises(UserError, match=message):
-            pretrain(config, tmp_path / "run")
+            train(config, tmp_path / "run")
         assert not (tmp_path / "run").exists(), message
 
 
@@ -184,7 +185,7 @@ def test_microbatches_are_derived_from_the_global_batch():
 
 
 def test_a_run_with_sharded_parameters_ends_and_agrees(tmp_path: Path):
-    split = pretrain(tiny.run_config(mesh=MeshConfig(data=2, fsdp=2)), tmp_path / "split")
-    whole = pretrain(tiny.run_config(mesh=MeshConfig(data=1)), tmp_path / "whole")
+    split = train(tiny.run_config(mesh=MeshConfig(data=2, fsdp=2)), tmp_path / "split")
+    whole = train(tiny.run_config(mesh=MeshConfig(data=1)), tmp_path / "whole")
     assert split["steps"] == whole["steps"] == 20
     assert split["sweep_loss"] == pytest.approx(whole["sweep_loss"], rel=1e-4)

@@ -28,8 +28,9 @@ from jaxdec.parity.pairs.run import TwinRun, params_dtype
 from jaxdec.parity.setting import Arrays
 from jaxdec.parity.sides.weights import as_float64, generic_weights
 from jaxdec.training import optim
+from jaxdec.training.learner import Learner
 from jaxdec.training.loop import make_run_steps, train_step
-from jaxdec.training.losses import language_loss
+from jaxdec.training.losses import LANGUAGE, language_loss
 
 KEEP_GRADIENTS = optax.GradientTransformation(  # an optimizer that keeps the gradients and changes nothing
     lambda params: jax.tree.map(jnp.zeros_like, params),
@@ -47,6 +48,9 @@ class JaxTwin:
     def model(self, precision: str) -> Model:
         config = self.run.at(precision)
         return Model(config.model, config.precision)
+
+    def learner(self, precision: str, optimizer: optax.GradientTransformation) -> Learner:
+        return Learner(self.model(precision), optimizer, LANGUAGE)
 
     def candidate(self) -> Candidate:
         config = self.run.config
@@ -94,7 +98,7 @@ class JaxTwin:
 
     @functools.cache  # noqa: B019
     def gradient_program(self, precision: str) -> Callable[..., Any]:
-        return jax.jit(functools.partial(train_step, self.model(precision), KEEP_GRADIENTS, language_loss))
+        return jax.jit(functools.partial(train_step, self.learner(precision, KEEP_GRADIENTS)))
 
     def dropped_gradients(
         self, params: Params, batch: Batch, masks: Sequence[np.ndarray], precision: str
@@ -115,7 +119,7 @@ class JaxTwin:
                 return next(left)
 
             with mock.patch.object(jaxdec.layers.dropout, "keep_mask", next_mask):
-                result = train_step(self.model(precision), KEEP_GRADIENTS, language_loss, *inputs)
+                result = train_step(self.learner(precision, KEEP_GRADIENTS), *inputs)
             assert next(left, None) is None, "fewer masks were used than there are places to drop"
             return result
 
@@ -148,7 +152,7 @@ class JaxTwin:
     def training_program(self, precision: str) -> tuple[Any, Callable[..., Any]]:
         config: RunConfig = self.run.at(precision)
         optimizer = optim.make_optimizer(config.optim, config.decay_steps)
-        return optimizer, make_run_steps(self.model(precision), optimizer, language_loss, make_mesh(MeshConfig(data=1)))
+        return optimizer, make_run_steps(self.learner(precision, optimizer), make_mesh(MeshConfig(data=1)))
 
     def generate(
         self,

@@ -9,7 +9,7 @@ from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP
 from jaxdec.config.positions import RoPE
 from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, RunConfig, TrainConfig
-from jaxdec.stages.pretrain import pretrain
+from jaxdec.stages.run import train
 
 
 def solve(corpus: str, model: dict[str, Any], *, line: int, batch: int, steps: int, run_dir: Path) -> dict[str, Any]:
@@ -30,4 +30,4 @@ def solve(corpus: str, model: dict[str, Any], *, line: int, batch: int, steps: i
         ),
         mesh=MeshConfig(data=1),
     )
-    return pretrain(run, run_dir)
+    return train(run, run_dir)

@@ -1,0 +1,84 @@
+"""Stages of training as values: what a model is trained to do, and which of its parameters learn.
+
+Imports neither jax nor torch. A stage's value holds its settings and says which models it trains; how it is done stands
+in `jaxdec/stages/<kind>.py`. To add one: a class here, its name in `AnyStage`, its module, a line in
+`jaxdec/stages/registry.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from jaxdec.config.model import (
+    AnyModel,
+    BigramConfig,
+    DecoderConfig,
+    EncoderDecoderConfig,
+    MultiHeadConfig,
+    OneBlockConfig,
+    SingleHeadConfig,
+)
+from jaxdec.config.parts import Config, require
+from jaxdec.errors import UserError
+
+# Stages. `models`: the kinds of model that a stage trains.
+
+DECODERS = (BigramConfig, SingleHeadConfig, MultiHeadConfig, OneBlockConfig, DecoderConfig)
+
+
+@dataclass(frozen=True)
+class Pretrain(Config):
+    """Language modelling: predict each token of a text from those before it."""
+
+    kind: ClassVar[str] = "pretrain"
+    models: ClassVar[tuple[type, ...]] = DECODERS
+
+
+@dataclass(frozen=True)
+class Translate(Config):
+    """Predict the target of a pair from its source and from the target's tokens so far."""
+
+    kind: ClassVar[str] = "translate"
+    models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
+
+
+AnyStage = Pretrain | Translate
+
+
+def default_stage(model: AnyModel) -> AnyStage:
+    """The stage of a run that names none: `Translate` for an encoder-decoder, `Pretrain` for all other models."""
+    for stage in (Pretrain, Translate):
+        if isinstance(model, stage.models):
+            return stage()
+    raise UserError(f"no stage trains a model of kind {model.kind} unless it is named: give --stage KIND")
+
+
+# What learns
+
+
+@dataclass(frozen=True)
+class Everything(Config):
+    """All parameters are trained."""
+
+    kind: ClassVar[str] = "everything"
+
+
+@dataclass(frozen=True)
+class Matching(Config):
+    """The parameters whose names fit one of the patterns are trained, all others keep their values.
+
+    A pattern is a parameter's whole name, in which `*` stands for any characters: `head.*`, `blocks.3.*`, `*.bias`.
+    """
+
+    kind: ClassVar[str] = "matching"
+    patterns: tuple[str, ...] = field(metadata={"help": "names of parameters, as blocks.3.*,head.*"})
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.patterns) and all(self.patterns),
+            "trainable.patterns is empty: give names of parameters, as blocks.3.*,head.*",
+        )
+
+
+Trainable = Everything | Matching

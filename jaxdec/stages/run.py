@@ -1,0 +1,96 @@
+"""What `jaxdec train`, `resume` and `evaluate` do, for every stage alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jaxdec.checkpoints.files import complete_steps
+from jaxdec.config.run import RunConfig
+from jaxdec.data.tokenizers.registry import Tokenizer, load_tokenizer
+from jaxdec.errors import UserError
+from jaxdec.models.functional import Model
+from jaxdec.runs import directory as run_directory
+from jaxdec.runs.loading import LoadedRun, load_run, require_fit
+from jaxdec.stages.registry import stage_module
+from jaxdec.training.fit import fit
+from jaxdec.training.stage import Stage
+
+Summary = dict[str, Any]
+
+
+def train(config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> Summary:
+    """Trains a new run into `run_dir`, which must not exist yet; returns the summary that `summary.json` holds.
+
+    `from_file`: the user's copy of a corpus. Raises UserError for input that cannot work, before anything is written.
+    """
+    run_directory.require_new(run_dir)
+    source = source_of(config.check())
+    if source is not None and config.model.vocab_size is None:  # it may have padded its vocabulary
+        config = replace(config, model=replace(config.model, vocab_size=source.config.model.vocab_size))
+    config, stage = open_stage(config, from_file=from_file, tokenizer=None if source is None else source.tokenizer)
+    return fit(config, stage, run_dir, resume=False, initial=first_params(config, stage, source))
+
+
+def resume(run_dir: Path, config: RunConfig) -> Summary:
+    """Continues the run in `run_dir` from its newest good checkpoint, under the config read from it."""
+    source = None if complete_steps(run_dir / "checkpoints") else source_of(config)
+    config, stage = open_stage(config, tokenizer=load_tokenizer(run_dir / "tokenizer"))
+    return fit(config, stage, run_dir, resume=True, initial=first_params(config, stage, source))
+
+
+def evaluate(run_dir: Path, step: int | None = None) -> Summary:
+    """What training reports at its end, for the newest good checkpoint of a run or that of `step`."""
+    run = load_run(run_dir, step)
+    _, stage = open_stage(run.config, tokenizer=run.tokenizer)
+    values = dict(pair for evaluator in stage.final_evaluators for pair in evaluator(run.params))
+    return {"step": run.step, **values, **stage.notes}
+
+
+def open_stage(
+    config: RunConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None
+) -> tuple[RunConfig, Stage]:
+    """The stage of a run on its data, and the config with the vocabulary filled in.
+
+    Without `tokenizer` that of `data.tokenizer` is read, or trained on the training split.
+    """
+    module = stage_module(config.resolved_stage)
+    data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
+    config = with_vocabulary(config, data.tokenizer.vocab_size)
+    return config, module.make_stage(config, Model(config.model, config.precision), data)
+
+
+def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:
+    """`config` with the tokenizer's vocabulary filled in. Raises UserError when it asks for a smaller one."""
+    wanted = config.model.vocab_size
+    if wanted is not None and wanted < vocab_size:
+        raise UserError(f"model.vocab_size {wanted} is smaller than the tokenizer's {vocab_size}: leave it None")
+    return replace(config, model=replace(config.model, vocab_size=wanted or vocab_size))
+
+
+def source_of(config: RunConfig) -> LoadedRun | None:
+    """The run that `init_from` names, with its newest good checkpoint; None where it names none.
+
+    Raises UserError when it cannot be read, or was trained with another kind of tokenizer than this run asks for.
+    """
+    if config.init_from is None:
+        return None
+    try:
+        source = load_run(config.init_from)
+    except UserError as error:
+        raise UserError(f"init_from: {error}") from None
+    if source.config.data.tokenizer != config.data.tokenizer:
+        raise UserError(
+            f"init_from {config.init_from} was trained with the tokenizer {source.config.data.tokenizer}, this run "
+            f"asks for {config.data.tokenizer}: token ids would change their meaning; set data.tokenizer to the first"
+        )
+    return source
+
+
+def first_params(config: RunConfig, stage: Stage, source: LoadedRun | None) -> Any:
+    """The parameters of `source`. Raises UserError naming the first that is missing, left over or misshapen."""
+    if source is None:
+        return None
+    require_fit(stage.model, source.params, f"init_from {config.init_from}")
+    return source.params

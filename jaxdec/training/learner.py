@@ -1,0 +1,58 @@
+"""What one update is made of: a model, what it minimises, an optimizer, and the parameters that they may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+import optax
+
+from jaxdec.config.run import RunConfig
+from jaxdec.config.stages import Everything, Matching, Trainable
+from jaxdec.errors import UserError, nearest
+from jaxdec.models.functional import Model
+from jaxdec.training.optim import make_optimizer
+from jaxdec.training.stage import Objective, Stage
+
+Leaf = TypeVar("Leaf")
+
+
+@dataclass(frozen=True)
+class Learner:
+    """`trainable`: names of the parameters that are trained, None for all. The others are constants of the train step:
+    they have no gradient and no moments."""
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    objective: Objective
+    trainable: frozenset[str] | None = None
+
+    def split(self, params: Mapping[str, Leaf]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
+        """The parameters that are trained, and those that are frozen; or what else there is one of for each."""
+        if self.trainable is None:
+            return dict(params), {}
+        trained = {name: param for name, param in params.items() if name in self.trainable}
+        return trained, {name: param for name, param in params.items() if name not in self.trainable}
+
+
+def make_learner(config: RunConfig, stage: Stage) -> Learner:
+    """The learner of a run. Raises UserError for a pattern of `trainable` that no parameter has."""
+    optimizer = make_optimizer(config.optim, config.decay_steps)
+    return Learner(stage.model, optimizer, stage.objective, trainable_names(config.trainable, stage.model.axes))
+
+
+def trainable_names(trainable: Trainable, names: Iterable[str]) -> frozenset[str] | None:
+    """Which of the parameters `names` are trained; None: all of them."""
+    match trainable:
+        case Everything():
+            return None
+        case Matching(patterns=patterns):
+            known = list(names)
+            for pattern in patterns:
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    raise UserError(f"trainable.patterns: no parameter is called {pattern!r}{nearest(pattern, known)}")
+            return frozenset(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
+        case _:
+            raise UserError(f"trainable is {trainable!r}: give a value of a kind in jaxdec/config/stages.py")
