@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from jaxdec.config.run import Precision
 from jaxdec.models.flops import training_flops
 from jaxdec.training import reporting
-from jaxdec.training.reporting import LateMetrics
+from jaxdec.training.reporting import LateMetrics, Report
 from jaxdec.training.throughput import Throughput, peak_tflops
 from tests import tiny
 
@@ -62,20 +63,23 @@ def test_work_finished_before_it_is_read_is_not_fast(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(reporting.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(jax, "device_get", lambda metrics: {name: leaf.values for name, leaf in metrics.items()})
     rows: list[dict[str, Any]] = []
-    log: Any = SimpleNamespace(write=lambda step, row: rows.append(row))
-    late = LateMetrics(CONFIG, log, None, Throughput(CONFIG, [CPU]))  # type: ignore[arg-type]
+    late = LateMetrics(CONFIG, lambda: "", Throughput(CONFIG, [CPU]))
+
+    def take(reports: Iterator[Report]) -> None:
+        rows.extend(row for _, row in reports)
+
     for start in range(0, 50, 10):
         late.begin(start)
         clock[0] += 30.0 if start == 0 else 1.0  # the first compiles
-        late.push(start, start + 10, {"loss": Ready(values=jnp.ones(10), ready=True)})  # type: ignore[dict-item]
+        take(late.push(start, start + 10, {"loss": Ready(values=jnp.ones(10), ready=True)}))  # type: ignore[dict-item]
     clock[0] += 80e-6
-    late.flush()
+    take(late.flush())
     assert [row.get("seconds_per_step") for row in rows] == [None, *[pytest.approx(0.1, rel=0.01)] * 4]
     clock[0] += 600.0  # an evaluation
     late.begin(50)
     clock[0] += 2.0
-    late.push(50, 60, {"loss": Ready(values=jnp.ones(10), ready=True)})  # type: ignore[dict-item]
-    late.flush()
+    take(late.push(50, 60, {"loss": Ready(values=jnp.ones(10), ready=True)}))  # type: ignore[dict-item]
+    take(late.flush())
     assert rows[-1]["seconds_per_step"] == pytest.approx(0.2)
 
 
