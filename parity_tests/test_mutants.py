@@ -23,6 +23,7 @@ from jaxdec.parity.certificate.trial import MutantTrial, divergence, trial, up_t
 from jaxdec.parity.check import MODEL
 from jaxdec.parity.compare.null import compare_gradients, null_masks, wholly_null
 from jaxdec.parity.locate.replay import replay_backward, replay_forward, replay_loss, without_side_results
+from jaxdec.parity.pairs.pairs import pair_of
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.recording import Backward, Forward
 from jaxdec.parity.sides.stages import Sides
@@ -241,6 +242,21 @@ def test_the_usual_bars_see_a_large_bug_and_no_honest_run(plain: Sides) -> None:
     p = np.random.default_rng(0).standard_normal((2, 3, 5))
     assert divergence(p, p + 7) == pytest.approx(0, abs=1e-12), "a softmax does not see a constant"
     assert divergence(p, -p) > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["char-gpt", "modern"])
+def test_the_certificate_of_a_rung(name: str) -> None:
+    done = certify(pair_of(name), seeds=1, say=lambda line: None)
+    assert done.complete and len(done.bugs) >= 70, str(done)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["char-gpt", "moe-gpt", "modern", "sinks", "alibi", "encoder-decoder"])
+def test_honest_runs_of_a_rung_raise_no_alarm(name: str) -> None:
+    alarms = Alarms(3)
+    add_alarms(alarms, pair_of(name), 20, lambda line: None)
+    assert not alarms.wrong and alarms.comparisons > 1000
 
 
 def test_a_pair_that_differs_already_is_refused(plain: Sides) -> None:

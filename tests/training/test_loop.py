@@ -33,7 +33,7 @@ from tests import tiny
 @functools.cache
 def parameters_after_one_sgd_step(mesh_config: MeshConfig, parts: int) -> dict[str, np.ndarray]:
     """With plain SGD at rate 1 the update is minus the gradient."""
-    learner, mesh = Learner(tiny.model(), optax.sgd(1.0), LANGUAGE), make_mesh(mesh_config)
+    learner, mesh = Learner(tiny.model(layers=1), optax.sgd(1.0), LANGUAGE), make_mesh(mesh_config)
     batch = {name: leaf.reshape(1, parts, 8 // parts, 8) for name, leaf in tiny.batch(8, 8).items()}
     run_steps = make_run_steps(learner, mesh)
     with jax.set_mesh(mesh):
@@ -42,10 +42,13 @@ def parameters_after_one_sgd_step(mesh_config: MeshConfig, parts: int) -> dict[s
     return jax.device_get(state["params"])
 
 
+LONG = pytest.mark.long  # what the others combine: only microbatches, only devices that share the data
+
+
 @pytest.mark.parametrize(
     ("mesh", "parts"),
-    [(MeshConfig(data=1), 2), (MeshConfig(data=1), 8), (MeshConfig(data=2), 1), (MeshConfig(data=2), 4),
-     (MeshConfig(data=4), 1), (MeshConfig(data=2, fsdp=2), 1), (MeshConfig(data=1, fsdp=4), 2)],
+    [(MeshConfig(data=1), 8), (MeshConfig(data=2), 4), (MeshConfig(data=2, fsdp=2), 1), (MeshConfig(data=1, fsdp=4), 2),
+     *(pytest.param(MeshConfig(data=data), parts, marks=LONG) for data, parts in [(1, 2), (2, 1), (4, 1)])],
 )  # fmt: skip
 def test_the_gradient_does_not_depend_on_microbatches_or_devices(mesh: MeshConfig, parts: int):
     whole = parameters_after_one_sgd_step(MeshConfig(data=1), 1)

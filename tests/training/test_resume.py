@@ -133,8 +133,9 @@ def logged(run: Path, step: int) -> Callable[[], bool]:
     return happens
 
 
-def test_killed_again_and_again(tmp_path: Path, corpus: Path, whole: Path) -> None:
-    run, dice = tmp_path / "run", random.Random(3)
+@pytest.mark.parametrize("seed", [3, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 9))])
+def test_killed_again_and_again(tmp_path: Path, corpus: Path, whole: Path, seed: int) -> None:
+    run, dice = tmp_path / "run", random.Random(seed)
     start = ("train", "char-gpt", *flags(), "--data.corpus", corpus, "--out", run)
     moments: list[Callable[[], bool]] = [
         (run / "config.yaml").exists,  # before there is a checkpoint
