@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.finite import first_not_finite
 from jaxdec.parity.report.report import Finding
 from jaxdec.parity.setting import Setting
-from jaxdec.parity.sides.stages import Sides
+
+if TYPE_CHECKING:
+    from jaxdec.parity.sides.stages import Sides
 
 Named = Mapping[str, Any]
 Recording = tuple[Literal["forward", "backward", "time"], Named, Named]  # the candidate's and the reference's
