@@ -66,6 +66,15 @@ def test_a_killed_holder_is_no_holder(holder: subprocess.Popen[str], tmp_path: P
         assert json.loads((tmp_path / "run" / LOCK).read_text())["pid"] == os.getpid()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
+def test_the_lock_of_the_system_decides_where_there_is_one(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """As for a process in another container of this host: its number means nothing here."""
+    path = tmp_path / "run" / LOCK
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": 2**22 + 1}))
+    with pytest.raises(UserError, match=rf"by process {2**22 + 1} on"), locked(tmp_path / "run"):
+        pytest.fail(f"process {holder.pid} holds it")
+
+
 def written(folder: Path, **changes: object) -> Path:
     """A lock file left by this process, with changes."""
     with locked(folder):
