@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             line = "out of memory: give a smaller --train.microbatch, --model.context or --model.width"
             result, code = _failed(line), TrainingError.exit_code
         else:
+            import traceback  # costs every start 5 ms, and is needed by none that goes well
+
             traceback.print_exc()
             line = f"internal error, a bug in jaxdec ({type(error).__name__}: {error}); please report the lines above"
             result, code = _failed(line), INTERNAL_ERROR
