@@ -26,6 +26,7 @@ LEVELS = (
     {"evaluation"},
     {"stages"},
     {"parity", "bench"},
+    {"library"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -12,7 +12,7 @@ import tyro
 from jaxdec.cli.console import lasting_console
 from jaxdec.cli.flags.flags import Flattened, Positional, Section, own_flags, pairs, parse
 from jaxdec.cli.flags.options import FromFile, Json
-from jaxdec.config.run import RunConfig
+from jaxdec.config.run import RunConfig, warmup_within
 from jaxdec.config.yaml import load_config, read_leaf
 from jaxdec.errors import UserError
 from jaxdec.recipes import load_recipe, recipe_names
@@ -96,12 +96,11 @@ def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
 def with_shorter_warmup(run: RunConfig, recipe: RunConfig) -> RunConfig:
     """`run`, whose warm-up is the recipe's. Where that would fill more than half of a shorter schedule, it gets the
     share that it has in the recipe, and a line says so."""
-    warmup, steps = run.optim.warmup_steps, run.decay_steps
-    if 2 * warmup <= steps:
+    warmup, shorter = run.optim.warmup_steps, warmup_within(run, recipe)
+    if shorter == warmup:
         return run
-    shorter = warmup * steps // recipe.decay_steps
     print(
-        f"warm-up of {shorter} steps, the recipe's share of {steps}; its {warmup} are for {recipe.decay_steps:,} "
-        "(optim.warmup_steps)"
+        f"warm-up of {shorter} steps, the recipe's share of {run.decay_steps}; its {warmup} are for "
+        f"{recipe.decay_steps:,} (optim.warmup_steps)"
     )
     return dataclasses.replace(run, optim=dataclasses.replace(run.optim, warmup_steps=shorter))

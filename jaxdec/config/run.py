@@ -240,3 +240,10 @@ class RunConfig(Config):
             f"optim.warmup_steps {self.optim.warmup_steps} is longer than the schedule of {self.decay_steps} steps",
         )
         return self
+
+
+def warmup_within(run: RunConfig, longer: RunConfig) -> int:
+    """The warm-up of a run that was made from `longer` by other lengths: the same number of steps, or the same share of
+    the schedule where they would fill more than half of it."""
+    warmup, steps = run.optim.warmup_steps, run.decay_steps
+    return warmup if 2 * warmup <= steps else warmup * steps // longer.decay_steps

@@ -10,27 +10,49 @@ from jaxdec.checkpoints.files import complete_steps
 from jaxdec.config.run import RunConfig
 from jaxdec.data.tokenizers.registry import Tokenizer, load_tokenizer
 from jaxdec.errors import UserError
-from jaxdec.models.functional import Model
+from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.loading import LoadedRun, load_run, require_fit
 from jaxdec.stages.registry import stage_module
 from jaxdec.training.fit import fit
+from jaxdec.training.reporting import OnMetrics
 from jaxdec.training.stage import Stage
 
 Summary = dict[str, Any]
 
 
-def train(config: RunConfig, run_dir: Path, *, from_file: Path | None = None) -> Summary:
+def train(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    from_file: Path | None = None,
+    tokenizer: Tokenizer | None = None,
+    on_metrics: OnMetrics | None = None,
+) -> Summary:
     """Trains a new run into `run_dir`, which must not exist yet; returns the summary that `summary.json` holds.
 
-    `from_file`: the user's copy of a corpus. Raises UserError for input that cannot work, before anything is written.
+    `from_file`: the user's copy of a corpus; `tokenizer`: one that is there already; `on_metrics` is given each line of
+    the log. Raises UserError for input that cannot work, before anything is written.
     """
     run_directory.require_new(run_dir)
+    config, stage, initial = open_training(config, from_file=from_file, tokenizer=tokenizer)
+    return fit(config, stage, run_dir, resume=False, initial=initial, on_metrics=on_metrics)
+
+
+def open_training(
+    config: RunConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None
+) -> tuple[RunConfig, Stage, Params | None]:
+    """What a new run starts from: its config with the vocabulary filled in, its stage, and the parameters of the run
+    that `init_from` names (None: fresh ones), whose tokenizer it takes over."""
     source = source_of(config.check())
-    if source is not None and config.model.vocab_size is None:  # it may have padded its vocabulary
-        config = replace(config, model=replace(config.model, vocab_size=source.config.model.vocab_size))
-    config, stage = open_stage(config, from_file=from_file, tokenizer=None if source is None else source.tokenizer)
-    return fit(config, stage, run_dir, resume=False, initial=first_params(config, stage, source))
+    if source is not None:
+        if tokenizer is not None and tokenizer.hash != source.tokenizer.hash:
+            raise UserError(f"init_from {config.init_from} was trained with another tokenizer than the one given")
+        tokenizer = source.tokenizer
+        if config.model.vocab_size is None:  # the source may have padded its vocabulary
+            config = replace(config, model=replace(config.model, vocab_size=source.config.model.vocab_size))
+    config, stage = open_stage(config, from_file=from_file, tokenizer=tokenizer)
+    return config, stage, first_params(config, stage, source)
 
 
 def resume(run_dir: Path, config: RunConfig) -> Summary:
@@ -88,7 +110,7 @@ def source_of(config: RunConfig) -> LoadedRun | None:
     return source
 
 
-def first_params(config: RunConfig, stage: Stage, source: LoadedRun | None) -> Any:
+def first_params(config: RunConfig, stage: Stage, source: LoadedRun | None) -> Params | None:
     """The parameters of `source`. Raises UserError naming the first that is missing, left over or misshapen."""
     if source is None:
         return None

@@ -21,7 +21,7 @@ from jaxdec.runs.metrics import MetricsLog
 from jaxdec.runs.plot import plot_losses
 from jaxdec.training.interruption import interruptions
 from jaxdec.training.loop import Trainer
-from jaxdec.training.reporting import describe, describe_changes
+from jaxdec.training.reporting import OnMetrics, describe, describe_changes
 from jaxdec.training.stage import Stage
 from jaxdec.training.state import State
 
@@ -46,9 +46,15 @@ class CheckpointSaver:
 
 
 def fit(
-    config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool, initial: Params | None = None
+    config: RunConfig,
+    stage: Stage,
+    run_dir: Path,
+    *,
+    resume: bool,
+    initial: Params | None = None,
+    on_metrics: OnMetrics | None = None,
 ) -> dict[str, Any]:
-    """Trains to `train.steps` and returns the run's summary.
+    """Trains to `train.steps` and returns the run's summary. `on_metrics` is given each line of the log.
 
     `resume`: `run_dir` is a run, and its newest good checkpoint is where training goes on; without one, and in a new
     run, it starts from `initial`, or else from fresh parameters. Raises UserError for input that cannot work or another
@@ -56,10 +62,17 @@ def fit(
     Interrupted after SIGTERM or Ctrl-C, when the state is saved.
     """
     with locked(run_dir):
-        return _fit(config, stage, run_dir, resume=resume, initial=initial)
+        return _fit(config, stage, run_dir, resume, initial, on_metrics)
 
 
-def _fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool, initial: Params | None) -> dict[str, Any]:
+def _fit(
+    config: RunConfig,
+    stage: Stage,
+    run_dir: Path,
+    resume: bool,
+    initial: Params | None,
+    on_metrics: OnMetrics | None,
+) -> dict[str, Any]:
     started = time.monotonic()
     trainer = Trainer(config, stage)
     checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
@@ -74,24 +87,30 @@ def _fit(config: RunConfig, stage: Stage, run_dir: Path, *, resume: bool, initia
             run_directory.update_config(run_dir, config)
         else:
             run_directory.create(run_dir, config, stage.tokenizer)
-        meta = {
-            "seed": config.train.seed,
-            "config": config_to_dict(config),
-            "tokenizer": stage.tokenizer.to_dict() | {"hash": stage.tokenizer.hash},
-            "data": stage.data,
-        }
-        saver = CheckpointSaver(checkpoints, meta, started, wait=shares_threads(trainer.mesh))
+        saver = CheckpointSaver(checkpoints, meta_of(config, stage), started, wait=shares_threads(trainer.mesh))
         print(describe(config, trainer.mesh, trainer.parts, trainer.learner, trainer.state, trainer.throughput))
         final: dict[str, float] = {}
         with MetricsLog(run_dir, config) as log:
             log.truncate_after(trainer.step)
             for step, values in trainer.run(saver, lambda: interruption.signal is not None):
                 log.write(step, values)
+                if on_metrics is not None:
+                    on_metrics(step, values)
                 final = values if config.train.evaluate == "all" else {}
         if trainer.stopped and interruption.signal is not None:
             checkpoints.wait()
             raise Interrupted(interruption.signal, trainer.step, run_dir)
     return finish(config, run_dir, trainer.state, final, time.monotonic() - started)
+
+
+def meta_of(config: RunConfig, stage: Stage) -> dict[str, Any]:
+    """What a checkpoint says of the run that it belongs to."""
+    return {
+        "seed": config.train.seed,
+        "config": config_to_dict(config),
+        "tokenizer": stage.tokenizer.to_dict() | {"hash": stage.tokenizer.hash},
+        "data": stage.data,
+    }
 
 
 def finish(config: RunConfig, run_dir: Path, state: State, final: dict[str, float], seconds: float) -> dict[str, Any]:

@@ -159,6 +159,10 @@ class Trainer:
             self._state, meta = checkpoints.restore(abstract_state(self.learner, self.mesh), accept=accept)
         return meta
 
+    def take_over(self, other: Trainer) -> None:
+        """Begins where `other` is, with its state, which it gives up: the same model and data under other settings."""
+        self._state, other._state = other.state, None
+
     def run(self, saver: Saver | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """THE loop: trains to `train.steps` and yields (step, values) for each line of the log.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from jaxdec.training.optim import learning_rate
 from jaxdec.training.state import State
 from jaxdec.training.throughput import Throughput
 
+OnMetrics = Callable[[int, Mapping[str, float]], None]  # called with each line of the log
 Report = tuple[int, dict[str, float]]  # train steps done, and what is known of them by name
 
 

@@ -15,7 +15,7 @@ FILE = re.compile(r"`((?:[\w.]+/)+[\w.]+\.(?:py|md|txt|css|json|grammar))`")
 
 def places(page: Path) -> list[Path]:
     """Where a file that a page names may lie: as from the root, from a package, or from the page."""
-    return [ROOT, ROOT / "jaxdec", ROOT / "torchref", ROOT / "tests", page.parent]
+    return [ROOT, ROOT / "jaxdec", ROOT / "jaxdec" / "parity", ROOT / "torchref", ROOT / "tests", page.parent]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,185 @@
+"""A run in memory: its settings, its model, its parameters and its numbers, and what can be done with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdec.checkpoints.checkpoints import Checkpoints
+from jaxdec.config.run import RunConfig
+from jaxdec.data.shards import Dataset
+from jaxdec.data.tokenizers.registry import Tokenizer
+from jaxdec.errors import UserError
+from jaxdec.evaluation.text import full_sweep, make_window_losses
+from jaxdec.generation.generate import generate_text
+from jaxdec.generation.sampling import Sampling
+from jaxdec.library.activations import activations
+from jaxdec.library.folder import save_run
+from jaxdec.models.functional import Model, Params
+from jaxdec.runs import directory as run_directory
+from jaxdec.runs.loading import LoadedRun, load_run
+from jaxdec.runs.metrics import read_metrics
+from jaxdec.stages.run import open_stage, open_training
+from jaxdec.training.loop import Trainer
+from jaxdec.training.reporting import OnMetrics, Report
+
+
+class TrainingRun:
+    """What `jaxdec.start`, `train` and `load` return.
+
+    config: its settings; `config.model.vocab_size` is known. tokenizer: text to token ids and back.
+    metrics: the lines of the log as dicts, each with its `step`; names are those of `metrics.jsonl`.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        metrics: list[dict[str, Any]],
+        open_trainer: Callable[[], Trainer],
+    ) -> None:
+        self.config, self.tokenizer, self.metrics = config, tokenizer, metrics
+        self.seconds = 0.0  # spent in training here
+        self._open_trainer = open_trainer
+        self._trainer: Trainer | None = None
+        self._window_losses: Any = None
+
+    @classmethod
+    def new(cls, config: RunConfig, tokenizer: Tokenizer | None) -> TrainingRun:
+        """A run at step 0. Raises UserError for settings and data that do not fit each other."""
+        config, stage, initial = open_training(config, tokenizer=tokenizer)
+
+        def open_trainer() -> Trainer:
+            trainer = Trainer(config, stage)
+            trainer.start(initial)
+            return trainer
+
+        return cls(config, stage.tokenizer, [], open_trainer)
+
+    @classmethod
+    def load(cls, run_dir: Path) -> TrainingRun:
+        """A run at the newest good checkpoint of its directory. Raises UserError where there is none."""
+        found = load_run(run_dir)
+        lines = [line for line in read_metrics(run_dir / "metrics.jsonl") if line["step"] <= found.step]
+
+        def open_trainer() -> Trainer:
+            config, stage = open_stage(found.config, tokenizer=found.tokenizer)
+            trainer = Trainer(config, stage)
+            checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
+            unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
+            trainer.restore(checkpoints, accept=unchanged)
+            return trainer
+
+        run = cls(found.config, found.tokenizer, lines, open_trainer)
+        run._loaded = found
+        return run
+
+    _loaded: LoadedRun | None = None  # of a run from a folder, until it is trained on
+
+    def __repr__(self) -> str:
+        model = self.config.model
+        return f"TrainingRun({model.kind} of width {model.width}, step {self.step} of {self.config.train.steps})"
+
+    @property
+    def model(self) -> Model:
+        """The pure functions `init(key)` and `apply(params, tokens)`."""
+        return Model(self.config.model, self.config.precision)
+
+    @property
+    def params(self) -> Params:
+        """The parameters as they are now, by name. Training on takes these arrays for good: copy what you keep."""
+        return self._loaded.params if self._loaded is not None else self._open().state["params"]
+
+    @property
+    def step(self) -> int:
+        """Train steps done."""
+        return self._loaded.step if self._loaded is not None else self._open().step
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Training losses in nats per target, float64 [lines of the log]."""
+        return np.array([line["loss"] for line in self.metrics if line.get("loss") is not None])
+
+    def reports(self) -> Iterator[Report]:
+        """Trains to `config.train.steps`; yields (step, values) with each line of the log, in order.
+
+        The last line is the final evaluation. What is left of the loop goes on at the next call. Raises TrainingError
+        when a number is not finite.
+        """
+        trainer, self._loaded = self._open(), None
+        started = time.monotonic()
+        for step, values in trainer.run():
+            self.metrics.append({"step": step, **values})
+            self.seconds += time.monotonic() - started
+            yield step, values
+            started = time.monotonic()
+
+    def train(self, steps: int, on_metrics: OnMetrics | None = None) -> TrainingRun:
+        """Trains `steps` more and returns the run itself. Where the config sets no `optim.decay_steps`, the learning
+        rate follows the cosine of the new length from here on, so that it may rise again."""
+        if steps < 1:
+            raise UserError(f"steps is {steps}: give a whole number from 1")
+        before = self._open()
+        self.config = replace(self.config, train=replace(self.config.train, steps=before.step + steps)).check()
+        self._trainer = Trainer(self.config, before.stage)
+        self._trainer.take_over(before)
+        for step, values in self.reports():
+            if on_metrics is not None:
+                on_metrics(step, values)
+        return self
+
+    def evaluate(self, text: str | None = None) -> dict[str, float]:
+        """The mean loss on a text in nats per token, as `sweep_loss`, with its standard error. Without a text: all that
+        training reports at its end, on the validation split."""
+        if text is None:
+            trainer = self._open()
+            return trainer.evaluate(trainer.stage.final_evaluators)
+        if self.config.model.kind == "encoder_decoder":
+            raise UserError("an encoder-decoder is scored on pairs, not on a text: call evaluate() without one")
+        ids = self.tokenizer.encode(text)
+        window = min(self.config.window, max(1, len(ids) - 1))
+        config = replace(self.config, data=replace(self.config.data, window=window, sweep_stride=None))
+        dataset = Dataset(ids, ids, self.tokenizer, "text", None, "")  # type: ignore[arg-type]
+        self._window_losses = self._window_losses or make_window_losses(self.model)
+        return dict(full_sweep(self._window_losses, config, dataset)(self.params))
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int = 200,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: str | None = None,
+        seed: int = 0,
+    ) -> str:
+        """The continuation of a prompt, without it. Temperature 0 takes the most probable token each time. Raises
+        UserError for a prompt with characters that the tokenizer does not know."""
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+        run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
+        return generate_text(run, [prompt], max_tokens=max_tokens, sampling=sampling, seed=seed, stop=stop)[0]
+
+    def activations(self, text: str) -> dict[str, np.ndarray]:
+        """What every module returns for a text, by its path, in the order of execution, and the logits last: arrays
+        of one row, [1,T,...]. Raises UserError for a text that is empty or longer than the context."""
+        return activations(self.model, self.params, self.tokenizer.encode(text))
+
+    def save(self, run_dir: Path | str) -> Path:
+        """Writes a run directory, which must not exist; `jaxdec generate`, `evaluate` and `resume` read it.
+
+        A text that was given in memory is written beside the model, so that the folder is complete.
+        """
+        return save_run(self._open(), self.metrics, self.seconds, Path(run_dir))
+
+    def _open(self) -> Trainer:
+        if self._trainer is None:
+            self._trainer = self._open_trainer()
+        return self._trainer
