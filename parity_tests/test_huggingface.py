@@ -88,8 +88,7 @@ def test_no_square_kernel_looks_turned(name: str) -> None:
     assert not sides(name).transfer.plan.problems
 
 
-TYPES = {"full": "full_attention", "local": "sliding_attention"}
-BY_TYPES = {  # the first config of a family with `layer_types` of its own, and whether transformers obeys them
+BY_TYPES = {  # the first config of each family that knows `layer_types`, or windows: whether transformers obeys them
     "llama": False,
     "mistral": False,
     "mixtral": False,
@@ -102,19 +101,16 @@ BY_TYPES = {  # the first config of a family with `layer_types` of its own, and 
 }
 
 
-@pytest.mark.parametrize("kinds", [("local", "full"), ("full", "local")], ids="-".join)
 @pytest.mark.parametrize("name", BY_TYPES)
-def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str, kinds: tuple[str, str]) -> None:
-    """A window in one layer of two, shorter than the text; the other families have one window for all layers, or none
-    at all, whatever is written there."""
-    window = {"sliding_window": 5, "use_sliding_window": True}
-    hf_config = tiny_config(name, **window, layer_types=[TYPES[kind] for kind in kinds])
-    assert hf_config.to_dict()["layer_types"] == [TYPES[kind] for kind in kinds]
-    pair = pair_of_config(name, hf_config)
-    require(stages.logits(stages.Sides(pair), GENERIC))
-    obeyed = tuple({"full": Full, "local": Local}[kind] for kind in kinds)
-    found = tuple(type(config_of(hf_config).attention_of(layer)) for layer in range(2))
-    assert (found == obeyed) == BY_TYPES[name]
+def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str) -> None:
+    """A window in the second layer alone, shorter than the text, as no family has it by default; those that do not
+    obey have it in all layers, or in none."""
+    types = ["full_attention", "sliding_attention"]
+    hf_config = tiny_config(name, sliding_window=5, use_sliding_window=True, layer_types=types)
+    assert hf_config.to_dict()["layer_types"] == types
+    require(stages.logits(stages.Sides(pair_of_config(name, hf_config)), GENERIC))
+    found = [type(config_of(hf_config).attention_of(layer)) for layer in range(2)]
+    assert (found == [Full, Local]) == BY_TYPES[name]
 
 
 @pytest.mark.parametrize(("name", "width"), [("gpt2", "n_inner"), ("gpt-bigcode", "n_inner"), ("opt", "ffn_dim")])
