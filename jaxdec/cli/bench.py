@@ -6,12 +6,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
-
-from jaxdec.cli.flags.flags import Positional, parse
-from jaxdec.cli.flags.options import Json
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import argument, json_option, option
 from jaxdec.config.parts import Activation
 from jaxdec.errors import UserError, nearest
 
@@ -23,26 +21,19 @@ BENCHES = ("train", "start", "moe")
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    what: Annotated[
-        str | None,
-        Positional,
-        tyro.conf.arg(metavar="WHAT", help="what to measure: train, start or moe", help_behavior_hint=""),
-    ] = None
-    size: Annotated[
-        Literal["small", "medium", "both"],
-        tyro.conf.arg(
-            help="small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"
-        ),
-    ] = "both"
-    activation: Annotated[Activation, tyro.conf.arg(help="of the feed-forward layers, on every side")] = "gelu_tanh"
-    rounds: Annotated[int, tyro.conf.arg(help="how often each side is measured; the median counts")] = 10
-    json: Json = False
+class BenchOptions:
+    what: str | None = argument("WHAT", "what to measure: train, start or moe")
+    size: Literal["small", "medium", "both"] = option(
+        "both", "small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"
+    )
+    activation: Activation = option("gelu_tanh", "of the feed-forward layers, on every side")
+    rounds: int = option(10, "how often each side is measured; the median counts")
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Measures, prints a table per size and returns the figures."""
-    arguments = parse("bench", Arguments(), argv, about=ABOUT)
+    arguments = parse("bench", BenchOptions(), argv, about=ABOUT)
     if arguments.what not in BENCHES:
         given = nearest(arguments.what, BENCHES) if arguments.what else ""
         raise UserError(f"say what to measure: jaxdec bench train, start or moe{given}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.flags.options import Json, Run, Step
+from jaxdec.cli.flags.options import json_option, run_argument, step_option
 from jaxdec.errors import UserError
 from jaxdec.runs.directory import require_run
 
@@ -17,15 +18,15 @@ encoder-decoder: the loss, token accuracy, and exact matches and BLEU of greedy 
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    run: Run = None
-    step: Step = None
-    json: Json = False
+class EvaluateOptions:
+    run: Path | None = run_argument()
+    step: int | None = step_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Evaluates, prints the figures and returns them."""
-    arguments = parse("evaluate", Arguments(), argv, about=ABOUT)
+    arguments = parse("evaluate", EvaluateOptions(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec evaluate RUN")
     require_run(arguments.run)

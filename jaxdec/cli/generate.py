@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import tyro
+from pathlib import Path
+from typing import Any
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.flags.options import Json, Run, Step
+from jaxdec.cli.flags.options import json_option, option, run_argument, step_option
 from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
 from jaxdec.runs.directory import require_run
@@ -17,44 +16,32 @@ from jaxdec.runs.directory import require_run
 ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the
 same seed gives the same text."""
 
-Filter = tyro.conf.arg(help_behavior_hint="(default: off)")
-
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    run: Run = None
-    prompt: Annotated[
-        tuple[str, ...],
-        tyro.conf.UseAppendAction,
-        tyro.conf.arg(
-            metavar="TEXT",
-            help="what to continue; give it several times for several texts",
-            help_behavior_hint="(default: a new line)",
-        ),
-    ] = ()
-    max_tokens: Annotated[int, tyro.conf.arg(help="how many tokens to add")] = 200
-    temperature: Annotated[float, tyro.conf.arg(help="below 1 bolder choices are rarer; 0 is greedy")] = 0.8
-    greedy: Annotated[bool, tyro.conf.arg(help="always take the most probable token", help_behavior_hint="")] = False
-    top_k: Annotated[int | None, tyro.conf.arg(metavar="INT", help="keep the k most probable tokens"), Filter] = None
-    top_p: Annotated[
-        float | None, tyro.conf.arg(metavar="FLOAT", help="keep the fewest tokens that hold this probability"), Filter
-    ] = None
-    min_p: Annotated[
-        float | None,
-        tyro.conf.arg(metavar="FLOAT", help="keep tokens at least this probable, relative to the best"),
-        Filter,
-    ] = None
-    stop: Annotated[
-        str | None, tyro.conf.arg(metavar="TEXT", help="end a text before this", help_behavior_hint="(default: never)")
-    ] = None
-    seed: Annotated[int, tyro.conf.arg(help="of the random choices")] = 1337
-    step: Step = None
-    json: Json = False
+class GenerateOptions:
+    run: Path | None = run_argument()
+    prompt: tuple[str, ...] = option(
+        (), "what to continue; give it several times for several texts", metavar="TEXT", unset="a new line"
+    )
+    max_tokens: int = option(200, "how many tokens to add")
+    temperature: float = option(0.8, "below 1 bolder choices are rarer; 0 is greedy")
+    greedy: bool = option(False, "always take the most probable token")
+    top_k: int | None = option(None, "keep the k most probable tokens", metavar="INT", unset="off")
+    top_p: float | None = option(
+        None, "keep the fewest tokens that hold this probability", metavar="FLOAT", unset="off"
+    )
+    min_p: float | None = option(
+        None, "keep tokens at least this probable, relative to the best", metavar="FLOAT", unset="off"
+    )
+    stop: str | None = option(None, "end a text before this", metavar="TEXT", unset="never")
+    seed: int = option(1337, "of the random choices")
+    step: int | None = step_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Generates, streams the texts and returns them."""
-    arguments = parse("generate", Arguments(), argv, about=ABOUT)
+    arguments = parse("generate", GenerateOptions(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec generate RUN --prompt TEXT")
     config = require_run(arguments.run)

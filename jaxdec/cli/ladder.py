@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from jaxdec.cli.console import lasting_console
-from jaxdec.cli.flags.flags import Section, parse
-from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import from_file_option, json_option, option
 from jaxdec.config.run import DataConfig, TrainConfig
 from jaxdec.errors import UserError
 
@@ -28,26 +26,18 @@ TRAIN = TrainConfig(
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    data: Annotated[DataConfig, *Section] = DATA
-    train: Annotated[TrainConfig, *Section] = TRAIN
-    rungs: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="A,B,C", help="the rungs to train, in this order", help_behavior_hint="(default: 8 of them)"
-        ),
-    ] = None
-    out: Annotated[
-        Path | None,
-        tyro.conf.arg(metavar="DIR", help="the folder of the runs", help_behavior_hint="(default: runs/ladder-CORPUS)"),
-    ] = None
-    from_file: FromFile = None
-    json: Json = False
+class LadderOptions:
+    data: DataConfig = DATA
+    train: TrainConfig = TRAIN
+    rungs: str | None = option(None, "the rungs to train, in this order", metavar="A,B,C", unset="8 of them")
+    out: Path | None = option(None, "the folder of the runs", metavar="DIR", unset="runs/ladder-CORPUS")
+    from_file: Path | None = from_file_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Parses, trains, prints the table and returns it."""
-    arguments = parse("ladder", Arguments(), argv, about=ABOUT)
+    arguments = parse("ladder", LadderOptions(), argv, about=ABOUT)
     from jaxdec.bench.ladder import CLIMB, climb, rung_config
 
     names = CLIMB if arguments.rungs is None else [name for name in arguments.rungs.split(",") if name]

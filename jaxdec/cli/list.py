@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.flags.options import Json
+from jaxdec.cli.flags.options import json_option
 from jaxdec.config.run import DataConfig
 from jaxdec.config.yaml import field_types, kind_of, variants
 from jaxdec.models.flops import parameters, training_flops
@@ -20,13 +20,13 @@ WIDTH = 108
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    json: Json = False
+class ListOptions:
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Prints the tables and returns them."""
-    parse("list", Arguments(), argv, about="Show the ladder of models, and the recipes, corpora and tokenizers.")
+    parse("list", ListOptions(), argv, about="Show the ladder of models, and the recipes, corpora and tokenizers.")
     return {"ladder": show_ladder(), "recipes": show_recipes(), "corpora": show_corpora(), "tokenizers": show_kinds()}
 
 

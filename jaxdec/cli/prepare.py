@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from jaxdec.cli.flags.flags import Section, parse
-from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import from_file_option, json_option
 from jaxdec.config.run import DataConfig
 
 ABOUT = """Read a corpus, or fetch it, and write its token shards to the cache folder. Training does the same when it
@@ -16,15 +16,15 @@ starts; do it beforehand on machines that will be offline."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    data: Annotated[DataConfig, *Section]
-    from_file: FromFile = None
-    json: Json = False
+class PrepareOptions:
+    data: DataConfig
+    from_file: Path | None = from_file_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Prepares the shards, prints what they hold and returns it."""
-    arguments = parse("prepare", Arguments(data=DataConfig(corpus="playlets")), argv, about=ABOUT)
+    arguments = parse("prepare", PrepareOptions(data=DataConfig(corpus="playlets")), argv, about=ABOUT)
     from jaxdec.data.shards import prepare
 
     dataset = prepare(arguments.data, from_file=arguments.from_file)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from jaxdec.cli.console import lasting_console
-from jaxdec.cli.flags.flags import Section, own_flags, pairs, parse
-from jaxdec.cli.flags.options import Json, Run
+from jaxdec.cli.flags.flags import own_flags, pairs, parse
+from jaxdec.cli.flags.options import json_option, run_argument
 from jaxdec.config.model import BigramConfig
 from jaxdec.config.run import DataConfig, LogConfig, MeshConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.config.yaml import field_types
@@ -30,13 +30,13 @@ jaxdec resume runs/shakespeare --train.steps 4000"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    train: Annotated[TrainConfig, *Section]
-    optim: Annotated[OptimConfig, *Section]
-    mesh: Annotated[MeshConfig, *Section]
-    log: Annotated[LogConfig, *Section]
-    run: Run = None
-    json: Json = False
+class ResumeOptions:
+    train: TrainConfig
+    optim: OptimConfig
+    mesh: MeshConfig
+    log: LogConfig
+    run: Path | None = run_argument()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
@@ -54,16 +54,16 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
 
 def read(argv: Sequence[str]) -> tuple[RunConfig, Path]:
     """The settings to go on with, checked, and the run directory. Writes nothing."""
-    typed = list(pairs(argv, own_flags(Arguments)))
+    typed = list(pairs(argv, own_flags(ResumeOptions)))
     for flag, _ in typed:
         section = (flag or "").removeprefix("--").partition(".")[0]
-        if section in field_types(RunConfig) and section not in field_types(Arguments):
+        if section in field_types(RunConfig) and section not in field_types(ResumeOptions):
             raise kept([flag or ""])
     folder = next((word for flag, word in typed if flag is None), None)
     saved = require_run(Path(folder)) if folder else None
     defaults = saved or RunConfig(model=BigramConfig(), data=DataConfig(corpus="playlets"))
     sections = {name: getattr(defaults, name) for name in ("train", "optim", "mesh", "log")}
-    arguments = parse("resume", Arguments(**sections), argv, about=ABOUT)
+    arguments = parse("resume", ResumeOptions(**sections), argv, about=ABOUT)
     if saved is None or arguments.run is None:
         raise UserError("give the run directory: jaxdec resume RUN")
     config = dataclasses.replace(saved, **{name: getattr(arguments, name) for name in sections})

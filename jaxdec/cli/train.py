@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from jaxdec.cli.console import lasting_console
-from jaxdec.cli.flags.flags import Flattened, Positional, Section, own_flags, pairs, parse
-from jaxdec.cli.flags.options import FromFile, Json
+from jaxdec.cli.flags.flags import own_flags, pairs, parse
+from jaxdec.cli.flags.options import argument, from_file_option, json_option, option, whole_config
 from jaxdec.config.run import RunConfig, warmup_within
 from jaxdec.config.yaml import load_config, read_leaf
 from jaxdec.errors import UserError
@@ -30,29 +28,15 @@ defaults and flags: `jaxdec train RECIPE --model.position rope --help` shows the
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    run: Annotated[RunConfig, Flattened, *Section]
-    recipe: Annotated[
-        str | None,
-        Positional,
-        tyro.conf.arg(metavar="RECIPE", help="a recipe's name (jaxdec list shows them)", help_behavior_hint=""),
-    ] = None
-    config: Annotated[
-        Path | None,
-        tyro.conf.arg(
-            metavar="FILE",
-            help="start from the settings in this config.yaml of a run, instead of a recipe",
-            help_behavior_hint="",
-        ),
-    ] = None
-    out: Annotated[
-        Path | None,
-        tyro.conf.arg(
-            metavar="DIR", help="the run directory, which must not exist", help_behavior_hint="(default: runs/RECIPE)"
-        ),
-    ] = None
-    from_file: FromFile = None
-    json: Json = False
+class TrainOptions:
+    run: RunConfig = whole_config()
+    recipe: str | None = argument("RECIPE", "a recipe's name (jaxdec list shows them)")
+    config: Path | None = option(
+        None, "start from the settings in this config.yaml of a run, instead of a recipe", metavar="FILE"
+    )
+    out: Path | None = option(None, "the run directory, which must not exist", metavar="DIR", unset="runs/RECIPE")
+    from_file: Path | None = from_file_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
@@ -68,9 +52,9 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         return show_summary(train(arguments.run, run_dir, from_file=arguments.from_file), run_dir)
 
 
-def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
+def read(argv: Sequence[str]) -> tuple[TrainOptions, Path]:
     """The arguments, checked, and the run directory to write. Writes nothing."""
-    typed = list(pairs(argv, own_flags(Arguments)))
+    typed = list(pairs(argv, own_flags(TrainOptions)))
     helping = any(flag in ("-h", "--help") for flag, _ in typed)
     recipe = next((word for flag, word in typed if flag is None), None)
     config = next((value for flag, value in typed if flag == "--config" and value is not None), None)
@@ -81,7 +65,7 @@ def read(argv: Sequence[str]) -> tuple[Arguments, Path]:
     if recipe is None and config is None and not helping:
         raise UserError(f"give a recipe ({', '.join(recipe_names())}) or --config FILE; see jaxdec train --help")
     base = load_recipe(recipe or "char-gpt") if config is None else load_config(read_leaf(Path, config, "--config"))
-    arguments = parse("train", Arguments(run=base), argv, about=ABOUT)
+    arguments = parse("train", TrainOptions(run=base), argv, about=ABOUT)
     if arguments.out is None and config is not None:
         raise UserError("give --out DIR: a run from --config has no recipe to be named after")
     run_dir = arguments.out or Path("runs") / str(recipe)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import tyro
+from pathlib import Path
+from typing import Any
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.flags.options import Json, Run, Step
+from jaxdec.cli.flags.options import json_option, option, run_argument, step_option
 from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
 from jaxdec.runs.directory import require_run
@@ -20,24 +19,18 @@ ABOUT = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    run: Run = None
-    text: Annotated[
-        tuple[str, ...],
-        tyro.conf.UseAppendAction,
-        tyro.conf.arg(metavar="TEXT", help="what to translate; give it several times for several texts"),
-    ] = ()
-    beam: Annotated[int, tyro.conf.arg(help="hypotheses that are kept; 1 is greedy")] = 4
-    length_penalty: Annotated[
-        float, tyro.conf.arg(help="exponent of the length normalisation; 0 compares plain probabilities")
-    ] = 0.6
-    step: Step = None
-    json: Json = False
+class TranslateOptions:
+    run: Path | None = run_argument()
+    text: tuple[str, ...] = option((), "what to translate; give it several times for several texts", metavar="TEXT")
+    beam: int = option(4, "hypotheses that are kept; 1 is greedy")
+    length_penalty: float = option(0.6, "exponent of the length normalisation; 0 compares plain probabilities")
+    step: int | None = step_option()
+    json: bool = json_option()
 
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Translates, prints the targets and returns them."""
-    arguments = parse("translate", Arguments(), argv, about=ABOUT)
+    arguments = parse("translate", TranslateOptions(), argv, about=ABOUT)
     if arguments.run is None:
         raise UserError("give the run directory: jaxdec translate RUN --text TEXT")
     config = require_run(arguments.run)

@@ -95,8 +95,8 @@ def field_types(cls: type) -> dict[str, Any]:
 def variants(hint: Any) -> tuple[type, ...]:
     """The config classes that a field, or an item of its tuple, may hold: () for a leaf, one for a section, several
     where it holds variants."""
-    members = [part for member in _members(hint) for part in (_members(_item(member)) if _item(member) else (member,))]
-    return tuple(dict.fromkeys(part for part in members if dataclasses.is_dataclass(part) and isinstance(part, type)))
+    parts = [part for member in members(hint) for part in (members(_item(member)) if _item(member) else (member,))]
+    return tuple(dict.fromkeys(part for part in parts if dataclasses.is_dataclass(part) and isinstance(part, type)))
 
 
 def kind_of(variant: type) -> str:
@@ -112,12 +112,12 @@ def class_of(hint: Any, plain: Mapping[str, Any]) -> type:
 
 def takes_tuple(hint: Any) -> bool:
     """Whether a field may hold several values that take turns."""
-    return any(_item(member) for member in _members(hint))
+    return any(_item(member) for member in members(hint))
 
 
 def is_optional(hint: Any) -> bool:
     """Whether a field may be None."""
-    return type(None) in _members(hint)
+    return type(None) in members(hint)
 
 
 def defaults_of(cls: type) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def describe(hint: Any) -> str:
     """
     names = {int: "a whole number", float: "a number", bool: "True or False", str: "text", Path: "a path"}
     parts: list[str] = []
-    for member in _members(hint):
+    for member in members(hint):
         if typing.get_origin(member) is Literal:
             parts += [str(choice) for choice in typing.get_args(member)]
         elif member is type(None):
@@ -158,23 +158,20 @@ def read_leaf(hint: Any, value: Any, name: str) -> Any:
 
     if value is None and is_optional(hint):
         return None
-    if Path in _members(hint) and value == "":  # which would mean the current folder
+    if Path in members(hint) and value == "":  # which would mean the current folder
         raise UserError(f"{name} is empty: give a path")
-    if isinstance(value, str) and any(_item(member) for member in _members(hint)):
+    if isinstance(value, str) and any(_item(member) for member in members(hint)):
         value = [part.strip() for part in value.split(",")]
-    wrong_bool = isinstance(value, bool) and bool not in _members(hint)  # pydantic would read true as 1
+    wrong_bool = isinstance(value, bool) and bool not in members(hint)  # pydantic would read true as 1
     try:
         if not wrong_bool:
             return _adapter(hint).validate_python(value)
     except ValidationError:
         pass
     choices = [
-        choice
-        for member in _members(hint)
-        if typing.get_origin(member) is Literal
-        for choice in typing.get_args(member)
+        choice for member in members(hint) if typing.get_origin(member) is Literal for choice in typing.get_args(member)
     ]
-    named = choices and bool not in _members(hint)  # True and False are no names
+    named = choices and bool not in members(hint)  # True and False are no names
     hint_text = nearest(str(value), map(str, choices)) if named else f": give {describe(hint)}"
     raise UserError(f"{name} is {value!r}{hint_text}")
 
@@ -186,11 +183,12 @@ def _adapter(hint: Any) -> Any:
     return TypeAdapter(hint)
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def members(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, unions inside it opened up; any other hint alone."""
     if typing.get_origin(hint) is typing.Annotated:
-        return _members(typing.get_args(hint)[0])
+        return members(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (Union, types.UnionType):
-        return tuple(member for part in typing.get_args(hint) for member in _members(part))
+        return tuple(member for part in typing.get_args(hint) for member in members(part))
     return (hint,)
 
 

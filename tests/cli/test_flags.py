@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import given
 from jaxdec.cli import train
 from jaxdec.cli.flags import flags
 from jaxdec.cli.flags.config_flags import flags_in_use
+from jaxdec.cli.flags.options import whole_config
 from jaxdec.config.model import BigramConfig, DecoderConfig, EncoderDecoderConfig
 from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
@@ -24,7 +25,7 @@ from tests.configs import any_config
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    run: Annotated[RunConfig, flags.Flattened, *flags.Section]
+    run: RunConfig = whole_config()
 
 
 def read(*words: str) -> RunConfig:
@@ -49,7 +50,7 @@ def leaves(plain: Any, flag: str = "-") -> dict[str, Any]:
 @given(run=any_config(RunConfig))
 def test_every_config_is_within_reach_of_flags(run: RunConfig) -> None:
     """Whatever the kinds, from any recipe: all leaves of a config typed out, in any order, are that config."""
-    settings = flags.Settings(Base(load_recipe("char-gpt")))
+    settings = flags.ConfigSections(Base(load_recipe("char-gpt")))
     typed = [(flag, str(value)) for flag, value in leaves(config_to_dict(run)).items()]
     for order in (typed, typed[::-1]):
         assert settings.override(order, lambda flag: AssertionError(flag)) == {"run": run}
@@ -272,8 +273,7 @@ def test_a_slip_gets_one_line(words: str, said: str, refused, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_tyro_refuses_is_one_line_too(monkeypatch: pytest.MonkeyPatch, refused) -> None:
-    monkeypatch.setattr(flags, "check", lambda *_: None)
+def test_a_value_of_the_wrong_type_is_refused_before_the_run_is_looked_for(refused) -> None:
     assert "top-k" in refused("generate", "nowhere", "--top-k", "many")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.generate import Arguments
+from jaxdec.cli.generate import GenerateOptions
 from jaxdec.cli.typewriter import Typewriter
 
 
@@ -24,8 +24,8 @@ def test_prompts_may_be_many_and_may_look_like_flags() -> None:
         "-1",
         "--json",
     ]
-    arguments = parse("generate", Arguments(), words, about="")
-    assert arguments == Arguments(
+    arguments = parse("generate", GenerateOptions(), words, about="")
+    assert arguments == GenerateOptions(
         run=Path("runs/a"), prompt=("-x", "--y", "two words", ""), temperature=-1.0, json=True
     )
 

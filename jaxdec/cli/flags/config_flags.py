@@ -31,17 +31,17 @@ from jaxdec.config.yaml import (
 from jaxdec.errors import UserError, nearest
 
 MOST_VALUES = 1000  # of a field that differs from layer to layer; the model says how many layers there are
-Unknown = Callable[[str], UserError]  # what to raise for a flag that there is not
+Unknown = Callable[[str], UserError]  # the error for an unknown flag
 
 
 @dataclasses.dataclass
-class Typed:
+class FlagNode:
     """What was typed for the field `path`: a value of its own, or values for what lies in it."""
 
     path: str  # "--model.position"; "" for the whole config
     text: str | None = None
     given: bool = False  # it may have been given without a text
-    inner: dict[str, Typed] = dataclasses.field(default_factory=dict)
+    inner: dict[str, FlagNode] = dataclasses.field(default_factory=dict)
 
     def first(self) -> str:
         """The first flag that was typed here."""
@@ -55,14 +55,14 @@ class Typed:
 def override(cls: type, plain: Mapping[str, Any], typed: Iterable[tuple[str, str | None]], unknown: Unknown) -> Any:
     """`plain`, the data of a section of class `cls`, with (flag, text) pairs laid over it.
 
-    Raises UserError for the first flag that does not fit, or what `unknown` makes of one that there is not.
+    Raises UserError for the first flag that does not fit; `unknown` makes the error for a flag of no setting.
     """
-    root = Typed("")
+    root = FlagNode("")
     for flag, text in typed:
         node, path = root, "--"
         for part in flag.removeprefix("--").split("."):
             path += part
-            node = node.inner.setdefault(part.replace("-", "_"), Typed(path))
+            node = node.inner.setdefault(part.replace("-", "_"), FlagNode(path))
             path += "."
         node.text, node.given = text, True
     return _one(cls, plain, root, unknown)
@@ -104,13 +104,13 @@ def _join(path: str, name: str) -> str:
     return f"{path}{'' if path in ('', '--') else '.'}{name}".replace("_", "-")
 
 
-def _lay(hint: Any, plain: Any, typed: Typed, unknown: Unknown) -> Any:
+def _lay(hint: Any, plain: Any, typed: FlagNode, unknown: Unknown) -> Any:
     if not variants(hint):
         return _leaf(hint, typed, unknown)
     return _several(hint, plain, typed, unknown) if takes_tuple(hint) else _one(hint, plain, typed, unknown)
 
 
-def _leaf(hint: Any, typed: Typed, unknown: Unknown) -> Any:
+def _leaf(hint: Any, typed: FlagNode, unknown: Unknown) -> Any:
     if typed.inner:
         raise unknown(typed.deeper())
     if typed.text is None:
@@ -118,13 +118,13 @@ def _leaf(hint: Any, typed: Typed, unknown: Unknown) -> Any:
     return read_leaf(hint, None if typed.text == "None" and is_optional(hint) else typed.text, typed.path)
 
 
-def _several(hint: Any, plain: Any, typed: Typed, unknown: Unknown) -> Any:
+def _several(hint: Any, plain: Any, typed: FlagNode, unknown: Unknown) -> Any:
     """A field that holds one value for all layers, or a list of values that take turns."""
     one = Union[variants(hint)]  # noqa: UP007  (made of a tuple)
     numbered = {int(name): node for name, node in typed.inner.items() if name.isdigit()}
     whole = dataclasses.replace(typed, inner={name: node for name, node in typed.inner.items() if not name.isdigit()})
     if whole.text is not None and "," in whole.text:
-        plain = [_one(one, None, Typed(typed.path, kind, True), unknown) for kind in whole.text.split(",")]
+        plain = [_one(one, None, FlagNode(typed.path, kind, True), unknown) for kind in whole.text.split(",")]
         whole = dataclasses.replace(whole, text=None, given=False)
     if isinstance(plain, list) and whole.inner and "kind" not in whole.inner and not whole.given:
         name = next(iter(whole.inner)).replace("_", "-")
@@ -146,7 +146,7 @@ def _several(hint: Any, plain: Any, typed: Typed, unknown: Unknown) -> Any:
     return values if len(values) > 1 else values[0]
 
 
-def _one(hint: Any, plain: Any, typed: Typed, unknown: Unknown) -> Any:
+def _one(hint: Any, plain: Any, typed: FlagNode, unknown: Unknown) -> Any:
     """A section, or one variant of several."""
     by_kind = {kind_of(cls): cls for cls in variants(hint)}
     before: dict[str, Any] | None = plain
@@ -174,8 +174,8 @@ def _one(hint: Any, plain: Any, typed: Typed, unknown: Unknown) -> Any:
     return values
 
 
-def _kind(hint: Any, by_kind: Mapping[str, type], typed: Typed, unknown: Unknown) -> str | None:
-    """The kind that was typed; None where there shall be no such part."""
+def _kind(hint: Any, by_kind: Mapping[str, type], typed: FlagNode, unknown: Unknown) -> str | None:
+    """The kind that was typed; None stands for no such part."""
     if not has_kinds(hint):
         example = next(iter(field_types(next(iter(by_kind.values()))))).replace("_", "-")
         raise UserError(f"{typed.path} has several settings: give one of them, as {typed.path}.{example}")
@@ -192,7 +192,7 @@ def _kind(hint: Any, by_kind: Mapping[str, type], typed: Typed, unknown: Unknown
 
 
 def _misplaced(
-    name: str, node: Typed, path: str, chosen: str, by_kind: Mapping[str, type], unknown: Unknown
+    name: str, node: FlagNode, path: str, chosen: str, by_kind: Mapping[str, type], unknown: Unknown
 ) -> UserError:
     """For a setting that this kind does not have: another kind may."""
     owners = [kind for kind, cls in by_kind.items() if name in field_types(cls)]

@@ -1,112 +1,75 @@
-"""Typed flags from dataclasses, with errors of one line.
+"""The words of a command line as the options of a command, with errors of one line.
 
-tyro turns a command's `Arguments` into flags and help. What the user typed is checked against the same
-dataclass first, because tyro answers a mistake with a page: an unknown flag gets the name of its nearest neighbour, a
-value of the wrong type gets what the flag accepts. Sections of a config among the arguments are in tyro's help alone:
-`config_flags` lays their flags over the default.
+`parse` reads what was typed, checks each value against the type of its field, and prints the help page when it is asked
+for. Sections of a config among the options are read by `config_flags`, which lays their flags over the default. A
+mistyped flag gets the name of its nearest neighbour, a value of the wrong type gets what the flag accepts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import tyro
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxdec.cli.flags.config_flags import all_flags, flags_in_use, override
-from jaxdec.cli.flags.config_help import shown
+from jaxdec.cli.flags.help import page
 from jaxdec.config.yaml import build, config_to_dict, describe, field_types, is_optional, read_leaf, variants
 from jaxdec.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Arguments = TypeVar("Arguments", bound="DataclassInstance")
-Typed = tuple[str | None, str | None]  # (flag, value), as `pairs` explains
-
-# Config values are written out (`--model.bias False`, as `--optim.clip-norm None`); a command's switches are bare.
-Section = (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
-Flattened = tyro.conf.arg(name="")  # --train.steps, not --run.train.steps
-Positional = tyro.conf.Positional
+Options = TypeVar("Options", bound="DataclassInstance")
+FlagAndValue = tuple[str | None, str | None]  # as `pairs` explains
 
 
-def parse(command: str, default: Arguments, argv: Sequence[str], *, about: str) -> Arguments:
+def parse(command: str, default: Options, argv: Sequence[str], *, about: str) -> Options:
     """`argv` as an instance of the dataclass of `default`, whose fields are the values of flags left out.
 
     Raises UserError for anything that does not fit. `--help` prints and raises SystemExit(0).
     """
-    flags, settings = own_flags(type(default)), Settings(default)
-    typed = list(pairs(argv, flags))
-    if not {"-h", "--help"} & set(argv):
-        check(command, typed, flags, positionals(type(default)), settings)
-    owned = [(flag, value) for flag, value in typed if flag and settings.owns(flag)]
-    sections = settings.override(owned, lambda flag: unknown_flag(flag, flags, settings))
-    words = [word for flag, value in typed if not (flag and settings.owns(flag)) for word in _joined(flag, value)]
-    arguments = _by_tyro(command, default, sections, words, about)
-    return dataclasses.replace(default, **{**arguments, **sections})
+    own, sections = own_flags(type(default)), ConfigSections(default)
+    typed = list(pairs(argv, own))
+    helping = any(flag in ("-h", "--help") for flag, _ in typed)
+
+    def unknown(flag: str) -> UserError:
+        return UserError(f"unknown flag {flag}{_nearest_flag(flag, {**own, **sections.flags()})}")
+
+    values = {} if helping else _own_values(command, type(default), typed, sections, unknown)
+    settings = sections.override([(flag, text) for flag, text in typed if flag and sections.owns(flag)], unknown)
+    options = dataclasses.replace(default, **values, **settings)
+    if helping:
+        print(page(command, options, about))
+        raise SystemExit(0)
+    return options
 
 
-def _by_tyro(command: str, default: Any, sections: Mapping[str, Any], words: list[str], about: str) -> dict[str, Any]:
-    """The fields of a command's arguments; sections of a config are there for the help alone."""
-    hints = field_types(type(default))
-    display = {name: shown(value) for name, value in sections.items()}
-    fields = [
-        (name, Annotated[(type(display[name]), *getattr(hint, "__metadata__", ()))] if name in display else hint)
-        for name, hint in hints.items()
-    ]
-    cls = dataclasses.make_dataclass("Arguments", fields, frozen=True)
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            parsed = tyro.cli(
-                cls,
-                args=words,
-                default=cls(**{**vars(default), **display}),
-                prog=f"jaxdec {command}",
-                description=about,
-                use_underscores=False,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.HelptextFromCommentsOff),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(f"{_one_line(messages.getvalue())}; see jaxdec {command} --help") from None
-    return vars(parsed)
-
-
-class Settings:
-    """The sections of a config among a command's arguments, as one config that flags can be laid over."""
+class ConfigSections:
+    """The sections of a config among a command's options, as one config that flags can be laid over."""
 
     def __init__(self, default: Any) -> None:
         hints = {name: hint for name, hint in field_types(type(default)).items() if variants(hint)}
         self.names = list(hints)
-        self.flat = next((name for name, hint in hints.items() if Flattened in typing.get_args(hint)), None)
-        if self.flat is not None:
-            self.value = getattr(default, self.flat)
+        self.whole = next((field.name for field in dataclasses.fields(default) if field.metadata.get("whole")), None)
+        if self.whole is not None:
+            self.value = getattr(default, self.whole)
         else:
-            fields = [(name, typing.get_args(hint)[0]) for name, hint in hints.items()]
-            self.value = dataclasses.make_dataclass("Settings", fields)(
-                **{name: getattr(default, name) for name in hints}
-            )
+            given = {name: getattr(default, name) for name in hints}
+            self.value = dataclasses.make_dataclass("Sections", list(hints.items()))(**given)
         self.cls = type(self.value)
 
     def owns(self, flag: str) -> bool:
         """Whether the flag speaks of a setting, rightly or not."""
         return flag.removeprefix("--").partition(".")[0].replace("-", "_") in field_types(self.cls)
 
-    def override(self, typed: Sequence[tuple[str, str | None]], unknown: Any) -> dict[str, Any]:
-        """The sections, by the names of their arguments, with what was typed laid over them."""
-        if not typed:
-            return self.sections(self.value)
-        return self.sections(build(self.cls, override(self.cls, config_to_dict(self.value), typed, unknown), ""))
-
-    def sections(self, value: Any) -> dict[str, Any]:
-        return {self.flat: value} if self.flat is not None else {name: getattr(value, name) for name in self.names}
+    def override(self, typed: Sequence[tuple[str, str | None]], unknown: Callable[[str], UserError]) -> dict[str, Any]:
+        """The sections, by the names of their options, with what was typed laid over them."""
+        value = self.value
+        if typed:
+            value = build(self.cls, override(self.cls, config_to_dict(value), typed, unknown), "")
+        return {self.whole: value} if self.whole is not None else {name: getattr(value, name) for name in self.names}
 
     def flags(self) -> dict[str, Any]:
         """Flags that could be meant: those of the kinds in use come first."""
@@ -118,48 +81,15 @@ class Settings:
 
 def own_flags(cls: type) -> dict[str, Any]:
     """The flags of a command besides those of config sections, with the type hints of their fields."""
+    hints = field_types(cls)
     return {
-        f"--{name}".replace("_", "-"): typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
-        for name, hint in field_types(cls).items()
-        if not variants(hint) and not _marked(hint, Positional)
+        f"--{field.name}".replace("_", "-"): hints[field.name]
+        for field in dataclasses.fields(cls)
+        if not variants(hints[field.name]) and not field.metadata.get("positional")
     }
 
 
-def positionals(cls: type) -> list[str]:
-    """The names of the arguments that are given without a flag."""
-    return [name for name, hint in field_types(cls).items() if _marked(hint, Positional)]
-
-
-def check(
-    command: str, typed: Sequence[Typed], flags: dict[str, Any], positional: list[str], settings: Settings
-) -> None:
-    """Raises UserError for the first flag, value or argument in `typed` that the command does not know; settings are
-    checked when they are laid over the default."""
-    free = list(positional)
-    for flag, value in typed:
-        if flag is None:
-            if not free:
-                raise UserError(f"unexpected argument '{value}'; see jaxdec {command} --help")
-            if not value:
-                raise UserError(f"{free[0].upper()} is empty: give one, or leave it out; see jaxdec {command} --help")
-            free.pop(0)
-        elif settings.owns(flag):
-            continue
-        elif flag not in flags:
-            raise unknown_flag(flag, flags, settings)
-        elif value is None and not is_switch(flag, flags):
-            raise UserError(f"{flag} needs a value: give {describe(flags[flag])}")
-        elif value is not None and is_switch(flag, flags):
-            raise UserError(f"{flag} is a switch and takes no value")
-        elif value is not None and typing.get_origin(flags[flag]) is not tuple:
-            read_leaf(flags[flag], None if value == "None" and is_optional(flags[flag]) else value, flag)
-
-
-def unknown_flag(flag: str, flags: dict[str, Any], settings: Settings) -> UserError:
-    return UserError(f"unknown flag {flag}{_nearest_flag(flag, {**flags, **settings.flags()})}")
-
-
-def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[Typed]:
+def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[FlagAndValue]:
     """(flag, value) for each thing typed; (None, word) for a word without a flag, (flag, None) without a value."""
     words = list(argv)
     while words:
@@ -171,15 +101,54 @@ def pairs(argv: Sequence[str], flags: dict[str, Any]) -> Iterator[Typed]:
         flag = flag.replace("_", "-")
         if equals:
             yield flag, value
-        elif is_switch(flag, flags) or not words or words[0].startswith("--"):
+        elif flags.get(flag) is bool or not words or words[0].startswith("--"):  # a bool is a switch
             yield flag, None
         else:
             yield flag, words.pop(0)
 
 
-def is_switch(flag: str, flags: dict[str, Any]) -> bool:
-    """Whether a flag of the command is on when it is typed alone."""
-    return flags.get(flag) is bool
+def _own_values(
+    command: str,
+    cls: type,
+    typed: Sequence[FlagAndValue],
+    sections: ConfigSections,
+    unknown: Callable[[str], UserError],
+) -> dict[str, Any]:
+    """The values of a command's own options, by their names. Raises UserError for the first that does not fit."""
+    own, hints = own_flags(cls), field_types(cls)
+    free = [field for field in dataclasses.fields(cls) if field.metadata.get("positional")]
+    values: dict[str, Any] = {}
+    for flag, text in typed:
+        if flag is None:
+            if not free:
+                raise UserError(f"unexpected argument '{text}'; see jaxdec {command} --help")
+            field = free.pop(0)
+            if not text:
+                raise UserError(
+                    f"{field.metadata['metavar']} is empty: give one, or leave it out; see jaxdec {command} --help"
+                )
+            values[field.name] = read_leaf(hints[field.name], text, field.metadata["metavar"])
+        elif sections.owns(flag):
+            continue
+        elif flag not in own:
+            raise unknown(flag)
+        else:
+            name = flag.removeprefix("--").replace("-", "_")
+            values[name] = _own_value(flag, own[flag], text, values.get(name, ()))
+    return values
+
+
+def _own_value(flag: str, hint: Any, text: str | None, before: Any) -> Any:
+    """The value of a flag that was typed with `text`; a tuple adds it to what was typed `before`."""
+    if hint is bool:
+        if text is not None:
+            raise UserError(f"{flag} is a switch and takes no value")
+        return True
+    if text is None:
+        raise UserError(f"{flag} needs a value: give {describe(hint)}")
+    if typing.get_origin(hint) is tuple:
+        return (*before, read_leaf(typing.get_args(hint)[0], text, flag))
+    return read_leaf(hint, None if text == "None" and is_optional(hint) else text, flag)
 
 
 def _nearest_flag(flag: str, flags: dict[str, Any]) -> str:
@@ -192,19 +161,5 @@ def _nearest_flag(flag: str, flags: dict[str, Any]) -> str:
     return hint if "did you mean" in hint else "; --help lists them all"
 
 
-def _joined(flag: str | None, value: str | None) -> list[str]:
-    # "--prompt=-x": apart, a value that begins with a hyphen would be taken for a flag.
-    return [value or ""] if flag is None else [flag if value is None else f"{flag}={value}"]
-
-
 def _is_flag(word: str) -> bool:
     return (word.startswith("--") and len(word) > 2) or re.fullmatch(r"-[A-Za-z]", word) is not None
-
-
-def _marked(hint: Any, marker: Any) -> bool:
-    return any(marker is item or marker == item for item in getattr(hint, "__metadata__", ()))
-
-
-def _one_line(box: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    return re.sub(r"\s+", " ", re.sub(r"[─-╿]", " ", text)).strip().rstrip(".") or "the arguments cannot be read"

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import tyro
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxdec.cli.flags.flags import own_flags, pairs, parse
-from jaxdec.cli.flags.options import Json
+from jaxdec.cli.flags.options import json_option, option
 from jaxdec.cli.parity.options import (
     CODES,
     PRECISIONS,
     SPEC,
     WEIGHT_INITS,
-    Html,
-    ReportJson,
-    Seed,
-    Spec,
     answer,
+    html_option,
     loaded,
+    report_json_option,
     require_writable,
     saying,
+    seed_option,
+    spec_argument,
     write,
 )
 from jaxdec.errors import UserError, nearest
@@ -35,38 +34,27 @@ LISTS = ("--weight-inits", "--precisions", "--stages")
 
 
 @dataclasses.dataclass(frozen=True)
-class Bisect:
-    spec: Spec = None
-    steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps of the trajectory")] = 100
-    seed: Seed = 0
-    weight_inits: Annotated[
-        str | None,
-        tyro.conf.arg(metavar="A,B", help="weights: init, generic", help_behavior_hint="(default: both)"),
-    ] = None
-    precisions: Annotated[
-        str | None,
-        tyro.conf.arg(metavar="A,B", help="float64, float32, bfloat16", help_behavior_hint="(default: all)"),
-    ] = None
-    stages: Annotated[
-        str | None,
-        tyro.conf.arg(metavar="A,B", help="as weights,taps,logits,loss", help_behavior_hint="(default: all)"),
-    ] = None
-    html: Html = None
-    report_json: ReportJson = None
-    json: Json = False
+class BisectOptions:
+    spec: str | None = spec_argument()
+    steps: int = option(100, "training steps of the trajectory")
+    seed: int = seed_option()
+    weight_inits: str | None = option(None, "weights: init, generic", metavar="A,B", unset="both")
+    precisions: str | None = option(None, "float64, float32, bfloat16", metavar="A,B", unset="all")
+    stages: str | None = option(None, "as weights,taps,logits,loss", metavar="A,B", unset="all")
+    html: Path | None = html_option()
+    report_json: Path | None = report_json_option()
+    json: bool = json_option()
 
 
 @dataclasses.dataclass(frozen=True)
-class Check(Bisect):
-    no_bisect: Annotated[
-        bool, tyro.conf.arg(help="do not look for what is at fault when something differs", help_behavior_hint="")
-    ] = False
+class CheckOptions(BisectOptions):
+    no_bisect: bool = option(False, "do not look for what is at fault when something differs")
 
 
 def check(argv: Sequence[str]) -> dict[str, Any]:
     """Checks a pair and shows the whole report."""
     about = f"Compare a JAX model with its PyTorch reference, stage by stage. {SPEC} {CODES}"
-    arguments = parse("parity check", Check(), with_lists(argv, Check), about=about)
+    arguments = parse("parity check", CheckOptions(), with_lists(argv, CheckOptions), about=about)
     report = report_of(arguments, "check", bisect=not arguments.no_bisect)
     files = write(report, arguments.html, arguments.report_json)
     from jaxdec.parity.report.terminal import show
@@ -78,7 +66,7 @@ def check(argv: Sequence[str]) -> dict[str, Any]:
 def bisect(argv: Sequence[str]) -> dict[str, Any]:
     """Checks a pair and shows what is at fault."""
     about = f"Name what in a JAX model differs from its PyTorch reference. {SPEC} {CODES}"
-    arguments = parse("parity bisect", Bisect(), with_lists(argv, Bisect), about=about)
+    arguments = parse("parity bisect", BisectOptions(), with_lists(argv, BisectOptions), about=about)
     report = report_of(arguments, "bisect", bisect=True)
     files = write(report, arguments.html, arguments.report_json)
     from jaxdec.parity.report.terminal import show_findings, show_verdict
@@ -88,7 +76,7 @@ def bisect(argv: Sequence[str]) -> dict[str, Any]:
     return answer(report, files)
 
 
-def report_of(arguments: Bisect, action: str, *, bisect: bool) -> Report:
+def report_of(arguments: BisectOptions, action: str, *, bisect: bool) -> Report:
     """Runs the check that the arguments ask for."""
     weight_inits = chosen(arguments.weight_inits, "--weight-inits", WEIGHT_INITS)
     precisions = chosen(arguments.precisions, "--precisions", PRECISIONS)

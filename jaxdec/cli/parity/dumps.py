@@ -6,70 +6,53 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
-
-from jaxdec.cli.flags.flags import Positional, parse
-from jaxdec.cli.flags.options import Json
+from jaxdec.cli.flags.flags import parse
+from jaxdec.cli.flags.options import argument, json_option, option
 from jaxdec.cli.parity.options import (
     CODES,
     SPEC,
-    Html,
-    ReportJson,
-    Seed,
-    Spec,
     answer,
+    html_option,
     loaded,
+    report_json_option,
     require_writable,
     saying,
+    seed_option,
+    spec_argument,
     write,
 )
 from jaxdec.errors import UserError
 
-Folder = Annotated[Path | None, Positional, tyro.conf.arg(metavar="DIR", help="its dump", help_behavior_hint="")]
-
 
 @dataclasses.dataclass(frozen=True)
-class DumpArguments:
-    spec: Spec = None
-    side: Annotated[
-        Literal["candidate", "reference"] | None,
-        tyro.conf.arg(help="the JAX model or the PyTorch model", help_behavior_hint="(required)"),
-    ] = None
-    out: Annotated[
-        Path | None,
-        tyro.conf.arg(metavar="DIR", help="the folder to write; it must be new", help_behavior_hint="(required)"),
-    ] = None
-    precision: Annotated[Literal["float64", "float32", "bfloat16"], tyro.conf.arg(help="what to compute in")] = (
-        "float64"
+class DumpOptions:
+    spec: str | None = spec_argument()
+    side: Literal["candidate", "reference"] | None = option(
+        None, "the JAX model or the PyTorch model (required)", metavar="{candidate,reference}"
     )
-    weight_init: Annotated[Literal["init", "generic"], tyro.conf.arg(help="the kind of weights")] = "generic"
-    seed: Seed = 0
-    steps: Annotated[int, tyro.conf.arg(metavar="INT", help="training steps, whose losses are kept")] = 100
-    json: Json = False
+    out: Path | None = option(None, "the folder to write; it must be new (required)", metavar="DIR")
+    precision: Literal["float64", "float32", "bfloat16"] = option("float64", "what to compute in")
+    weight_init: Literal["init", "generic"] = option("generic", "the kind of weights")
+    seed: int = seed_option()
+    steps: int = option(100, "training steps, whose losses are kept")
+    json: bool = json_option()
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareArguments:
-    candidate: Folder = None
-    reference: Folder = None
-    oracle: Annotated[
-        Path | None,
-        tyro.conf.arg(
-            metavar="DIR", help="the reference's dump in float64, which lower precisions need", help_behavior_hint=""
-        ),
-    ] = None
-    html: Html = None
-    report_json: ReportJson = None
-    json: Json = False
+class CompareOptions:
+    candidate: Path | None = argument("CANDIDATE", "the folder of the JAX model's dump")
+    reference: Path | None = argument("REFERENCE", "the folder of the PyTorch model's dump")
+    oracle: Path | None = option(None, "the reference's dump in float64, which lower precisions need", metavar="DIR")
+    html: Path | None = html_option()
+    report_json: Path | None = report_json_option()
+    json: bool = json_option()
 
 
 def dump(argv: Sequence[str]) -> dict[str, Any]:
     """Runs one side and writes what it computed."""
-    arguments = parse(
-        "parity dump", DumpArguments(), argv, about=f"Write one side's tensors (safetensors, JSON). {SPEC}"
-    )
+    arguments = parse("parity dump", DumpOptions(), argv, about=f"Write one side's tensors (safetensors, JSON). {SPEC}")
     if arguments.side is None or arguments.out is None:
         missing = "--side candidate or --side reference" if arguments.side is None else "--out DIR"
         raise UserError(f"give {missing}: jaxdec parity dump SPEC --side SIDE --out DIR")
@@ -95,7 +78,7 @@ def dump(argv: Sequence[str]) -> dict[str, Any]:
 def compare(argv: Sequence[str]) -> dict[str, Any]:
     """Compares two dumps and shows the report."""
     about = f"Compare two dumps of one pair: first the candidate's, then the reference's. {CODES}"
-    arguments = parse("parity compare", CompareArguments(), argv, about=about)
+    arguments = parse("parity compare", CompareOptions(), argv, about=about)
     if arguments.candidate is None or arguments.reference is None:
         raise UserError("give two dumps: jaxdec parity compare CANDIDATE REFERENCE")
     require_writable({"--html": arguments.html, "--report-json": arguments.report_json})

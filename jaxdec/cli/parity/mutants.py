@@ -5,41 +5,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from jaxdec.cli.flags.flags import parse
-from jaxdec.cli.flags.options import Json
-from jaxdec.cli.parity.options import SPEC, Spec, loaded, require_writable
+from jaxdec.cli.flags.options import json_option, option
+from jaxdec.cli.parity.options import SPEC, loaded, require_writable, spec_argument
 from jaxdec.config.files import write_text
 from jaxdec.errors import Different, UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Mutate:
-    spec: Spec = None
-    only: Annotated[
-        str | None, tyro.conf.arg(metavar="NAME", help="one mutant", help_behavior_hint="(default: all)")
-    ] = None
-    seeds: Annotated[
-        int, tyro.conf.arg(metavar="INT", help="honest runs, each with other weights: none may raise an alarm")
-    ] = 5
-    table: Annotated[
-        Path | None, tyro.conf.arg(metavar="FILE", help="write a Markdown table of all mutants", help_behavior_hint="")
-    ] = None
-    json: Json = False
+class MutateOptions:
+    spec: str | None = spec_argument()
+    only: str | None = option(None, "one mutant", metavar="NAME", unset="all")
+    seeds: int = option(5, "honest runs, each with other weights: none may raise an alarm")
+    table: Path | None = option(None, "write a Markdown table of all mutants", metavar="FILE")
+    json: bool = json_option()
 
 
 @dataclasses.dataclass(frozen=True)
-class Seams:
-    json: Json = False
+class SeamsOptions:
+    json: bool = json_option()
 
 
 def mutate(argv: Sequence[str]) -> dict[str, Any]:
     """Seeds the mutants, prints the certificate and returns its figures. Raises Different where it is not complete."""
     about = f"Seed one bug after the other: is it caught, at which stage, and is the right module named? {SPEC}"
-    arguments = parse("parity mutate", Mutate(), argv, about=about)
+    arguments = parse("parity mutate", MutateOptions(), argv, about=about)
     if arguments.seeds < 0:
         raise UserError(f"--seeds is {arguments.seeds}: give a whole number from 0")
     require_writable({"--table": arguments.table})
@@ -60,7 +52,7 @@ def mutate(argv: Sequence[str]) -> dict[str, Any]:
 
 def seams(argv: Sequence[str]) -> dict[str, Any]:
     """Prints the table of known seams and returns it."""
-    parse("parity seams", Seams(), argv, about="Show the places where PyTorch and JAX are known to differ.")
+    parse("parity seams", SeamsOptions(), argv, about="Show the places where PyTorch and JAX are known to differ.")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from jaxdec.cli.flags.flags import Positional
+from jaxdec.cli.flags.options import argument, option
 from jaxdec.config.files import write_text
 from jaxdec.errors import Different, UserError
 
@@ -25,16 +23,21 @@ CODES = "Exit code: 0 equal, 1 different, 2 wrong use, 3 an internal error (a bu
 WEIGHT_INITS: tuple[WeightInit, ...] = ("init", "generic")
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
 
-Spec = Annotated[
-    str | None, Positional, tyro.conf.arg(metavar="SPEC", help="FILE.py, FILE.py:NAME or a name", help_behavior_hint="")
-]
-Seed = Annotated[int, tyro.conf.arg(metavar="INT", help="of weights and batches")]
-Html = Annotated[
-    Path | None, tyro.conf.arg(metavar="FILE", help="write the report as one HTML page", help_behavior_hint="")
-]
-ReportJson = Annotated[
-    Path | None, tyro.conf.arg(metavar="FILE", help="write the whole report as JSON", help_behavior_hint="")
-]
+
+def spec_argument() -> Any:
+    return argument("SPEC", "FILE.py, FILE.py:NAME or a name")
+
+
+def seed_option() -> int:
+    return option(0, "of weights and batches")
+
+
+def html_option() -> Any:
+    return option(None, "write the report as one HTML page", metavar="FILE")
+
+
+def report_json_option() -> Any:
+    return option(None, "write the whole report as JSON", metavar="FILE")
 
 
 @contextlib.contextmanager
