@@ -8,6 +8,7 @@ mistyped flag gets the name of its nearest neighbour, a value of the wrong type 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -152,12 +153,12 @@ def _own_value(flag: str, hint: Any, text: str | None, before: Any) -> Any:
 
 
 def _nearest_flag(flag: str, flags: dict[str, Any]) -> str:
-    # The last part decides when the whole is not close: --learning-rate means --optim.learning-rate.
-    by_tail = {name.rpartition(".")[2]: name for name in reversed(flags) if "." in name}  # the first of a name counts
+    # A flag that ends in the same name is meant before one that only looks alike: --optim.steps means --train.steps.
     tail = flag.lstrip("-").rpartition(".")[2]
-    if tail in by_tail and flag not in flags:
-        return f" (did you mean '{by_tail[tail]}'?)"
-    hint = nearest(flag, flags)
+    same = [name for name in flags if "." in name and name.rpartition(".")[2] == tail]
+    if same and flag not in flags:
+        return f" (did you mean '{difflib.get_close_matches(flag, same, n=1, cutoff=0)[0]}'?)"
+    hint = nearest(flag, [*flags, "--help"])
     return hint if "did you mean" in hint else "; --help lists them all"
 
 

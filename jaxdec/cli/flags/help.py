@@ -28,6 +28,7 @@ def page(command: str, options: Any, about: str) -> str:
     own = [field for field in dataclasses.fields(options) if not variants(hints[field.name])]
     free = [field for field in own if field.metadata.get("positional")]
     rows = [(f"--{field.name}".replace("_", "-"), field) for field in own if field not in free]
+    shown = "show this page, with the settings given beside it" if len(own) < len(hints) else "show this page"
     blocks = [
         f"usage: jaxdec {' '.join([command, *(field.metadata['metavar'] for field in free)])} [OPTIONS]",
         *_paragraphs(about, width),
@@ -35,7 +36,7 @@ def page(command: str, options: Any, about: str) -> str:
             [
                 *_lines([(field.metadata["metavar"], field.metadata["help"]) for field in free], width),
                 *_lines([_option(flag, hints[field.name], field) for flag, field in rows], width),
-                *_lines([("-h, --help", "show this page; settings given beside it are the ones shown")], width),
+                *_lines([("-h, --help", shown)], width),
             ]
         ),
     ]

@@ -44,7 +44,7 @@ def run_argument() -> Any:
 
 
 def step_option() -> Any:
-    return option(None, "use the checkpoint of this step", unset="the newest")
+    return option(None, "use the checkpoint of this step", metavar="INT", unset="the newest")
 
 
 def from_file_option() -> Any:
