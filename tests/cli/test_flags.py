@@ -267,7 +267,7 @@ def test_tokenizers_are_kinds_too() -> None:
             "train.tokens_per_step 100 is not a multiple of the window of 64 tokens: try 64",
         ),
         ("--optim.learning-rate -1", "optim.learning_rate is -1.0: give 0 or more"),
-        ("--train.steps 50", "optim.warmup_steps 100 is longer than the schedule of 50 steps"),
+        ("--train.steps 50 --optim.warmup-steps 100", "optim.warmup_steps 100 is longer than the schedule of 50 steps"),
         ("--config other.yaml", "give either the recipe 'char-gpt' or --config other.yaml, not both"),
     ],
 )
