@@ -79,7 +79,9 @@ def _sections(path: str, hint: Any, value: Any, about: str) -> Iterator[Section]
             inner.append((dotted, leaf, item, texts.get(name, "")))
         else:
             rows.append((f"--{dotted} {label(leaf)}", f"{texts.get(name, '')} (default: {item})"))
-    if path:
+    if not path and rows:  # settings of a whole config that lie in no section
+        yield "run", "", rows
+    elif path:
         yield path, " ".join((type(value).__doc__ or "").split()) if value is not None else "", rows
     for section in inner:
         yield from _sections(*section)
