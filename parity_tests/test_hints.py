@@ -206,7 +206,7 @@ def another_theta() -> Patch:
 
 def turned_in_the_twin() -> Patch:
     original, rope = attention.attend, RoPE(theta=5e5)
-    turned = lambda q, k, *others: original(position.rotate(q, rope), position.rotate(k, rope), *others)
+    turned = lambda q, k, v, **given: original(position.rotate(q, rope), position.rotate(k, rope), v, **given)
     return patch.object(attention, "attend", turned)
 
 

@@ -24,7 +24,7 @@ from jaxdec.parity.sides.rounding import ROUNDING
 from jaxdec.parity.sides.stages import Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
 from torchref.layers import linear, norm
-from torchref.layers.attention import attention
+from torchref.layers.attention import kernel
 from torchref.models import decoder
 
 LOW: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -126,7 +126,7 @@ def projections_in_bfloat16() -> Patch:
 def variance_as_difference_of_squares() -> Patch:
     """E[x^2] - E[x]^2, seen from far away from zero, as in a trained model's residual stream."""
 
-    def forward(self: norm.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+    def forward(self: norm.LayerNormModule, x: torch.Tensor) -> torch.Tensor:
         far = x + 100
         mean = far.mean(-1, keepdim=True)
         variance = (far * far).mean(-1, keepdim=True) - mean * mean
@@ -134,7 +134,7 @@ def variance_as_difference_of_squares() -> Patch:
             0 if self.bias is None else self.bias
         )
 
-    return patch.object(norm.LayerNorm, "forward", forward)
+    return patch.object(norm.LayerNormModule, "forward", forward)
 
 
 def scores_in_bfloat16() -> Patch:
@@ -143,7 +143,7 @@ def scores_in_bfloat16() -> Patch:
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         return torch.softmax(scores.masked_fill(hidden, -torch.inf), dim=-1).to(v.dtype) @ v
 
-    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=attend))
+    return patch.object(kernel, "F", SimpleNamespace(scaled_dot_product_attention=attend))
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_lost_precision_is_caught(mutant: Callable[[], Patch]) -> None:
 
 
 def norm_in_the_compute_dtype() -> Patch:
-    def forward(self: norm.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+    def forward(self: norm.LayerNormModule, x: torch.Tensor) -> torch.Tensor:
         centred = x - x.mean(-1, keepdim=True)
         y = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + self.epsilon) * self.weight.to(x.dtype)
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
-    return patch.object(norm.LayerNorm, "forward", forward)
+    return patch.object(norm.LayerNormModule, "forward", forward)
 
 
 def test_a_norm_in_bfloat16_is_named() -> None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from jaxdec.config.parts import Full
+from jaxdec.config.parts import Full, MoE
+from jaxdec.config.positions import RoPE
 from jaxdec.errors import UserError
+from jaxdec.parity.pairs.encoder_decoders import PAPER
 from parity_tests.twins import GENERIC, SHORT, run, sides
 from tests.variants import GPT
 from torchref.generation import generate
-from torchref.layers.attention.attention import attend
+from torchref.layers.attention.attention import Heads
+from torchref.layers.attention.kernel import attend
 from torchref.layers.dropout import Dropout
+from torchref.layers.mlp import make_mlp
+from torchref.layers.moe.router import gates
+from torchref.layers.norm import make_norm
+from torchref.layers.position import rope_frequencies
+from torchref.layers.residual import branch_input, residual_sum
 from torchref.models.decoder import Decoder
+from torchref.models.wirings import make_model
 from torchref.training.loop import train_step
 from torchref.training.optim import make_optimizer, parameter_groups
 
@@ -24,11 +35,60 @@ def test_the_fused_attention_kernel_is_the_written_out_one() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v, cotangent = (torch.randn(2, 3, 9, 4, dtype=torch.float64, generator=generator) for _ in range(4))
     inputs = [part.requires_grad_() for part in (q, k, v)]
-    written = attend(q, k, v, Full(), None, Dropout(0.0))
+    none = dict.fromkeys(("present_BS", "softcap", "alibi", "sink_H"))
+    written = attend(q, k, v, pattern=Full(), scale=4**-0.5, dropout=Dropout(0.0), **none)
     fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     gradients = [torch.autograd.grad(out, inputs, cotangent) for out in (written, fused)]
     for a, b in zip([written, *gradients[0]], [fused, *gradients[1]], strict=True):
         assert (a - b).norm() <= 1e-15 * b.norm()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A part of a kind that no layer knows."""
+
+    epsilon: float = 1e-5
+    hidden: int = 8
+    expansion: int = 4
+    activation: str = "silu"
+
+
+def changed(config: Any, **values: Any) -> Any:
+    """A config with values that its class would refuse."""
+    config = replace(config)
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
+    return config
+
+
+def built(config: Any) -> Any:
+    return make_model(config, compute_dtype=torch.float32)
+
+
+OTHER: Any = Unknown()
+TOKENS = torch.zeros(1, 4, dtype=torch.long)
+UNKNOWN: dict[str, Callable[[], Any]] = {
+    "mlp": lambda: make_mlp(GPT, OTHER),
+    "mlp of a block": lambda: built(changed(GPT, mlp=OTHER)),
+    "expert": lambda: built(replace(GPT, mlp=changed(MoE(experts=2), expert=OTHER))),
+    "norm": lambda: make_norm(16, OTHER, bias=True),
+    "norm of a block": lambda: built(changed(GPT, branch_norm="none")),
+    "norm place, input": lambda: branch_input(torch.nn.Identity(), torch.ones(1), "both"),  # type: ignore[arg-type]
+    "norm place, sum": lambda: residual_sum(torch.nn.Identity(), torch.ones(1), torch.ones(1), "both"),  # type: ignore[arg-type]
+    "norm of queries": lambda: built(changed(GPT, qk_norm_over="pair")),
+    "position": lambda: built(changed(GPT, position=OTHER))(TOKENS),
+    "position of a layer": lambda: Heads(changed(GPT, position=OTHER), Full())(torch.ones(1, 4, GPT.width)),
+    "position of an encoder": lambda: built(changed(PAPER, position=OTHER)).embed(TOKENS, source=True),
+    "scaling": lambda: rope_frequencies(changed(RoPE(), scaling=OTHER), 8),
+    "gates": lambda: gates(torch.ones(2, 3), torch.zeros(2, 1).long(), "some"),  # type: ignore[arg-type]
+    "model": lambda: built(MoE(experts=2)),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_an_unknown_variant_is_an_error(case: str) -> None:
+    with pytest.raises((AssertionError, KeyError), match=r"Unknown|MoE|none|both|pair|some"):
+        UNKNOWN[case]()
 
 
 def test_no_position_reads_what_follows_it() -> None:

@@ -80,11 +80,11 @@ class RMSNorm(Config):
 
 @dataclass(frozen=True)
 class AttentionPattern(Config):
-    """What a query may see, and what is done to its scores before the softmax.
+    """Which keys a query may read, and what is done to its scores before the softmax.
 
-    `allowed(query, key)` is the one rule that both frameworks, training and the cached decoder read. It takes positions
-    that broadcast against each other and uses only arithmetic, comparisons, `&` and `|`, so that numpy, JAX and torch
-    arrays all work.
+    A pattern is a class with a rule `allowed(query, key)`, the one that both frameworks, training and the cached
+    decoder use. It takes positions that broadcast against each other and uses only arithmetic, comparisons, `&` and
+    `|`, so that numpy, JAX and torch arrays all work.
     """
 
     softcap: float | None = setting(None, "scores become softcap * tanh(scores / softcap) (Gemma 2)")
@@ -98,10 +98,19 @@ class AttentionPattern(Config):
     def __post_init__(self) -> None:
         require_positive(self, "model.attention", "softcap", "alibi")
 
+    @property
+    def reach(self) -> int | None:
+        """How many tokens back a query may read at most, itself included: what a cache must keep. None: all."""
+        return None
+
+    def allowed(self, query: Any, key: Any) -> Any:
+        """Where the query at one position may read the key at another."""
+        raise NotImplementedError(f"the attention pattern {type(self).__name__} has no rule `allowed(query, key)`")
+
 
 @dataclass(frozen=True)
 class Full(AttentionPattern):
-    """A query sees itself and all before it."""
+    """A query reads itself and all before it."""
 
     kind: ClassVar[str] = "full"
 
@@ -111,7 +120,7 @@ class Full(AttentionPattern):
 
 @dataclass(frozen=True)
 class Local(AttentionPattern):
-    """A sliding window (Beltagy et al. 2020): a query sees itself and the `window - 1` before it."""
+    """A sliding window (Beltagy et al. 2020): a query reads itself and the `window - 1` before it."""
 
     kind: ClassVar[str] = "local"
     window: int = setting(128, "tokens that a query attends to, itself among them")
@@ -119,6 +128,10 @@ class Local(AttentionPattern):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_whole(self, "model.attention", "window")
+
+    @property
+    def reach(self) -> int:
+        return self.window
 
     def allowed(self, query: Any, key: Any) -> Any:
         return (key <= query) & (query - key < self.window)

@@ -19,6 +19,7 @@ from jaxdec.errors import UserError
 AXES = ("data", "fsdp")
 RULES: Mapping[str, str | tuple[str, ...] | None] = {
     "batch": ("data", "fsdp"),
+    "time": None,
     "embed": "fsdp",
     "vocab": None,
     "heads": None,
@@ -43,6 +44,12 @@ def make_mesh(config: MeshConfig) -> Mesh:
 def spec(axes: tuple[str | None, ...]) -> P:
     """The partition of an array whose dimensions carry these logical axes."""
     return P(*(None if axis is None else RULES[axis] for axis in axes))
+
+
+def is_split(axis: str) -> bool:
+    """Whether arrays with this logical axis lie in parts on the devices of the mesh in use (`jax.set_mesh`)."""
+    mesh, names = jax.sharding.get_abstract_mesh(), RULES[axis]
+    return any(mesh.shape.get(name, 1) > 1 for name in ((names,) if isinstance(names, str) else names or ()))
 
 
 def batch_shards(mesh: Mesh) -> int:
@@ -71,7 +78,7 @@ def param_shardings(
 
 
 def constrain_batch(x: jax.Array) -> jax.Array:
-    """Keeps the leading axis of an activation split over the batch axes; outside a mesh, x itself."""
+    """Keeps batch and time of an activation [B,T,...] split as the rules say; outside a mesh, x itself."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
-    return jax.lax.with_sharding_constraint(x, spec(("batch",) + (None,) * (x.ndim - 1)))
+    return jax.lax.with_sharding_constraint(x, spec(("batch", "time") + (None,) * (x.ndim - 2)))

@@ -7,6 +7,7 @@ stands in the residual stream itself.
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, assert_never
 
 import jax
 from flax import nnx
@@ -17,8 +18,21 @@ from jaxdec.layers.attention.attention import Attention
 from jaxdec.layers.attention.cache import Cache, LayerCache
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
-from jaxdec.layers.moe.moe import MoEModule, Routing
+from jaxdec.layers.moe.moe import MoEModule, RouterReport
 from jaxdec.layers.norm import make_norm, normalised
+
+
+def branch_norms(branch_norm: Literal["pre", "post", "both"]) -> tuple[bool, bool]:
+    """Whether a norm stands before each branch of a block, and whether one stands behind it."""
+    match branch_norm:
+        case "pre":
+            return True, False
+        case "post":
+            return False, True
+        case "both":
+            return True, True
+        case _:
+            assert_never(branch_norm)
 
 
 class Block(nnx.Module):
@@ -29,7 +43,7 @@ class Block(nnx.Module):
         part = config.mlp_of(layer)
         self.dropout = config.dropout
         norm = partial(make_norm, config.width, config.norm, config.bias)
-        before, after = config.branch_norm != "post", config.branch_norm != "pre"
+        before, after = branch_norms(config.branch_norm)
         self.attention_norm = norm() if before else None
         self.attention = Attention(config, config.attention_of(layer), residual_std, rngs=rngs)
         self.attention_post_norm = norm() if after else None
@@ -45,15 +59,15 @@ class Block(nnx.Module):
         cache: Cache | None,
         layer: LayerCache | None,
         key: jax.Array | None,
-    ) -> tuple[jax.Array, LayerCache | None, Routing | None]:
-        """The new x, this layer's cache, and what a router has to say (None without one)."""
+    ) -> tuple[jax.Array, LayerCache | None, RouterReport | None]:
+        """The new x, this layer's cache, and the losses and metrics of its router (None without one)."""
         weights_key, attention_key, mlp_key = (None,) * 3 if key is None else jax.random.split(key, 3)
         y_BTD, layer = self.attention(normalised(self.attention_norm, x_BTD), positions_BT, cache, layer, weights_key)
         x_BTD = x_BTD + dropout(normalised(self.attention_post_norm, y_BTD), self.dropout, attention_key)
-        y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
+        y_BTD, report = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoEModule):
             router_key = None if mlp_key is None else jax.random.fold_in(mlp_key, 1)
-            y_BTD, routing = self.mlp(y_BTD, router_key)
+            y_BTD, report = self.mlp(y_BTD, router_key)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + dropout(normalised(self.mlp_post_norm, y_BTD), self.dropout, mlp_key), layer, routing
+        return x_BTD + dropout(normalised(self.mlp_post_norm, y_BTD), self.dropout, mlp_key), layer, report

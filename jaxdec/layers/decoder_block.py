@@ -13,7 +13,7 @@ from jaxdec.layers.attention.cross_attention import CrossAttention
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.norm import make_norm
-from jaxdec.layers.residual import Place, branch_input, residual_sum
+from jaxdec.layers.residual import NormPlace, branch_input, residual_sum
 
 
 class DecoderBlock(nnx.Module):
@@ -21,7 +21,7 @@ class DecoderBlock(nnx.Module):
 
     def __init__(self, config: EncoderDecoderConfig, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
-        self.place: Place = config.norm_place
+        self.norm_place: NormPlace = config.norm_place
         self.dropout = config.dropout
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = Attention(config.decoder, config.decoder.attention_of(layer), residual_std, rngs=rngs)
@@ -41,10 +41,10 @@ class DecoderBlock(nnx.Module):
     ) -> tuple[jax.Array, LayerCache | None]:
         """The new x and this layer's cache. `source`: keys and values of the source, and where it has a token [B,S]."""
         keys = [None] * 5 if key is None else jax.random.split(key, 5)
-        y_BTD = branch_input(self.attention_norm, x_BTD, self.place)
+        y_BTD = branch_input(self.attention_norm, x_BTD, self.norm_place)
         y_BTD, layer = self.attention(y_BTD, positions_BT, cache, layer, keys[0])
-        x_BTD = residual_sum(self.attention_norm, x_BTD, dropout(y_BTD, self.dropout, keys[1]), self.place)
-        y_BTD = self.cross_attention(branch_input(self.cross_attention_norm, x_BTD, self.place), *source, keys[2])
-        x_BTD = residual_sum(self.cross_attention_norm, x_BTD, dropout(y_BTD, self.dropout, keys[3]), self.place)
-        y_BTD = self.mlp(branch_input(self.mlp_norm, x_BTD, self.place))
-        return residual_sum(self.mlp_norm, x_BTD, dropout(y_BTD, self.dropout, keys[4]), self.place), layer
+        x_BTD = residual_sum(self.attention_norm, x_BTD, dropout(y_BTD, self.dropout, keys[1]), self.norm_place)
+        y_BTD = self.cross_attention(branch_input(self.cross_attention_norm, x_BTD, self.norm_place), *source, keys[2])
+        x_BTD = residual_sum(self.cross_attention_norm, x_BTD, dropout(y_BTD, self.dropout, keys[3]), self.norm_place)
+        y_BTD = self.mlp(branch_input(self.mlp_norm, x_BTD, self.norm_place))
+        return residual_sum(self.mlp_norm, x_BTD, dropout(y_BTD, self.dropout, keys[4]), self.norm_place), layer

@@ -6,6 +6,7 @@ Every GELU form is named in full, because the frameworks' defaults differ: tanh 
 from __future__ import annotations
 
 from functools import partial
+from typing import assert_never
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from flax import nnx
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, GatedMLP
-from jaxdec.layers.linear import Linear, linear
+from jaxdec.layers.linear import Linear, side_by_side
 
 ACTIVATIONS = {
     "gelu_tanh": partial(jax.nn.gelu, approximate=True),  # Hendrycks and Gimpel 2016, as in GPT-2
@@ -45,7 +46,7 @@ def gated(part: GatedMLP, gate: jax.Array, up: jax.Array) -> jax.Array:
 
 
 class GatedMLPModule(nnx.Module):
-    """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F channels in between."""
+    """x [B,T,D] -> down(silu(gate(x)) * up(x)) (Shazeer 2020, eq. 6), F hidden features in between."""
 
     def __init__(self, config: DecoderConfig, part: GatedMLP, residual_std: float, *, rngs: nnx.Rngs):
         width, hidden = config.width, part.hidden
@@ -55,21 +56,17 @@ class GatedMLPModule(nnx.Module):
         self.down = Linear((hidden, width), ("mlp", "embed"), residual_std, config.bias, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        parts = (self.gate, self.up)
-        biases = [part.bias[...] for part in parts if part.bias is not None]
-        joint = linear(
-            x_BTD,
-            jnp.concatenate([part.kernel[...] for part in parts], axis=1),  # one product: two narrower ones are slower
-            jnp.concatenate(biases) if biases else None,
-        )
-        gate, up = jnp.split(joint, 2, axis=-1)
-        return self.down(gated(self.part, gate, up))
+        return self.down(gated(self.part, *side_by_side(x_BTD, (self.gate, self.up))))
 
 
 def make_mlp(
     config: DecoderConfig, part: MLP | GatedMLP, residual_std: float, *, rngs: nnx.Rngs
 ) -> MLPModule | GatedMLPModule:
     """The feed-forward layer that `part` asks for."""
-    if isinstance(part, MLP):
-        return MLPModule(config, part, residual_std, rngs=rngs)
-    return GatedMLPModule(config, part, residual_std, rngs=rngs)
+    match part:
+        case MLP():
+            return MLPModule(config, part, residual_std, rngs=rngs)
+        case GatedMLP():
+            return GatedMLPModule(config, part, residual_std, rngs=rngs)
+        case _:
+            assert_never(part)

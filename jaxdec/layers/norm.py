@@ -9,6 +9,7 @@ arrays, and is slower on a CPU.
 from __future__ import annotations
 
 from functools import partial
+from typing import assert_never
 
 import jax
 import jax.numpy as jnp
@@ -92,4 +93,10 @@ def normalised(norm: LayerNormModule | RMSNormModule | None, x: jax.Array) -> ja
 
 def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
-    return LayerNormModule(width, config, bias) if isinstance(config, LayerNorm) else RMSNormModule(width, config)
+    match config:
+        case LayerNorm():
+            return LayerNormModule(width, config, bias)
+        case RMSNorm():
+            return RMSNormModule(width, config)
+        case _:
+            assert_never(config)

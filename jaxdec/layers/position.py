@@ -7,6 +7,7 @@ position times a high frequency has no digits left in bfloat16.
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +31,10 @@ def rope_frequencies(rope: RoPE, head_dim: int) -> tuple[np.ndarray, float]:
         case YarnScaling() as scaling:
             factor = scaling.attention_factor
             return _yarn(plain, scaling, rope.theta), 0.1 * math.log(scaling.factor) + 1 if factor is None else factor
-        case _:
+        case None:
             return plain, 1.0
+        case _:
+            assert_never(rope.scaling)
 
 
 def _llama3(plain: np.ndarray, scaling: Llama3Scaling) -> np.ndarray:

@@ -7,22 +7,34 @@ gradient, so that training wants a warm-up.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import jax
 
 from jaxdec.layers.norm import LayerNormModule, RMSNormModule
 
-Place = Literal["post", "pre"]
+NormPlace = Literal["post", "pre"]
 
 
-def branch_input(norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, place: Place) -> jax.Array:
+def branch_input(norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, norm_place: NormPlace) -> jax.Array:
     """What the branch reads."""
-    return norm(x_BTD) if place == "pre" else x_BTD
+    match norm_place:
+        case "pre":
+            return norm(x_BTD)
+        case "post":
+            return x_BTD
+        case _:
+            assert_never(norm_place)
 
 
 def residual_sum(
-    norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, branch_BTD: jax.Array, place: Place
+    norm: LayerNormModule | RMSNormModule, x_BTD: jax.Array, branch_BTD: jax.Array, norm_place: NormPlace
 ) -> jax.Array:
     """x with what the branch returned."""
-    return norm(x_BTD + branch_BTD) if place == "post" else x_BTD + branch_BTD
+    match norm_place:
+        case "pre":
+            return x_BTD + branch_BTD
+        case "post":
+            return norm(x_BTD + branch_BTD)
+        case _:
+            assert_never(norm_place)

@@ -8,19 +8,21 @@ but the projections back to the residual stream, whose std is init_std / sqrt(2 
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.positions import Learned, Sinusoidal
+from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.distributed.sharding import constrain_batch
 from jaxdec.layers.attention.cache import Cache, token_positions
 from jaxdec.layers.block import Block
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
-from jaxdec.layers.moe.moe import Routing, summarise
+from jaxdec.layers.moe.moe import RouterReport, summarise
 from jaxdec.layers.norm import make_norm
 from jaxdec.layers.position import sinusoids
 from jaxdec.models.output import Output
@@ -42,17 +44,21 @@ class Decoder(nnx.Module):
         self.head = head  # assigned once: nnx fixes then whether an attribute holds parameters
 
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        """Token vectors times `embed_scale`, with the position's where it is added; pads, which no query ever sees, get
-        row 0's."""
+        """Token vectors times `embed_scale`, with the position's where it is added; pads, which no query reads, get row
+        0's."""
         x_BTD, rows_BT = self.token_embed(tokens_BT, dtype), jnp.maximum(positions_BT, 0)
         scale, position = self.config.embed_scale, self.config.position
         x_BTD = x_BTD if scale is None else scale * x_BTD
-        if isinstance(position, Learned):
-            return x_BTD + self.position_embed(rows_BT, dtype)
-        if isinstance(position, Sinusoidal):
-            table = jnp.asarray(sinusoids(self.config.context, self.config.width, position.base), dtype)
-            return x_BTD + jnp.take(table, rows_BT, axis=0, mode="clip")
-        return x_BTD
+        match position:
+            case Learned():
+                return x_BTD + self.position_embed(rows_BT, dtype)
+            case Sinusoidal():
+                table = jnp.asarray(sinusoids(self.config.context, self.config.width, position.base), dtype)
+                return x_BTD + jnp.take(table, rows_BT, axis=0, mode="clip")
+            case RoPE() | NoPosition():
+                return x_BTD
+            case _:
+                assert_never(position)
 
     def __call__(
         self, tokens_BT: jax.Array, dtype: jnp.dtype, cache: Cache | None = None, key: jax.Array | None = None
@@ -63,15 +69,15 @@ class Decoder(nnx.Module):
         embed_key, *block_keys = [None] * places if key is None else jax.random.split(key, places)
         x_BTD = dropout(self.embed(tokens_BT, positions_BT, dtype), self.config.dropout, embed_key)
         x_BTD, layers = constrain_batch(x_BTD), []
-        routings: list[Routing] = []
+        reports: list[RouterReport] = []
         for index, block in enumerate(self.blocks):
-            x_BTD, layer, routing = block(x_BTD, positions_BT, cache, cache and cache.layers[index], block_keys[index])
+            x_BTD, layer, report = block(x_BTD, positions_BT, cache, cache and cache.layers[index], block_keys[index])
             layers.append(layer)
-            routings += [] if routing is None else [routing]
+            reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
         logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
         if self.config.logit_softcap is not None:
             logits_BTV = self.config.logit_softcap * jnp.tanh(logits_BTV / self.config.logit_softcap)
         if cache is not None:
             cache = Cache(tuple(layers), cache.length + tokens_BT.shape[1], cache.padding_B)
-        return Output(logits_BTV, cache, *summarise(routings))
+        return Output(logits_BTV, cache, *summarise(reports))

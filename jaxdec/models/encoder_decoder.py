@@ -13,14 +13,14 @@ std is init_std / sqrt(2 L); 4. head, if untied. Norm scales are one, all biases
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from jaxdec.config.model import EncoderDecoderConfig
-from jaxdec.config.positions import Learned
+from jaxdec.config.positions import Learned, Sinusoidal
 from jaxdec.distributed.sharding import constrain_batch
 from jaxdec.layers.attention.cache import Cache, LayerCache, token_positions
 from jaxdec.layers.decoder_block import DecoderBlock
@@ -64,10 +64,14 @@ class EncoderDecoder(nnx.Module):
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype, *, source: bool) -> jax.Array:
         """Token vectors times sqrt(D), with the position's."""
         x_BTD, position = self.token_embed(tokens_BT, dtype) * self.config.width**0.5, self.config.position
-        if isinstance(position, Learned):
-            return x_BTD + (self.source_position_embed if source else self.position_embed)(positions_BT, dtype)
-        table = jnp.asarray(sinusoids(self.config.context, self.config.width, position.base), dtype)
-        return x_BTD + jnp.take(table, positions_BT, axis=0, mode="clip")
+        match position:
+            case Learned():
+                return x_BTD + (self.source_position_embed if source else self.position_embed)(positions_BT, dtype)
+            case Sinusoidal():
+                table = jnp.asarray(sinusoids(self.config.context, self.config.width, position.base), dtype)
+                return x_BTD + jnp.take(table, positions_BT, axis=0, mode="clip")
+            case _:
+                assert_never(position)
 
     def encode(
         self, source_BS: jax.Array, source_mask_BS: jax.Array, dtype: jnp.dtype, key: jax.Array | None = None

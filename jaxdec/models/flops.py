@@ -3,19 +3,21 @@
 The rule (Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B): a token costs 2 FLOPs for each entry of a
 matrix that it is multiplied with, and twice that again in the backward pass. Look-ups, norms, activations and softmax
 are not counted, nor work that is done again to save memory. Scores and mixtures of values cost 12 FLOPs for each key
-that a query sees and each of the H C channels; under a causal mask that is T / 2 keys on average, so 6 L T H C in all.
-The XLA attention used here computes masked scores too: what a machine does exceeds this count by at most that half.
+that a query may read and each of the H C channels; under a causal mask that is T / 2 keys on average, so 6 L T H C in
+all. The XLA attention used here computes masked scores too: what a machine does exceeds this count by at most that
+half.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 
 from jaxdec.config.model import (
     AnyModel,
+    BigramConfig,
     DecoderConfig,
     EncoderDecoderConfig,
     MultiHeadConfig,
@@ -50,21 +52,25 @@ def count(config: AnyModel, vocab_size: int) -> Parts:
     """What each kind of part holds, by name. `vocab_size` is used where the config leaves it to the tokenizer."""
     vocab, width = config.vocab_size or vocab_size, config.width
     parts = {"token table": Count(vocab * width, 0)}
-    if isinstance(config, EncoderDecoderConfig):
-        parts |= _encoder_decoder(config)
-    elif isinstance(config, DecoderConfig):
-        parts |= _blocks(config)
-        parts["norms"] += _norm(config, width)
-        if isinstance(config.position, Learned):
+    match config:
+        case BigramConfig():
+            pass
+        case SingleHeadConfig() | MultiHeadConfig():
             parts["position table"] = Count(config.context * width, 0)
-    elif isinstance(config, SingleHeadConfig | MultiHeadConfig | OneBlockConfig):
-        parts["position table"] = Count(config.context * width, 0)
-        layer = config.decoder
-        parts |= (
-            _blocks(layer)
-            if isinstance(config, OneBlockConfig)
-            else {"attention": _attention(layer, layer.attention_of(0), out=isinstance(config, MultiHeadConfig))}
-        )
+            layer, out = config.decoder, isinstance(config, MultiHeadConfig)
+            parts["attention"] = _attention(layer, layer.attention_of(0), out=out)
+        case OneBlockConfig():
+            parts["position table"] = Count(config.context * width, 0)
+            parts |= _blocks(config.decoder)
+        case DecoderConfig():
+            parts |= _blocks(config)
+            parts["norms"] += _norm(config, width)
+            if isinstance(config.position, Learned):
+                parts["position table"] = Count(config.context * width, 0)
+        case EncoderDecoderConfig():
+            parts |= _encoder_decoder(config)
+        case _:
+            assert_never(config)
     tied = getattr(config, "tied_head", False)
     parts["head"] = Count(0 if tied else width * vocab, width * vocab)
     return parts
@@ -84,15 +90,15 @@ def training_flops(config: AnyModel, vocab_size: int, window: int) -> float:
     layers = config.decoder
     if layers is None:
         return matrices
-    keys = sum(visible_keys(layers.attention_of(layer), window) for layer in range(layers.layers))
+    keys = sum(allowed_keys(layers.attention_of(layer), window) for layer in range(layers.layers))
     if isinstance(config, EncoderDecoderConfig):
-        keys += 2 * layers.layers * window  # encoder and cross-attention: every query sees the whole source
+        keys += 2 * layers.layers * window  # encoder and cross-attention: every query reads the whole source
     return matrices + ATTENTION * keys * layers.heads * layers.resolved_head_dim
 
 
 @functools.cache
-def visible_keys(pattern: Pattern, window: int) -> float:
-    """The keys that a query of `window` tokens sees, on average. For full attention T / 2, as the rule rounds it."""
+def allowed_keys(pattern: Pattern, window: int) -> float:
+    """The keys that a query of `window` tokens may read, on average; for full attention T / 2, as the rule has it."""
     if isinstance(pattern, Full):
         return window / 2
     positions = np.arange(window)
@@ -137,12 +143,16 @@ def _attention(config: DecoderConfig, pattern: Pattern, *, out: bool) -> Count:
 
 
 def _mlp(width: int, part: FeedForward, bias: bool) -> Count:
-    if isinstance(part, MLP):
-        hidden = part.resolved_hidden(width)
-        return _linear(width, hidden, bias) + _linear(hidden, width, bias)
-    if isinstance(part, GatedMLP):
-        return _linear(width, part.hidden, bias).times(2) + _linear(part.hidden, width, bias)
-    return _moe(width, part, bias)
+    match part:
+        case MLP():
+            hidden = part.resolved_hidden(width)
+            return _linear(width, hidden, bias) + _linear(hidden, width, bias)
+        case GatedMLP():
+            return _linear(width, part.hidden, bias).times(2) + _linear(part.hidden, width, bias)
+        case MoE():
+            return _moe(width, part, bias)
+        case _:
+            assert_never(part)
 
 
 def _moe(width: int, part: MoE, bias: bool) -> Count:
@@ -159,5 +169,10 @@ def _linear(inputs: int, outputs: int, bias: bool) -> Count:
 
 
 def _norm(config: DecoderConfig, width: int) -> Count:
-    assert isinstance(config.norm, LayerNorm | RMSNorm)
-    return Count(width * (2 if isinstance(config.norm, LayerNorm) and config.bias else 1), 0)
+    match config.norm:
+        case LayerNorm():
+            return Count(width * (2 if config.bias else 1), 0)
+        case RMSNorm():
+            return Count(width, 0)
+        case _:
+            assert_never(config.norm)

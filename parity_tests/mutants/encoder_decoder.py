@@ -13,7 +13,7 @@ import torch
 from jaxdec.parity.certificate.mutant import Patch
 from parity_tests.mutants.registry import mutant, together
 from torchref.layers import decoder_block, encoder_block
-from torchref.layers.attention import attention, cross_attention
+from torchref.layers.attention import cross_attention, kernel
 from torchref.layers.position import sinusoids
 from torchref.models import encoder_decoder
 
@@ -86,7 +86,7 @@ def token_vectors_not_scaled() -> Patch:
 @mutant("decoder.0.attention", PAPER)
 def causal_mask_missing() -> Patch:
     attend = lambda q, k, v, is_causal: torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=attend))
+    return patch.object(kernel, "F", SimpleNamespace(scaled_dot_product_attention=attend))
 
 
 @mutant("model", TWO_LAYERS, named="decoder.0.cross_attention")

@@ -14,7 +14,7 @@ from jaxdec.parity.certificate.mutant import Patch
 from parity_tests.mutants.registry import equivalent
 from parity_tests.mutants.training import adam
 from torchref.layers import mlp, norm, position
-from torchref.layers.attention import attention
+from torchref.layers.attention import attention, kernel
 from torchref.layers.linear import Linear
 
 
@@ -45,15 +45,15 @@ def key_bias_shifted() -> Patch:
 def alibi_counted_from_the_start() -> Patch:
     """Slopes times the key's position, in place of its distance: the difference is the same for all keys of a query."""
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, pattern: Any, sink: Any, *others: Any) -> Tensor:
+    def attend(q: Tensor, k: Tensor, v: Tensor, *, pattern: Any, alibi: float, **_: Any) -> Tensor:
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-        slots, slopes = torch.arange(q.shape[2]), attention.alibi_slopes(q.shape[1], pattern.alibi)
+        slots, slopes = torch.arange(q.shape[2]), kernel.alibi_slopes(q.shape[1], alibi)
         scores = scores + slopes[:, None, None] * slots[None, None, :]
         hidden = ~pattern.allowed(slots[:, None], slots[None, :])
         return torch.softmax(scores.masked_fill(hidden, -torch.inf), -1) @ v
 
     original = attention.attend
-    plain = lambda *inputs: original(*inputs) if inputs[5].active else attend(*inputs)
+    plain = lambda *inputs, **given: (original if given["dropout"].active else attend)(*inputs, **given)
     return patch.object(attention, "attend", plain)
 
 
@@ -72,7 +72,7 @@ def variance_as_mean_of_squares() -> Patch:
         variance = x.square().mean(-1, keepdim=True) - mean.square()
         return (x - mean) * (variance + self.epsilon).rsqrt() * self.weight + self.bias
 
-    return patch.object(norm.LayerNorm, "forward", forward)
+    return patch.object(norm.LayerNormModule, "forward", forward)
 
 
 @equivalent()
@@ -84,7 +84,7 @@ def hidden_channels_in_another_order() -> Patch:
         hidden = self.activation(F.linear(x, self.up.weight[order], self.up.bias[order]))
         return self.down(hidden[..., order])
 
-    return patch.object(mlp.MLP, "forward", forward)
+    return patch.object(mlp.MLPModule, "forward", forward)
 
 
 @equivalent("softcap")

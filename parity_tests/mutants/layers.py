@@ -15,7 +15,7 @@ from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.certificate.mutants.rounded import rounded
 from parity_tests.mutants.registry import mutant
 from torchref.layers import block, embed, linear, mlp, norm
-from torchref.layers.attention import attention
+from torchref.layers.attention import attention, kernel
 from torchref.models import decoder
 
 # Initial weights
@@ -100,12 +100,12 @@ def norm_in_float32() -> Patch:
 
 def _norm(formula: Callable[..., torch.Tensor]) -> Patch:
     forward = lambda self, x: formula(x, self.weight, self.bias, self.epsilon)
-    return patch.object(norm.LayerNorm, "forward", forward)
+    return patch.object(norm.LayerNormModule, "forward", forward)
 
 
 @mutant("final_norm")
 def final_norm_left_out() -> Patch:
-    class Identity(norm.LayerNorm):
+    class Identity(norm.LayerNormModule):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
@@ -142,8 +142,8 @@ def query_and_key_swapped() -> Patch:
 
 
 def _attention(attend: Callable[..., torch.Tensor]) -> Patch:
-    kernel = lambda q, k, v, is_causal: attend(q, k, v)
-    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
+    fused = lambda q, k, v, is_causal: attend(q, k, v)
+    return patch.object(kernel, "F", SimpleNamespace(scaled_dot_product_attention=fused))
 
 
 @mutant("blocks.0.attention")

@@ -80,7 +80,7 @@ def dropout_before_the_residual_sum_left_out() -> Patch:
 @mutant("dropout")
 def attention_weights_not_dropped() -> Patch:
     original = attention.attend
-    whole = lambda q, k, v, pattern, sink, drop, scale: original(q, k, v, pattern, sink, dropout.Dropout(0.0), scale)
+    whole = lambda *inputs, **given: original(*inputs, **given | {"dropout": dropout.Dropout(0.0)})
     return patch.object(attention, "attend", whole)
 
 

@@ -74,7 +74,7 @@ def one_choice_fewer() -> Patch:
 @mutant("blocks.1.mlp.router", ROUTED)
 def router_in_float32() -> Patch:
     forward = lambda self, x: (y := F.linear(x, self.weight)) + (rounded(y) - y).detach()
-    return patch.object(moe.Scores, "forward", forward)
+    return patch.object(moe.RouterLinear, "forward", forward)
 
 
 @mutant("blocks.1.mlp", ROUTED)

@@ -16,7 +16,7 @@ from jaxdec.parity.certificate.mutant import Patch
 from parity_tests.mutants.registry import mutant
 from parity_tests.mutants.tiny import MODELS
 from torchref.layers import position
-from torchref.layers.attention import attention
+from torchref.layers.attention import attention, kernel
 from torchref.models import decoder
 
 MODERN, DENSE, YARN, SINES = "linear scaling", "modern, dense", "yarn", "sinusoidal"
@@ -91,10 +91,10 @@ def queries_turned_one_position_ahead() -> Patch:
 
 @mutant(FIRST, MODERN)
 def values_turned_too() -> Patch:
-    original = attention.F.scaled_dot_product_attention
+    original = kernel.F.scaled_dot_product_attention
     rope = MODELS[MODERN].decoder.position  # type: ignore[union-attr]
-    kernel = lambda q, k, v, is_causal: original(q, k, position.rotate(v, rope), is_causal=True)  # type: ignore[arg-type]
-    return patch.object(attention, "F", SimpleNamespace(scaled_dot_product_attention=kernel))
+    turned = lambda q, k, v, is_causal: original(q, k, position.rotate(v, rope), is_causal=True)  # type: ignore[arg-type]
+    return patch.object(kernel, "F", SimpleNamespace(scaled_dot_product_attention=turned))
 
 
 @mutant(FIRST, DENSE)

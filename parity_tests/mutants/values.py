@@ -43,7 +43,7 @@ def post_norm_of_attention_left_out() -> Patch:
 
 @mutant("blocks.0.attention.query_norm", AFTER)
 def queries_and_keys_normed_head_by_head() -> Patch:
-    plain = norm.RMSNorm.forward
+    plain = norm.RMSNormModule.forward
 
     def forward(self: Any, x: Tensor) -> Tensor:
         if self.epsilon == MODELS[AFTER].norm.epsilon:  # type: ignore[union-attr]
@@ -51,7 +51,7 @@ def queries_and_keys_normed_head_by_head() -> Patch:
         heads = x.unflatten(-1, (-1, 8))
         return (heads * (heads.square().mean(-1, keepdim=True) + self.epsilon).rsqrt()).flatten(-2) * self.weight
 
-    return patch.object(norm.RMSNorm, "forward", forward)
+    return patch.object(norm.RMSNormModule, "forward", forward)
 
 
 # Scales and biases
@@ -59,7 +59,8 @@ def queries_and_keys_normed_head_by_head() -> Patch:
 
 def _scaled(change: Any) -> Patch:
     original: Any = attention.attend
-    return patch.object(attention, "attend", lambda *inputs: original(*inputs[:-1], change(inputs[-1])))
+    scaled = lambda *inputs, scale, **others: original(*inputs, scale=change(scale), **others)
+    return patch.object(attention, "attend", scaled)
 
 
 @mutant(HEADS, BOTH)
@@ -153,21 +154,21 @@ def up_not_shifted() -> Patch:
 
 @mutant("blocks.0.mlp.router", CLAMPED)
 def router_bias_left_out() -> Patch:
-    return patch.object(moe.Scores, "forward", lambda self, x: F.linear(x, self.weight))
+    return patch.object(moe.RouterLinear, "forward", lambda self, x: F.linear(x, self.weight))
 
 
 @mutant(EXPERTS, CLAMPED)
 def router_bias_in_the_choice_alone() -> Patch:
     """The chosen experts are weighted by their scores without it, as in DeepSeek's balancing."""
     original, biases = moe.router.gates, []
-    plain = moe.Scores.forward
+    plain = moe.RouterLinear.forward
 
     def scores(self: Any, x: Tensor) -> Tensor:
         biases.append(self.bias)
         return plain(self, x)
 
     gates = lambda scores, chosen, over: original(scores - biases[-1], chosen, over)
-    return together(patch.object(moe.Scores, "forward", scores), patch.object(moe.router, "gates", gates))
+    return together(patch.object(moe.RouterLinear, "forward", scores), patch.object(moe.router, "gates", gates))
 
 
 @mutant(HEADS, CLAMPED)

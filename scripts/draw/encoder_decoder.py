@@ -10,7 +10,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from style import figure, save
@@ -19,7 +22,7 @@ from jaxdec.config.run import DataConfig
 from jaxdec.data.pairs import boundary_of
 from jaxdec.generation.beam import Beam
 from jaxdec.generation.translation import translate_text
-from jaxdec.layers.attention.cross_attention import CrossAttention
+from jaxdec.layers.attention import kernel
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import LoadedRun, load_run
 from jaxdec.stages.run import train
@@ -29,19 +32,18 @@ SOURCE = "transformer"
 
 def weights(run: LoadedRun, source: str, target: str) -> np.ndarray:
     """[T,S]: the last block's weights while it writes each letter and the end."""
-    tokenizer, end, seen = run.tokenizer, boundary_of(run.tokenizer), []
+    tokenizer, end, found = run.tokenizer, boundary_of(run.tokenizer), []
     ids, written = ([*tokenizer.encode(text).tolist(), end] for text in (source, target))
-    weigh = CrossAttention.weigh
+    original = kernel.attention_weights
 
-    def recorded(self: CrossAttention, *inputs: object) -> object:
-        seen.append(weigh(self, *inputs))  # type: ignore[arg-type]
-        return seen[-1]
+    def recorded(*inputs: Any, **options: Any) -> jax.Array:
+        found.append(original(*inputs, **options))
+        return found[-1]
 
-    CrossAttention.weigh = recorded  # type: ignore[method-assign]
     tokens = jnp.asarray([[end, *written[:-1]]])
-    run.model.apply(run.params, tokens, source=jnp.asarray([ids]), source_mask=jnp.ones((1, len(ids))))
-    CrossAttention.weigh = weigh  # type: ignore[method-assign]
-    return np.asarray(seen[-1][0].mean(0))
+    with patch.object(kernel, "attention_weights", recorded):
+        run.model.apply(run.params, tokens, source=jnp.asarray([ids]), source_mask=jnp.ones((1, len(ids))))
+    return np.asarray(found[-1][0].mean(0))  # the decoder's last attention is that to the source
 
 
 def main() -> None:

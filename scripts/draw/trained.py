@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.layers.attention.attention import Heads, scores
+from jaxdec.layers.attention import kernel
+from jaxdec.layers.attention.attention import Heads
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import LoadedRun, load_run
 
@@ -45,10 +46,19 @@ def embedded(run: LoadedRun, text: str) -> tuple[Any, jax.Array]:
 
 
 def attention_weights(heads: Heads, x_BTD: jax.Array) -> np.ndarray:
-    """What a layer's heads weigh for inputs at positions 0, 1, ...: [H,T,S]."""
+    """The weights of a layer's heads for inputs at positions 0, 1, ...: [H,T,S]."""
     positions_BT = jnp.arange(x_BTD.shape[1])[None]
     q_BTHC, k_BSKC, _ = heads.project(x_BTD, positions_BT)
-    return np.asarray(heads.weigh(scores(q_BTHC, k_BSKC), positions_BT, positions_BT, None)[0])
+    weights_BHTS = kernel.attention_weights(
+        q_BTHC,
+        k_BSKC,
+        mask=kernel.Mask(heads.pattern, positions=None, present_BS=None),
+        scale=heads.config.score_scale,
+        softcap=heads.pattern.softcap,
+        alibi=heads.pattern.alibi,
+        sink_H=None if heads.sink is None else heads.sink[...],
+    )
+    return np.asarray(weights_BHTS[0])
 
 
 def show_weights(axes: Any, weights_TS: np.ndarray, text: str, title: str) -> None:

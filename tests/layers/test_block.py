@@ -13,20 +13,21 @@ from flax import nnx
 
 from jaxdec.config.parts import Full, RMSNorm
 from jaxdec.config.run import Precision
-from jaxdec.layers.attention.attention import Heads, scores
+from jaxdec.layers.attention.attention import Heads
+from jaxdec.layers.attention.kernel import scores
 from jaxdec.layers.block import Block
 from jaxdec.models.functional import Model
 from tests import tiny
 
 SLOTS = jnp.arange(5)[None]
-Place = Literal["pre", "post", "both"]
+BranchNorm = Literal["pre", "post", "both"]
 
 
 def vectors(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
-def block(place: Place) -> Any:
+def block(place: BranchNorm) -> Any:
     """A block whose norms scale by other factors than one."""
     made = Block(replace(tiny.MODEL, branch_norm=place, norm=RMSNorm()), 0, rngs=nnx.Rngs(0))
     for number, name in enumerate(("attention_norm", "attention_post_norm", "mlp_norm", "mlp_post_norm")):
@@ -63,7 +64,7 @@ def test_norms_stand_where_the_config_puts_them() -> None:
         ("both", {"attention_norm", "mlp_norm", "attention_post_norm", "mlp_post_norm"}),
     ],
 )
-def test_a_block_holds_the_norms_that_it_uses(place: Place, held: set[str]) -> None:
+def test_a_block_holds_the_norms_that_it_uses(place: BranchNorm, held: set[str]) -> None:
     names = Model(replace(tiny.MODEL, branch_norm=place), Precision()).shapes()
     assert {name.split(".")[-2] for name in names if name.endswith("norm.scale")} == held | {"final_norm"}
 
@@ -93,7 +94,7 @@ def test_queries_and_keys_are_normed_together_or_head_by_head() -> None:
 
 def test_a_score_scale_takes_the_place_of_the_root() -> None:
     _, q, k = projected()
-    np.testing.assert_allclose(scores(q, k, 0.3), scores(q, k) * (0.3 * 6**0.5), rtol=1e-5)
+    np.testing.assert_allclose(scores(q, k, 0.3), scores(q, k, None) * (0.3 * 6**0.5), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

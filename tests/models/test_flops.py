@@ -23,7 +23,7 @@ from jaxdec.config.model import (
 from jaxdec.config.parts import MLP, Full, GatedMLP, LayerNorm, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.config.run import Precision
-from jaxdec.models.flops import count, parameters, training_flops, visible_keys
+from jaxdec.models.flops import allowed_keys, count, parameters, training_flops
 from jaxdec.models.functional import Model
 from jaxdec.models.ladder import CHAR_GPT, GPT2, GPT2_LARGE, GPT2_MEDIUM, GPT2_XL, LADDER
 
@@ -133,11 +133,11 @@ def test_a_token_pays_for_the_experts_it_meets() -> None:
 
 
 def test_a_window_pays_for_what_it_sees() -> None:
-    assert visible_keys(Full(), 64) == 32
-    assert visible_keys(Local(window=1), 64) == 1
-    assert visible_keys(Local(window=4), 4) == (1 + 2 + 3 + 4) / 4
-    assert visible_keys(Local(window=2), 8) == (1 + 7 * 2) / 8
-    assert visible_keys(Strided(stride=2), 6) == (1 + 2 + 3 + 3 + 4 + 4) / 6  # two, and every second before them
+    assert allowed_keys(Full(), 64) == 32
+    assert allowed_keys(Local(window=1), 64) == 1
+    assert allowed_keys(Local(window=4), 4) == (1 + 2 + 3 + 4) / 4
+    assert allowed_keys(Local(window=2), 8) == (1 + 7 * 2) / 8
+    assert allowed_keys(Strided(stride=2), 6) == (1 + 2 + 3 + 3 + 4 + 4) / 6  # two, and every second before them
     half = replace(CHAR_GPT, attention=(Local(window=1), Full()))
     assert training_flops(CHAR_GPT, 65, 64) - training_flops(half, 65, 64) == 12 * 2 * 128 * (32 - 1)
 

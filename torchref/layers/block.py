@@ -9,8 +9,10 @@ from jaxdec.config.parts import MoE
 from torchref.layers.attention.attention import Attention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
-from torchref.layers.moe.moe import MoEModule, Routing
+from torchref.layers.moe.moe import MoEModule, RouterReport
 from torchref.layers.norm import make_norm, normalised
+
+BRANCH_NORMS = {"pre": (True, False), "post": (False, True), "both": (True, True)}  # before a branch, behind it
 
 
 class Block(nn.Module):
@@ -22,8 +24,7 @@ class Block(nn.Module):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         part = config.mlp_of(layer)
-        places = {"pre": (True, False), "post": (False, True), "both": (True, True)}
-        before, after = places[config.branch_norm]
+        before, after = BRANCH_NORMS[config.branch_norm]
         self.attention_norm = make_norm(config.width, config.norm, config.bias) if before else None
         self.attention = Attention(config, config.attention_of(layer))
         self.attention_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
@@ -33,13 +34,13 @@ class Block(nn.Module):
         self.mlp_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.mlp_dropout = Dropout(config.dropout)
 
-    def forward(self, x_BTD: Tensor) -> tuple[Tensor, Routing | None]:
-        """The new x, and what a router has to say (None without one)."""
+    def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport | None]:
+        """The new x, and the losses and metrics of its router (None without one)."""
         y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
         x_BTD = x_BTD + self.attention_dropout(y_BTD)
-        y_BTD, routing = normalised(self.mlp_norm, x_BTD), None
+        y_BTD, report = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoEModule):
-            y_BTD, routing = self.mlp(y_BTD)
+            y_BTD, report = self.mlp(y_BTD)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + self.mlp_dropout(normalised(self.mlp_post_norm, y_BTD)), routing
+        return x_BTD + self.mlp_dropout(normalised(self.mlp_post_norm, y_BTD)), report

@@ -1,4 +1,4 @@
-"""A block of the encoder: self-attention that sees the whole source, and a feed-forward layer (Vaswani et al. 2017,
+"""A block of the encoder: self-attention over the whole source, and a feed-forward layer (Vaswani et al. 2017,
 section 3.1)."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torchref.layers.attention.cross_attention import CrossAttention
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.norm import make_norm
-from torchref.layers.residual import Place, branch_input, residual_sum
+from torchref.layers.residual import NormPlace, branch_input, residual_sum
 
 
 class EncoderBlock(nn.Module):
@@ -18,7 +18,7 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        self.place: Place = config.norm_place
+        self.norm_place: NormPlace = config.norm_place
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
         self.attention = CrossAttention(config.decoder)
         self.attention_dropout = Dropout(config.dropout)
@@ -27,8 +27,8 @@ class EncoderBlock(nn.Module):
         self.mlp_dropout = Dropout(config.dropout)
 
     def forward(self, x_BSD: Tensor, present_BS: Tensor) -> Tensor:
-        y_BSD = branch_input(self.attention_norm, x_BSD, self.place)
+        y_BSD = branch_input(self.attention_norm, x_BSD, self.norm_place)
         y_BSD = self.attention_dropout(self.attention(y_BSD, y_BSD, present_BS))
-        x_BSD = residual_sum(self.attention_norm, x_BSD, y_BSD, self.place)
-        y_BSD = self.mlp_dropout(self.mlp(branch_input(self.mlp_norm, x_BSD, self.place)))
-        return residual_sum(self.mlp_norm, x_BSD, y_BSD, self.place)
+        x_BSD = residual_sum(self.attention_norm, x_BSD, y_BSD, self.norm_place)
+        y_BSD = self.mlp_dropout(self.mlp(branch_input(self.mlp_norm, x_BSD, self.norm_place)))
+        return residual_sum(self.mlp_norm, x_BSD, y_BSD, self.norm_place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 import torch
 import torch.nn.functional as F
@@ -77,4 +78,10 @@ class GatedMLPModule(nn.Module):
 
 def make_mlp(config: DecoderConfig, part: MLP | GatedMLP) -> MLPModule | GatedMLPModule:
     """The feed-forward layer that `part` asks for."""
-    return MLPModule(config, part) if isinstance(part, MLP) else GatedMLPModule(config, part)
+    match part:
+        case MLP():
+            return MLPModule(config, part)
+        case GatedMLP():
+            return GatedMLPModule(config, part)
+        case _:
+            assert_never(part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +50,10 @@ def normalised(norm: nn.Module | None, x: Tensor) -> Tensor:
 
 def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
-    if isinstance(config, LayerNorm):
-        return LayerNormModule(width, epsilon=config.epsilon, bias=bias)
-    return RMSNormModule(width, epsilon=config.epsilon)
+    match config:
+        case LayerNorm():
+            return LayerNormModule(width, epsilon=config.epsilon, bias=bias)
+        case RMSNorm():
+            return RMSNormModule(width, epsilon=config.epsilon)
+        case _:
+            assert_never(config)

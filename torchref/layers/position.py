@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 import torch
 from torch import Tensor
@@ -15,15 +16,19 @@ def rope_frequencies(rope: RoPE, head_dim: int) -> tuple[Tensor, float]:
     """Radians per position of each pair of channels, float64 [C/2], and the factor of cosines and sines."""
     pair, scaling = torch.arange(head_dim // 2, dtype=torch.float64), rope.scaling
     plain = torch.pow(rope.theta, -2 * pair / head_dim)
-    if isinstance(scaling, LinearScaling):
-        return plain / scaling.factor, 1.0
-    if isinstance(scaling, Llama3Scaling):
-        return llama3_frequencies(plain, scaling), 1.0
-    if isinstance(scaling, YarnScaling):
-        factor = scaling.attention_factor
-        factor = 1 + 0.1 * math.log(scaling.factor) if factor is None else factor
-        return yarn_frequencies(plain, scaling, rope.theta), factor
-    return plain, 1.0
+    match scaling:
+        case LinearScaling():
+            return plain / scaling.factor, 1.0
+        case Llama3Scaling():
+            return llama3_frequencies(plain, scaling), 1.0
+        case YarnScaling():
+            factor = scaling.attention_factor
+            factor = 1 + 0.1 * math.log(scaling.factor) if factor is None else factor
+            return yarn_frequencies(plain, scaling, rope.theta), factor
+        case None:
+            return plain, 1.0
+        case _:
+            assert_never(scaling)
 
 
 def llama3_frequencies(plain: Tensor, scaling: Llama3Scaling) -> Tensor:

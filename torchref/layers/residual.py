@@ -3,18 +3,30 @@ x + branch(norm(x))."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 
 from torch import Tensor, nn
 
-Place = Literal["post", "pre"]
+NormPlace = Literal["post", "pre"]
 
 
-def branch_input(norm: nn.Module, x_BTD: Tensor, place: Place) -> Tensor:
+def branch_input(norm: nn.Module, x_BTD: Tensor, norm_place: NormPlace) -> Tensor:
     """What the branch reads."""
-    return norm(x_BTD) if place == "pre" else x_BTD
+    match norm_place:
+        case "pre":
+            return norm(x_BTD)
+        case "post":
+            return x_BTD
+        case _:
+            assert_never(norm_place)
 
 
-def residual_sum(norm: nn.Module, x_BTD: Tensor, branch_BTD: Tensor, place: Place) -> Tensor:
+def residual_sum(norm: nn.Module, x_BTD: Tensor, branch_BTD: Tensor, norm_place: NormPlace) -> Tensor:
     """x with what the branch returned."""
-    return norm(x_BTD + branch_BTD) if place == "post" else x_BTD + branch_BTD
+    match norm_place:
+        case "pre":
+            return x_BTD + branch_BTD
+        case "post":
+            return norm(x_BTD + branch_BTD)
+        case _:
+            assert_never(norm_place)

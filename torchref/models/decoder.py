@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.positions import Learned, Sinusoidal
+from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.errors import UserError
 from torchref.layers.block import Block
 from torchref.layers.dropout import Dropout
@@ -52,22 +54,26 @@ class Decoder(LanguageModel):
         if self.config.embed_scale is not None:
             x_BTD = x_BTD * self.config.embed_scale
         slots_1T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None, :]
-        if isinstance(position, Learned):
-            return x_BTD + self.position_embed(slots_1T)
-        if isinstance(position, Sinusoidal):
-            return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
-        return x_BTD
+        match position:
+            case Learned():
+                return x_BTD + self.position_embed(slots_1T)
+            case Sinusoidal():
+                return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
+            case RoPE() | NoPosition():
+                return x_BTD
+            case _:
+                assert_never(position)
 
     def forward(self, tokens_BT: Tensor) -> Output:
         if (length := tokens_BT.shape[1]) > self.context:
             raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
-        x_BTD, routings = self.dropout(self.embed(tokens_BT)), []
+        x_BTD, reports = self.dropout(self.embed(tokens_BT)), []
         for block in self.blocks:
-            x_BTD, routing = block(x_BTD)
-            routings += [] if routing is None else [routing]
+            x_BTD, report = block(x_BTD)
+            reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
         weight_VD = self.token_embed.weight if self.head is None else self.head.weight
         logits_BTV = F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD.to(x_BTD.dtype)))
         if self.config.logit_softcap is not None:
             logits_BTV = self.config.logit_softcap * torch.tanh(logits_BTV / self.config.logit_softcap)
-        return Output(logits_BTV, *summarise(routings))
+        return Output(logits_BTV, *summarise(reports))

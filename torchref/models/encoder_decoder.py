@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxdec.config.model import EncoderDecoderConfig
-from jaxdec.config.positions import Learned
+from jaxdec.config.positions import Learned, Sinusoidal
 from jaxdec.errors import UserError
 from torchref.layers.decoder_block import DecoderBlock
 from torchref.layers.dropout import Dropout
@@ -57,9 +57,13 @@ class EncoderDecoder(LanguageModel):
             raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
         x_BTD, position = self.token_embed(tokens_BT) * self.config.width**0.5, self.config.position
         slots_1T = torch.arange(length, device=tokens_BT.device)[None, :]
-        if isinstance(position, Learned):
-            return x_BTD + (self.source_position_embed if source else self.position_embed)(slots_1T)
-        return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
+        match position:
+            case Learned():
+                return x_BTD + (self.source_position_embed if source else self.position_embed)(slots_1T)
+            case Sinusoidal():
+                return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
+            case _:
+                assert_never(position)
 
     def encode(self, source_BS: Tensor, present_BS: Tensor) -> Tensor:
         """The encoder's output, [B,S,D]."""

@@ -1,8 +1,9 @@
 """The KV cache: keys and values of the tokens already read.
 
 Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its
-slot less its padding. A layer that sees everything keeps a slot for every token. A layer with a sliding window keeps a
-ring of `window` slots, in which each row writes position p to slot p mod window, whatever its padding.
+slot less its padding. A layer whose queries may read everything keeps a slot for every token. One whose pattern has a
+`reach` (a sliding window) keeps a ring of that many slots, in which each row writes position p to slot p mod reach,
+whatever its padding.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdec.config.model import AnyModel, DecoderConfig
-from jaxdec.config.parts import Local, Pattern
+from jaxdec.config.parts import Pattern
 
 
 class LayerCache(NamedTuple):
@@ -39,7 +40,7 @@ def empty_cache(config: AnyModel, padding_B: jax.Array, slots: int, dtype: jnp.d
 
     def empty(decoder: DecoderConfig, pattern: Pattern) -> LayerCache:
         # No row ever holds more positions than the context, so that a ring of that size loses none.
-        size = min(pattern.window, decoder.context) if isinstance(pattern, Local) else slots
+        size = slots if pattern.reach is None else min(pattern.reach, decoder.context)
         shape = (padding_B.shape[0], size, decoder.resolved_kv_heads, decoder.resolved_head_dim)
         return LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -68,10 +69,10 @@ def extend(
     cache: Cache,
     pattern: Pattern,
 ) -> tuple[LayerCache, Contents]:
-    """Stores T new tokens; returns the cache and what their queries may look at, which holds all that `pattern` lets
-    them see. The caller keeps length + T within the slots of layers that keep all."""
+    """Stores T new tokens; returns the cache and what their queries may look at, which holds all that `pattern` allows
+    them to read. The caller keeps length + T within the slots of layers that keep all."""
     new = LayerCache(keys_BTKC, values_BTKC)
-    if not isinstance(pattern, Local):
+    if pattern.reach is None:
         layer = jax.tree.map(lambda slots, new: _write_from(slots, new, cache.length), layer, new)
         return layer, (layer.keys, layer.values, jnp.arange(layer.keys.shape[1])[None, :] - cache.padding_B[:, None])
     before = _ring_positions(layer.keys.shape[1], cache.length - cache.padding_B)
@@ -107,7 +108,7 @@ def store(config: AnyModel, cache: Cache, read: Cache, rows_R: jax.Array) -> Cac
     first = cache.length - read.length
 
     def write(pattern: Pattern, slots: jax.Array, new: jax.Array) -> jax.Array:
-        if isinstance(pattern, Local):
+        if pattern.reach is not None:
             return slots.at[rows_R].set(new, mode="drop")
         return slots.at[rows_R[:, None], first + jnp.arange(new.shape[1])[None, :]].set(new, mode="drop")
 
@@ -124,7 +125,7 @@ def slide(config: AnyModel, cache: Cache, count: jax.Array) -> Cache:
     Rings stay as they are: a row's positions do not change.
     """
     layers = tuple(
-        layer if isinstance(pattern, Local) else jax.tree.map(lambda part: jnp.roll(part, -count, axis=1), layer)
+        jax.tree.map(lambda part: jnp.roll(part, -count, axis=1), layer) if pattern.reach is None else layer
         for pattern, layer in zip(patterns(config), cache.layers, strict=True)
     )
     return Cache(layers, cache.length - count, jnp.maximum(cache.padding_B - count, 0))

@@ -1,8 +1,8 @@
 """Attention of one sequence to another (Vaswani et al. 2017, section 3.2.3): queries come from x, keys and values from
-a memory, of which a query sees all that is there.
+a memory, and a query may read every place of it that holds a token.
 
 With x as its own memory it is the encoder's self-attention. Keys and values do not depend on the queries: a decoder
-computes them once for each source. The product is that of `attention`: scores and softmax in at least float32.
+computes them once for each source.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import jax
 from flax import nnx
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.layers.attention.attention import mix, scores
 from jaxdec.layers.attention.cache import LayerCache
-from jaxdec.layers.attention.softmax import masked_softmax
-from jaxdec.layers.dropout import dropout
+from jaxdec.layers.attention.kernel import Mask, attend
 from jaxdec.layers.linear import Linear
 
 
@@ -38,12 +36,18 @@ class CrossAttention(nnx.Module):
         """Keys and values of a memory, each [B,S,H,C]."""
         return LayerCache(self.split_heads(self.key(memory_BSD)), self.split_heads(self.value(memory_BSD)))
 
-    def weigh(self, x_BTD: jax.Array, keys_BSHC: jax.Array, present_BS: jax.Array) -> jax.Array:
-        """The weights [B,H,T,S] that the queries of x give to the places that are `present`."""
-        scores_BHTS = scores(self.split_heads(self.query(x_BTD)), keys_BSHC)
-        return masked_softmax(scores_BHTS, present_BS[:, None, None, :])
-
     def __call__(self, x_BTD: jax.Array, memory: LayerCache, present_BS: jax.Array, key: jax.Array | None) -> jax.Array:
         """`memory` is what `read` returned, `present_BS` is True where it holds a token; a key means training."""
-        weights_BHTS = dropout(self.weigh(x_BTD, memory.keys, present_BS), self.dropout, key)
-        return self.out(mix(weights_BHTS, memory.values).reshape(*x_BTD.shape[:-1], -1))
+        y_BTHC = attend(
+            self.split_heads(self.query(x_BTD)),
+            memory.keys,
+            memory.values,
+            mask=Mask(pattern=None, positions=None, present_BS=present_BS),
+            scale=None,
+            softcap=None,
+            alibi=None,
+            sink_H=None,
+            dropout=self.dropout,
+            key=key,
+        )
+        return self.out(y_BTHC.reshape(*x_BTD.shape[:-1], -1))

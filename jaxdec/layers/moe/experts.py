@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -22,7 +24,7 @@ def truncated_normal(key: jax.Array, shape: tuple[int, ...], variance: float) ->
 class Experts(nnx.Module):
     """x [G,C,D] -> [G,C,D]: group g through expert g, or through expert `expert_G[g]`.
 
-    Owns `up` [E,D,F], `down` [E,F,D], for SwiGLU `gate` [E,D,F], and with biases `up_bias` [E,F] and so on.
+    Owns `up` [E,D,F], `down` [E,F,D], for gated layers `gate` [E,D,F], and with biases `up_bias` [E,F] and so on.
     """
 
     def __init__(
@@ -35,7 +37,13 @@ class Experts(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        has_gate = isinstance(part, GatedMLP)
+        match part:
+            case MLP():
+                has_gate = False
+            case GatedMLP():
+                has_gate = True
+            case _:
+                assert_never(part)
         hidden = part.resolved_hidden(width)
         self.part = part
 

@@ -22,8 +22,8 @@ from jaxdec.layers.moe.experts import Experts, truncated_normal
 from jaxdec.layers.promotion import at_least_float32
 
 
-class Routing(NamedTuple):
-    """What a router has to say beside its layer's output.
+class RouterReport(NamedTuple):
+    """The losses and metrics of a router.
 
     aux: auxiliary losses by name, scalars, already times their coefficients. metrics: scalars by name.
     """
@@ -32,7 +32,7 @@ class Routing(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-class Scores(nnx.Module):
+class RouterLinear(nnx.Module):
     """x [N,D] -> [N,E] in at least float32, products included; owns `kernel` [D,E] and optionally a zero `bias` [E]."""
 
     def __init__(self, kernel_DE: jax.Array, bias: bool):
@@ -47,7 +47,7 @@ class Scores(nnx.Module):
 
 
 class MoEModule(nnx.Module):
-    """x [B,T,D] -> [B,T,D] and a `Routing`. A key means training: noise, and the training capacity.
+    """x [B,T,D] -> [B,T,D] and a `RouterReport`. A key means training: noise, and the training capacity.
 
     Router and experts start from truncated normals of variance init_scale / fan-in (Fedus et al. 2021, section 2.4),
     biases and the size of the noise from zero; a shared expert starts as any feed-forward layer does.
@@ -57,14 +57,14 @@ class MoEModule(nnx.Module):
         shape = (config.width, part.experts)
         self.part = part
         kernel_DE = truncated_normal(rngs.params(), shape, part.init_scale / config.width)
-        self.router = Scores(kernel_DE, part.router_bias)
-        self.noise = Scores(jnp.zeros(shape), bias=False) if part.noisy else None
+        self.router = RouterLinear(kernel_DE, part.router_bias)
+        self.noise = RouterLinear(jnp.zeros(shape), bias=False) if part.noisy else None
         self.experts = Experts(config.width, part.experts, part.expert, config.bias, part.init_scale, rngs=rngs)
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         shared = None if part.shared is None else make_mlp(config, part.shared, residual_std, rngs=rngs)
         self.shared = shared
 
-    def __call__(self, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, Routing]:
+    def __call__(self, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, RouterReport]:
         part, x_ND = self.part, x_BTD.reshape(-1, x_BTD.shape[-1])
         scores_NE = self.router(x_ND)
         if self.noise is not None and key is not None:
@@ -73,15 +73,15 @@ class MoEModule(nnx.Module):
         chosen_NK = router.choose(scores_NE, part.top_k)
         position_KN, count_E = router.positions(chosen_NK, part.experts)
         slots = router.capacity(part, x_ND.shape[0], training=key is not None)
-        places = router.place(chosen_NK, position_KN, count_E, slots)
-        y_GCD = self.experts(router.dispatch(x_ND, places), places.expert_G)
-        y_ND = router.combine(y_GCD, router.gates(scores_NE, chosen_NK, part.gates), places).astype(x_ND.dtype)
+        assignment = router.assign_slots(chosen_NK, position_KN, count_E, slots)
+        y_GCD = self.experts(router.dispatch(x_ND, assignment), assignment.expert_G)
+        y_ND = router.combine(y_GCD, router.gates(scores_NE, chosen_NK, part.gates), assignment).astype(x_ND.dtype)
         if self.shared is not None:
             y_ND = y_ND + self.shared(x_ND)
-        return y_ND.reshape(x_BTD.shape), report(part, scores_NE, count_E, places)
+        return y_ND.reshape(x_BTD.shape), report(part, scores_NE, count_E, assignment)
 
 
-def report(part: MoE, scores_NE: jax.Array, count_E: jax.Array, places: router.Places) -> Routing:
+def report(part: MoE, scores_NE: jax.Array, count_E: jax.Array, assignment: router.SlotAssignment) -> RouterReport:
     """The auxiliary losses whose coefficients are not zero, and the metrics: `dropped_fraction`, the share of
     assignments without a slot; `router_entropy`; `load.e`, expert e's assignments before drops over an even share."""
     aux = {}
@@ -89,17 +89,17 @@ def report(part: MoE, scores_NE: jax.Array, count_E: jax.Array, places: router.P
         aux["balance_loss"] = part.balance_loss * router.balance_loss(scores_NE, count_E)
     if part.z_loss > 0:
         aux["z_loss"] = part.z_loss * router.z_loss(scores_NE)
-    dropped_KN = places.slot_KN == places.token_S.size
+    dropped_KN = assignment.slot_KN == assignment.token_S.size
     load_E = count_E.astype(scores_NE.dtype) * (part.experts / dropped_KN.size)
     metrics = {
         "dropped_fraction": jnp.mean(dropped_KN, dtype=scores_NE.dtype),
         "router_entropy": router.entropy(scores_NE),
         **{f"load.{expert}": load_E[expert] for expert in range(part.experts)},
     }
-    return Routing(aux, metrics)
+    return RouterReport(aux, metrics)
 
 
-def summarise(routings: Sequence[Routing]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+def summarise(reports: Sequence[RouterReport]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """Auxiliary losses summed over layers; metrics averaged over the layers that have them."""
 
     def gathered(parts: Sequence[dict[str, jax.Array]]) -> dict[str, list[jax.Array]]:
@@ -107,6 +107,6 @@ def summarise(routings: Sequence[Routing]) -> tuple[dict[str, jax.Array], dict[s
             name: [part[name] for part in parts if name in part] for name in dict.fromkeys(n for p in parts for n in p)
         }
 
-    aux = {name: sum(values[1:], values[0]) for name, values in gathered([each.aux for each in routings]).items()}
-    metrics = gathered([each.metrics for each in routings])
+    aux = {name: sum(values[1:], values[0]) for name, values in gathered([each.aux for each in reports]).items()}
+    metrics = gathered([each.metrics for each in reports])
     return aux, {name: sum(values[1:], values[0]) / len(values) for name, values in metrics.items()}

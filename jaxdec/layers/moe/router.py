@@ -7,7 +7,7 @@ in at least float32, whatever the rest of the model computes in: rounded scores 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,13 @@ def choose(scores_NE: jax.Array, top_k: int) -> jax.Array:
 def gates(scores_NE: jax.Array, chosen_NK: jax.Array, over: Literal["chosen", "all"]) -> jax.Array:
     """The weight of each choice, [N,K]: the softmax over the chosen scores (which sums to 1; Shazeer et al. 2017, eq. 3
     and 5), or the chosen parts of the softmax over all scores (Fedus et al. 2021, eq. 2)."""
-    if over == "chosen":
-        return jax.nn.softmax(jnp.take_along_axis(scores_NE, chosen_NK, axis=-1), axis=-1)
-    return jnp.take_along_axis(jax.nn.softmax(scores_NE, axis=-1), chosen_NK, axis=-1)
+    match over:
+        case "chosen":
+            return jax.nn.softmax(jnp.take_along_axis(scores_NE, chosen_NK, axis=-1), axis=-1)
+        case "all":
+            return jnp.take_along_axis(jax.nn.softmax(scores_NE, axis=-1), chosen_NK, axis=-1)
+        case _:
+            assert_never(over)
 
 
 def capacity(part: MoE, tokens: int, *, training: bool) -> int | None:
@@ -80,7 +84,7 @@ def positions(chosen_NK: jax.Array, experts: int) -> tuple[jax.Array, jax.Array]
     return position_A.reshape(chosen_NK.shape[::-1]), jnp.diff(starts)
 
 
-class Places(NamedTuple):
+class SlotAssignment(NamedTuple):
     """Where assignments go: G groups of C slots, each group served by one expert.
 
     slot_KN: the slot of each assignment, int32; G * C where it was dropped. token_S: the token in each slot, N where it
@@ -93,7 +97,7 @@ class Places(NamedTuple):
     shape: tuple[int, int]
 
 
-def place(chosen_NK: jax.Array, position_KN: jax.Array, count_E: jax.Array, slots: int | None) -> Places:
+def assign_slots(chosen_NK: jax.Array, position_KN: jax.Array, count_E: jax.Array, slots: int | None) -> SlotAssignment:
     """Gives each assignment its slot.
 
     With a capacity, expert e has group e, and what does not fit in it is dropped. Without one (`slots` None) every
@@ -116,7 +120,7 @@ def place(chosen_NK: jax.Array, position_KN: jax.Array, count_E: jax.Array, slot
         slot_KN = jnp.where(position_KN < size, slot_KN, groups * size)
     token_KN = jnp.broadcast_to(jnp.arange(tokens, dtype=jnp.int32), slot_KN.shape)
     token_S = jnp.full(groups * size, tokens, jnp.int32).at[slot_KN].set(token_KN, mode="drop")
-    return Places(slot_KN, token_S, expert_G, (groups, size))
+    return SlotAssignment(slot_KN, token_S, expert_G, (groups, size))
 
 
 def dropless_groups(assignments: int, experts: int) -> tuple[int, int]:
@@ -131,16 +135,16 @@ def dropless_groups(assignments: int, experts: int) -> tuple[int, int]:
     return (assignments - used) // size + used, size
 
 
-def dispatch(x_ND: jax.Array, places: Places) -> jax.Array:
+def dispatch(x_ND: jax.Array, assignment: SlotAssignment) -> jax.Array:
     """The tokens in their slots, [G,C,D]; empty slots are zero."""
-    return x_ND.at[places.token_S].get(mode="fill", fill_value=0).reshape(*places.shape, -1)
+    return x_ND.at[assignment.token_S].get(mode="fill", fill_value=0).reshape(*assignment.shape, -1)
 
 
-def combine(y_GCD: jax.Array, gates_NK: jax.Array, places: Places) -> jax.Array:
+def combine(y_GCD: jax.Array, gates_NK: jax.Array, assignment: SlotAssignment) -> jax.Array:
     """The sum over a token's choices of gate * output, [N,D], in the dtype of the gates; a dropped one adds nothing."""
     y_SD = y_GCD.reshape(-1, y_GCD.shape[-1])
     z_ND = jnp.zeros((), gates_NK.dtype)
-    for choice, slot_N in enumerate(places.slot_KN):  # a reduction over [K,N,D] compiles to a slower program on CPU
+    for choice, slot_N in enumerate(assignment.slot_KN):  # a reduction over [K,N,D] compiles to a slower program on CPU
         z_ND = z_ND + gates_NK[:, choice, None] * y_SD.at[slot_N].get(mode="fill", fill_value=0)
     return z_ND
 

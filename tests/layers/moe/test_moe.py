@@ -267,7 +267,10 @@ def test_weights_start_as_truncated_normals_and_biases_at_zero():
 def test_losses_add_up_over_layers_and_metrics_are_averaged_over_those_that_have_them():
     one, two = jnp.ones(()), 2 * jnp.ones(())
     aux, metrics = moe.summarise(
-        [moe.Routing({"a": one}, {"load.0": one}), moe.Routing({"a": two, "b": two}, {"load.0": two, "load.1": two})]
+        [
+            moe.RouterReport({"a": one}, {"load.0": one}),
+            moe.RouterReport({"a": two, "b": two}, {"load.0": two, "load.1": two}),
+        ]
     )
     assert aux == {"a": 3.0, "b": 2.0} and metrics == {"load.0": 1.5, "load.1": 2.0}
     assert moe.summarise([]) == ({}, {})

@@ -44,9 +44,9 @@ def positions_by_hand(chosen_NK: np.ndarray, experts: int) -> tuple[np.ndarray, 
 
 @partial(jax.jit, static_argnums=(1, 2))
 def placed(chosen_NK: jax.Array, experts: int, slots: int | None) -> Any:
-    """Positions, counts, and the places, whose numbers of groups and slots leave the program as arrays."""
+    """Positions, counts, and the assignment, whose numbers of groups and slots leave the program as arrays."""
     position_KN, count_E = router.positions(chosen_NK, experts)
-    return position_KN, count_E, router.place(chosen_NK, position_KN, count_E, slots)
+    return position_KN, count_E, router.assign_slots(chosen_NK, position_KN, count_E, slots)
 
 
 @settings(max_examples=60)
@@ -65,10 +65,10 @@ def test_first_choices_are_placed_before_second_ones_in_the_order_of_tokens(shap
 def test_every_slot_holds_one_token_of_its_expert(shape: Shape, seed: int):
     tokens, experts, top_k, slots = shape
     chosen_NK = random_choices(tokens, experts, top_k, seed)
-    position_KN, _, places = placed(chosen_NK, experts, slots)
-    groups, size = map(int, places.shape)
-    slot_KN, token_S = np.asarray(places.slot_KN), np.asarray(places.token_S)
-    expert_G = np.arange(groups) if places.expert_G is None else np.asarray(places.expert_G)
+    position_KN, _, assignment = placed(chosen_NK, experts, slots)
+    groups, size = map(int, assignment.shape)
+    slot_KN, token_S = np.asarray(assignment.slot_KN), np.asarray(assignment.token_S)
+    expert_G = np.arange(groups) if assignment.expert_G is None else np.asarray(assignment.expert_G)
     has_slot_KN = slot_KN < groups * size
     np.testing.assert_array_equal(has_slot_KN, np.asarray(position_KN) < (tokens if slots is None else slots))
     used = slot_KN[has_slot_KN]

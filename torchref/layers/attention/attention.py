@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import Full, Pattern
-from jaxdec.config.positions import RoPE
+from jaxdec.config.parts import Pattern
+from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
+from torchref.layers.attention.kernel import attend
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
-from torchref.layers.norm import RMSNormModule
-from torchref.layers.position import alibi_slopes, rotate
-from torchref.layers.promotion import at_least_float32
-
-
-def attend(
-    q_BHTC: Tensor,
-    k_BHSC: Tensor,
-    v_BHSC: Tensor,
-    pattern: Pattern,
-    sink_H: Tensor | None,
-    dropout: Dropout,
-    scale: float | None = None,
-) -> Tensor:
-    """softmax(scale q k^T) v as [B,H,T,C], written out: soft cap, ALiBi, mask, sink, dropout on the weights.
-
-    A scale of None is 1 / sqrt(C). Scores and softmax are in at least float32; the weights return to the dtype of the
-    values.
-    """
-    factor = q_BHTC.shape[-1] ** -0.5 if scale is None else scale
-    scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * factor
-    if pattern.softcap is not None:
-        scores_BHTS = torch.tanh(scores_BHTS / pattern.softcap) * pattern.softcap
-    slots = torch.arange(q_BHTC.shape[2], device=q_BHTC.device)
-    query_T1, key_1S = slots[:, None], slots[None, :]
-    if pattern.alibi is not None:
-        slopes_H = alibi_slopes(q_BHTC.shape[1], pattern.alibi).to(scores_BHTS)
-        scores_BHTS = scores_BHTS + slopes_H[:, None, None] * (key_1S - query_T1)
-    scores_BHTS = scores_BHTS.masked_fill(~pattern.allowed(query_T1, key_1S), -torch.inf)
-    if sink_H is not None:  # one more key, whose value is zero
-        column = sink_H.to(scores_BHTS.dtype)[None, :, None, None].expand(*scores_BHTS.shape[:3], 1)
-        weights_BHTS = torch.softmax(torch.cat([scores_BHTS, column], dim=-1), dim=-1)[..., :-1]
-    else:
-        weights_BHTS = torch.softmax(scores_BHTS, dim=-1)
-    return dropout(weights_BHTS).to(v_BHSC.dtype) @ v_BHSC
+from torchref.layers.norm import RMSNormModule, normalised
+from torchref.layers.position import rotate
 
 
 class Heads(nn.Module):
-    """x [B,T,D] -> [B,T,H C]; head h owns channels h*C to (h+1)*C, and reads key/value head h // (H / K)."""
+    """x [B,T,D] -> [B,T,H C]; head h owns outputs h*C to (h+1)*C of each projection."""
 
     def __init__(self, config: DecoderConfig, pattern: Pattern) -> None:
         super().__init__()
@@ -58,12 +27,15 @@ class Heads(nn.Module):
         self.query = Linear(width, config.heads * head_dim, bias=bias, init_std=std)
         self.key = Linear(width, config.resolved_kv_heads * head_dim, bias=bias, init_std=std)
         self.value = Linear(width, config.resolved_kv_heads * head_dim, bias=bias, init_std=std)
-        self.norms_heads = config.qk_norm_over == "head"  # one by one; otherwise what is projected, before it is split
-        query_width, key_width = (
-            head_dim if self.norms_heads else heads * head_dim for heads in (config.heads, config.resolved_kv_heads)
-        )
-        self.query_norm = RMSNormModule(query_width, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
-        self.key_norm = RMSNormModule(key_width, epsilon=config.qk_norm.epsilon) if config.qk_norm else None
+        match config.qk_norm_over:
+            case "head":  # one by one
+                sizes = (head_dim, head_dim)
+            case "all":  # what is projected, before it is split
+                sizes = (config.heads * head_dim, config.resolved_kv_heads * head_dim)
+            case _:
+                assert_never(config.qk_norm_over)
+        norms = [RMSNormModule(size, epsilon=config.qk_norm.epsilon) if config.qk_norm else None for size in sizes]
+        self.query_norm, self.key_norm = norms
         self.sink = None if pattern.sink is None else nn.Parameter(torch.full((config.heads,), pattern.sink))
         self.dropout = Dropout(config.dropout)
 
@@ -73,22 +45,31 @@ class Heads(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         q, k, v = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
-        if self.query_norm is not None and self.key_norm is not None and not self.norms_heads:
-            q, k = self.query_norm(q), self.key_norm(k)
+        if self.config.qk_norm_over == "all":
+            q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
         q_BTHC, k_BTKC, v_BTKC = self.split_heads(q), self.split_heads(k), self.split_heads(v)
-        if self.query_norm is not None and self.key_norm is not None and self.norms_heads:
-            q_BTHC, k_BTKC = self.query_norm(q_BTHC), self.key_norm(k_BTKC)
+        if self.config.qk_norm_over == "head":
+            q_BTHC, k_BTKC = normalised(self.query_norm, q_BTHC), normalised(self.key_norm, k_BTKC)
         q_BHTC, k_BKTC, v_BKTC = (part.transpose(1, 2) for part in (q_BTHC, k_BTKC, v_BTKC))
-        if isinstance(self.config.position, RoPE):
-            q_BHTC, k_BKTC = rotate(q_BHTC, self.config.position), rotate(k_BKTC, self.config.position)
-        groups = self.config.heads // self.config.resolved_kv_heads
-        k_BHTC, v_BHTC = (part.repeat_interleave(groups, dim=1) for part in (k_BKTC, v_BKTC))
-        scale = self.config.score_scale
-        plain = self.pattern == Full() and scale is None
-        if plain and not self.dropout.active:  # the fused kernel would draw a mask of its own
-            y_BHTC = F.scaled_dot_product_attention(q_BHTC, k_BHTC, v_BHTC, is_causal=True)
-        else:
-            y_BHTC = attend(q_BHTC, k_BHTC, v_BHTC, self.pattern, self.sink, self.dropout, scale)
+        match self.config.position:
+            case RoPE() as rope:
+                q_BHTC, k_BKTC = rotate(q_BHTC, rope), rotate(k_BKTC, rope)
+            case Learned() | Sinusoidal() | NoPosition():  # of the embeddings, or of the scores (ALiBi)
+                pass
+            case _:
+                assert_never(self.config.position)
+        y_BHTC = attend(
+            q_BHTC,
+            k_BKTC,
+            v_BKTC,
+            pattern=self.pattern,
+            present_BS=None,
+            scale=self.config.score_scale,
+            softcap=self.pattern.softcap,
+            alibi=self.pattern.alibi,
+            sink_H=self.sink,
+            dropout=self.dropout,
+        )
         return y_BHTC.transpose(1, 2).flatten(-2)
 
 

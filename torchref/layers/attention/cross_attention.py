@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from jaxdec.config.model import DecoderConfig
+from torchref.layers.attention.kernel import attend
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
-from torchref.layers.promotion import at_least_float32
 
 
 class CrossAttention(nn.Module):
-    """x [B,T,D] and a memory [B,S,D] -> [B,T,D]: queries from x, keys and values from the memory, all of it visible
-    where `present` [B,S] is True. With x as its own memory it is the encoder's self-attention."""
+    """x [B,T,D] and a memory [B,S,D] -> [B,T,D]: queries from x, keys and values from the memory, all of which may be
+    read where `present` [B,S] is True. With x as its own memory it is the encoder's self-attention."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -32,7 +31,16 @@ class CrossAttention(nn.Module):
     def forward(self, x_BTD: Tensor, memory_BSD: Tensor, present_BS: Tensor) -> Tensor:
         q_BHTC = self.split_heads(self.query(x_BTD))
         k_BHSC, v_BHSC = self.split_heads(self.key(memory_BSD)), self.split_heads(self.value(memory_BSD))
-        scores_BHTS = at_least_float32(q_BHTC) @ at_least_float32(k_BHSC).transpose(-2, -1) * self.head_dim**-0.5
-        scores_BHTS = scores_BHTS.masked_fill(~present_BS[:, None, None, :], -torch.inf)
-        weights_BHTS = self.dropout(torch.softmax(scores_BHTS, dim=-1)).to(v_BHSC.dtype)
-        return self.out((weights_BHTS @ v_BHSC).transpose(1, 2).flatten(-2))
+        y_BHTC = attend(
+            q_BHTC,
+            k_BHSC,
+            v_BHSC,
+            pattern=None,
+            present_BS=present_BS,
+            scale=None,
+            softcap=None,
+            alibi=None,
+            sink_H=None,
+            dropout=self.dropout,
+        )
+        return self.out(y_BHTC.transpose(1, 2).flatten(-2))

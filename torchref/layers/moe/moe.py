@@ -6,7 +6,7 @@ Written as a loop: each expert picks out the tokens that chose it and have a slo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ from torchref.layers.moe import router
 from torchref.layers.promotion import at_least_float32
 
 
-class Routing(NamedTuple):
-    """What a router has to say beside its layer's output: auxiliary losses, times their coefficients, and metrics."""
+class RouterReport(NamedTuple):
+    """The losses of a router, times their coefficients, and its metrics."""
 
     aux: dict[str, Tensor]
     metrics: dict[str, Tensor]
@@ -32,7 +32,7 @@ def truncated_normal(shape: tuple[int, ...], variance: float) -> Tensor:
     return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std)
 
 
-class Scores(nn.Module):
+class RouterLinear(nn.Module):
     """x [N,D] -> [N,E] in at least float32; `weight` is [E,D], `bias` [E] starts at zero, or is None."""
 
     def __init__(self, weight_ED: Tensor, *, bias: bool) -> None:
@@ -46,13 +46,19 @@ class Scores(nn.Module):
 
 
 class Experts(nn.Module):
-    """Stacked feed-forward layers: `up` and, for SwiGLU, `gate` [E,D,F], `down` [E,F,D], each with a bias [E,...] or
-    none."""
+    """Stacked feed-forward layers: `up` and, for gated layers, `gate` [E,D,F], `down` [E,F,D], each with a bias
+    [E,...] or none."""
 
     def __init__(self, config: DecoderConfig, part: MoE) -> None:
         super().__init__()
         width, expert = config.width, part.expert
-        gated = isinstance(expert, GatedMLP)
+        match expert:
+            case MLP():
+                gated = False
+            case GatedMLP():
+                gated = True
+            case _:
+                assert_never(expert)
         hidden = expert.resolved_hidden(width)
         self.part = expert
 
@@ -84,7 +90,7 @@ class Experts(nn.Module):
 
 
 class MoEModule(nn.Module):
-    """x [B,T,D] -> [B,T,D] and a `Routing`; in training with noise, if any, and the training capacity.
+    """x [B,T,D] -> [B,T,D] and a `RouterReport`; in training with noise, if any, and the training capacity.
 
     `noise_NE`, when set, is used instead of drawn noise, as `Dropout.keep` is. Router and experts start from truncated
     normals of variance init_scale / fan-in, biases and the size of the noise from zero.
@@ -94,13 +100,13 @@ class MoEModule(nn.Module):
         super().__init__()
         shape = (part.experts, config.width)
         self.part = part
-        self.router = Scores(truncated_normal(shape, part.init_scale / config.width), bias=part.router_bias)
-        self.noise = Scores(torch.zeros(shape), bias=False) if part.noisy else None
+        self.router = RouterLinear(truncated_normal(shape, part.init_scale / config.width), bias=part.router_bias)
+        self.noise = RouterLinear(torch.zeros(shape), bias=False) if part.noisy else None
         self.experts = Experts(config, part)
         self.shared = None if part.shared is None else make_mlp(config, part.shared)
         self.noise_NE: Tensor | None = None
 
-    def forward(self, x_BTD: Tensor) -> tuple[Tensor, Routing]:
+    def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport]:
         part, x_ND = self.part, x_BTD.flatten(0, 1)
         scores_NE = self.router(x_ND)
         if self.noise is not None and self.training:
@@ -120,7 +126,7 @@ class MoEModule(nn.Module):
         return y_ND.view_as(x_BTD), report(part, scores_NE, chosen_NK, kept_NK)
 
 
-def report(part: MoE, scores_NE: Tensor, chosen_NK: Tensor, kept_NK: Tensor) -> Routing:
+def report(part: MoE, scores_NE: Tensor, chosen_NK: Tensor, kept_NK: Tensor) -> RouterReport:
     """The auxiliary losses that count, and the routing's metrics."""
     aux = {}
     if part.balance_loss > 0:
@@ -133,17 +139,17 @@ def report(part: MoE, scores_NE: Tensor, chosen_NK: Tensor, kept_NK: Tensor) -> 
         "router_entropy": router.entropy(scores_NE).detach(),
         **{f"load.{expert}": load for expert, load in enumerate(load_E)},
     }
-    return Routing(aux, metrics)
+    return RouterReport(aux, metrics)
 
 
-def summarise(routings: Sequence[Routing]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def summarise(reports: Sequence[RouterReport]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Auxiliary losses summed over layers, metrics averaged over the layers that have them."""
 
     def gathered(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: torch.stack([part[name] for part in parts if name in part]) for name in names}
 
-    aux, metrics = (gathered([each[index] for each in routings]) for index in (0, 1))
+    aux, metrics = (gathered([each[index] for each in reports]) for index in (0, 1))
     return {name: values.sum() for name, values in aux.items()}, {
         name: values.mean() for name, values in metrics.items()
     }

@@ -6,7 +6,7 @@ N tokens (all of a batch) form one group; each makes K choices among E experts.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +29,13 @@ def choose(scores_NE: Tensor, top_k: int) -> Tensor:
 def gates(scores_NE: Tensor, chosen_NK: Tensor, over: Literal["chosen", "all"]) -> Tensor:
     """The weight of each choice, [N,K]: the softmax over the chosen scores, or the chosen parts of the softmax over all
     (which are not made to sum to 1 again)."""
-    if over == "chosen":
-        return torch.softmax(scores_NE.gather(-1, chosen_NK), dim=-1)
-    return torch.softmax(scores_NE, dim=-1).gather(-1, chosen_NK)
+    match over:
+        case "chosen":
+            return torch.softmax(scores_NE.gather(-1, chosen_NK), dim=-1)
+        case "all":
+            return torch.softmax(scores_NE, dim=-1).gather(-1, chosen_NK)
+        case _:
+            assert_never(over)
 
 
 def capacity(part: MoE, tokens: int, *, training: bool) -> int:
