@@ -53,7 +53,7 @@ def build(module: Callable[[], nnx.Module], seed: int = 0) -> tuple[Callable[[Pa
 
 def layer(part: MoE, config: DecoderConfig = GPT) -> tuple[Callable[..., Any], Params]:
     """(compiled (params, x, key) -> (y, routing), parameters)."""
-    merged, params = build(lambda: moe.MoE(config, part, rngs=nnx.Rngs(params=0)))
+    merged, params = build(lambda: moe.MoEModule(config, part, rngs=nnx.Rngs(params=0)))
     return jax.jit(lambda params, x, key: merged(params)(x, key)), params
 
 
@@ -225,7 +225,7 @@ def test_the_router_works_in_float32_beside_bfloat16_experts():
     part = MoE(experts=4, top_k=2, capacity_factor=None)
     x = jnp.asarray(inputs(8, 32), jnp.bfloat16)
     with mock.patch.object(router, "choose", side_effect=router.choose) as choose:
-        merged, params = build(lambda: moe.MoE(GPT, part, rngs=nnx.Rngs(params=0)))
+        merged, params = build(lambda: moe.MoEModule(GPT, part, rngs=nnx.Rngs(params=0)))
         y, routing = merged(params)(x, jax.random.key(0))
     scores_NE = choose.call_args[0][0]
     exact = np.asarray(x, np.float64).reshape(-1, GPT.width) @ np.asarray(params["router.kernel"], np.float64)
