@@ -25,8 +25,7 @@ from jaxdec.parity.pairs.run import twin_run
 from jaxdec.parity.pairs.stages import compare, torch_gradients
 from jaxdec.parity.sides.candidate_side import native, numpy
 from jaxdec.parity.sides.reference_side import tensors_of
-from jaxdec.parity.sides.rounding import ROUNDING
-from jaxdec.parity.sides.stages import Sides
+from jaxdec.parity.sides.stages import BEFORE, Sides
 from parity_tests.twins import DROPS, GENERIC, halves, sides
 from tests.variants import GPT
 from torchref.layers.moe import moe as torch_moe
@@ -135,4 +134,4 @@ def test_the_router_is_not_rounded_to_the_compute_dtype() -> None:
 @pytest.mark.parametrize("stage", ["taps", "routing", "gradients"])
 def test_float32_is_no_less_exact_than_the_twin(stage: str) -> None:
     """Without drops: test_rounding."""
-    require(ROUNDING[stage](sides(DROPS), GENERIC.at("float32")))
+    require(BEFORE[stage](sides(DROPS), GENERIC.at("float32")))

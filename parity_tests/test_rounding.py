@@ -20,8 +20,7 @@ from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Difference, require
 from jaxdec.parity.locate.replay import module_ratios, rounding_faults
 from jaxdec.parity.setting import Precision, Setting
-from jaxdec.parity.sides.rounding import ROUNDING
-from jaxdec.parity.sides.stages import Sides
+from jaxdec.parity.sides.stages import AFTER, BEFORE, Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
 from torchref.layers import linear, norm
 from torchref.layers.attention import kernel
@@ -56,13 +55,13 @@ def few(cases: list[tuple[str, Setting, Precision]], here: Container[tuple[str, 
 def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
     """Gradients in bfloat16 for the dense models alone: what rounds in the others' shows forwards."""
     backwards = precision == "float32" or name in DENSE
-    for stage in ("taps", "routing", *(["gradients"] if backwards else [])):
-        require(ROUNDING[stage](sides(name), at.at(precision)))
+    for stage in ("taps", "logits", "routing", *(["gradients"] if backwards else [])):
+        require(BEFORE[stage](sides(name), at.at(precision)))
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), few(TRAINED, [("gpt", INIT)]))
 def test_training(name: str, at: Setting, precision: Precision) -> None:
-    require(ROUNDING["trajectory"](sides(name), at.at(precision)))
+    require(AFTER["trajectory"](sides(name), at.at(precision)))
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), few(ALONE, [("gpt", GENERIC), ("norms on both sides", GENERIC)]))
@@ -153,9 +152,9 @@ def scores_in_bfloat16() -> Patch:
 )
 def test_lost_precision_is_caught(mutant: Callable[[], Patch]) -> None:
     at = GENERIC.at("float32")
-    require(ROUNDING["taps"](swapped(unchanged), at))  # the right twin in JAX's place
+    require(BEFORE["taps"](swapped(unchanged), at))  # the right twin in JAX's place
     with pytest.raises(Difference) as caught:
-        require(ROUNDING["taps"](swapped(mutant), at))
+        require(BEFORE["taps"](swapped(mutant), at))
     print(f"{mutant.__name__}: {caught.value.first}")
 
 
@@ -187,16 +186,16 @@ def parameters_in_bfloat16() -> Patch:
 
 def test_parameters_without_masters_are_caught() -> None:
     at = INIT.at("bfloat16")
-    require(ROUNDING["trajectory"](swapped(unchanged), at))
+    require(AFTER["trajectory"](swapped(unchanged), at))
     both = swapped(parameters_in_bfloat16)
     honest = [both.reference.trajectory(to, both.marks) for to in (at, at.at("float64"))]
     runs = iter(honest)
     lost = both.candidate.trajectory(at, both.marks)
     both.candidate = SimpleNamespace(trajectory=lambda at, marks: lost)  # type: ignore[assignment]
     with patch.object(both.reference, "trajectory", lambda at, marks: next(runs)), pytest.raises(Difference) as caught:
-        require(ROUNDING["trajectory"](both, at))
+        require(AFTER["trajectory"](both, at))
     print(f"parameters_in_bfloat16: {caught.value.first}")
 
 
 def test_a_pair_that_drops_is_no_less_exact_in_training() -> None:
-    require(ROUNDING["gradients"](sides(DROPS), GENERIC.at("bfloat16")))
+    require(BEFORE["gradients"](sides(DROPS), GENERIC.at("bfloat16")))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from jaxdec.errors import UserError, nearest
+from jaxdec.errors import UserError, listed, nearest
 from jaxdec.parity.compare.comparison import Comparison, distance, norm, quotient
 from jaxdec.parity.compare.null import describe
 from jaxdec.parity.locate.bisect import bisect as bisect_setting
@@ -17,8 +17,7 @@ from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.report import Finding, Hint, Report
 from jaxdec.parity.setting import Precision, Setting, WeightInit
-from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies, some
-from jaxdec.parity.sides.rounding import ROUNDING
+from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies
 from jaxdec.parity.sides.stages import STEPS, Sides, stages_of
 
 INHERITING = (
@@ -97,7 +96,7 @@ class CheckRun:
 
     def setting(self, at: Setting, bisect: bool) -> None:
         """All stages of one setting, and what is wrong where one fails."""
-        table = stages_of(self.sides.pair) if at.precision == "float64" else ROUNDING
+        table = stages_of(self.sides.pair, at.precision)
         found: list[Comparison] = []
         for name, stage in table.items():
             if name not in self.wanted:
@@ -134,7 +133,7 @@ class CheckRun:
                 ("candidate", [name for name in ours if name not in theirs]),
             ):
                 if alone:
-                    self.notes.append(f"taps of the {side} alone, not compared: {len(alone)} ({some(alone)})")
+                    self.notes.append(f"taps of the {side} alone, not compared: {len(alone)} ({listed(alone)})")
         if "gradients" in done:
             self.notes += describe(self.sides.null(at))
         if "trajectory" in done:

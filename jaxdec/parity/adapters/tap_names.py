@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from jaxdec.errors import UserError
+from jaxdec.errors import UserError, listed
 from jaxdec.weights.rules import WeightRules
 
 
@@ -17,12 +17,8 @@ def tap_names(rules: str, paths: Iterable[str]) -> dict[str, str]:
         found = {path: rule.reference.match(path) for path in paths}
         matches = {path: values for path, values in found.items() if values is not None}
         if not matches and not rule.optional:
-            raise UserError(f"taps: {rule} matches no module of the reference; there are {_some(paths)}")
+            raise UserError(f"taps: {rule} matches no module of the reference; there are {listed(paths, 6)}")
         for path, values in matches.items():
             if rule.candidate is not None:
                 names.setdefault(path, rule.candidate.fill(values))
     return names
-
-
-def _some(paths: list[str]) -> str:
-    return ", ".join(paths[:6]) + (" ..." if len(paths) > 6 else "")

@@ -6,27 +6,18 @@ the reference's in float64, is the oracle against which both sides' errors are m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from jaxdec.errors import UserError
-from jaxdec.parity.compare import tolerances
-from jaxdec.parity.compare.comparison import (
-    Comparison,
-    aligned,
-    gradient_scales,
-    norm,
-    relative,
-    relative_to_all,
-    rounding_ratio,
-)
+from jaxdec.errors import UserError, listed
+from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.dump import STAGES, Dump, read_dump
-from jaxdec.parity.compare.null import Masks, compare_gradients, null_masks, without_null
-
-Arrays = dict[str, np.ndarray]
+from jaxdec.parity.compare.engine import COMPARE, Recorded, Terms, by_step
+from jaxdec.parity.compare.null import Masks, null_masks
+from jaxdec.parity.compare.ties import first_tie
 
 
 def compare_dumps(
@@ -49,7 +40,8 @@ def compare_dumps(
             f"{ours.folder} is in {ours.precision} and {theirs.folder} in {theirs.precision}: dump both in the same"
         )
     true = _oracle(ours, theirs, oracle)
-    found: list[Comparison] = []
+    dumps, found = Recorded(ours, theirs, true), []
+    tie = _tie(dumps)
     for stage in STAGES:
         without = [side for side in (ours, theirs, true) if not side.stages.get(stage)]
         if ours in without and theirs in without:
@@ -59,7 +51,7 @@ def compare_dumps(
         elif stage == "greedy" and ours.precision != "float64":
             say(f"greedy not compared: in {ours.precision} tokens may honestly differ near a tie")
         else:
-            found += _stage(stage, ours, theirs, true, say)
+            found += _stage(stage, dumps, tie, say)
     if not any(comparison.stage != "weights" for comparison in found):
         raise UserError(
             f"{ours.folder} holds {_held(ours)} and {theirs.folder} {_held(theirs)}: there is nothing to compare"
@@ -67,73 +59,35 @@ def compare_dumps(
     return [replace(comparison, weight_init=ours.weight_init, precision=ours.precision) for comparison in found]
 
 
-def _stage(stage: str, ours: Dump, theirs: Dump, true: Dump, say: Callable[[str], None]) -> list[Comparison]:
-    sides = [dict(side.stages[stage]) for side in (ours, theirs, true)]
+def _stage(stage: str, dumps: Recorded, tie: str | None, say: Callable[[str], None]) -> list[Comparison]:
+    recorded, at = dumps.each(lambda side: dict(side.stages[stage])), dumps.candidate
     if stage == "losses":
-        sides = [_by_step(side) for side in sides]
-    names = [name for name in sides[1] if all(name in side for side in sides)]
-    alone = sorted({name for side in sides for name in side} - set(names))
+        recorded = recorded.each(by_step)
+    names = [name for name in recorded.reference if all(name in side for side in recorded)]
+    alone = sorted({name for side in recorded for name in side} - set(names))
     if stage == "taps" and alone:
         if not names:
-            raise UserError(f"no tap of {ours.folder} has the name of one of {theirs.folder}: check the rules for taps")
-        say(f"{len(alone)} taps not compared, of modules that one side alone has: {_listed(alone)}")
+            raise UserError(
+                f"no tap of {at.folder} has the name of one of {dumps.reference.folder}: check the rules for taps"
+            )
+        say(f"{len(alone)} taps not compared, of modules that one side alone has: {listed(alone, 3)}")
         alone = []
-    sides = [{name: side[name] for name in names} for side in sides]
-    if stage in ("taps", "logits"):
-        sides = [{name: aligned(value, sides[2][name]) for name, value in side.items()} for side in sides]
+    recorded = recorded.each(lambda side: {name: side[name] for name in names})
     lost = [Comparison(stage, name, np.inf, 0.0, note="held by one side alone") for name in alone]
-    if stage == "weights":
-        return relative(stage, sides[0], sides[1], tolerances.EXACT) + lost
-    if stage == "greedy":
-        return [Comparison(stage, name, _different(sides[0][name], sides[1][name]), 0.0) for name in names] + lost
-    masks = _null(sides, ours.precision) if stage == "gradients" else {}
-    if ours.precision == "float64":
-        return _semantic(stage, sides[0], sides[1], masks) + lost
-    if stage in ("loss", "losses"):
-        return _losses(stage, *sides, precision=ours.precision, weight_init=ours.weight_init) + lost
-    return _rounded(stage, *sides, precision=ours.precision, masks=masks) + lost
+    null = _null(recorded, at.precision) if stage == "gradients" else {}
+    terms = Terms(at.weight_init, at.precision, null, routed=bool(at.routing), tie=tie)
+    return COMPARE[stage](stage, recorded, terms) + lost
 
 
-def _semantic(stage: str, ours: Arrays, theirs: Arrays, masks: Masks) -> list[Comparison]:
-    if stage == "gradients":
-        return compare_gradients(stage, ours, theirs, masks)
-    return relative(stage, ours, theirs, tolerances.SEMANTIC)
+def _tie(dumps: Recorded) -> str | None:
+    """Where rounding sends a token to another expert, if both dumps and the oracle hold taps."""
+    taps = dumps.each(lambda side: side.stages.get("taps", {}))
+    return None if dumps.candidate.precision == "float64" else first_tie(*taps, dumps.candidate.routing)
 
 
-def _rounded(stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, masks: Masks) -> list[Comparison]:
-    """The error against the oracle in the errors of the reference."""
-    tolerance = tolerances.ratio(precision)
-    if stage == "updates":
-        return [relative_to_all(stage, ours, true, tolerance, in_errors_of=theirs)]
-    if stage == "gradients":
-        ours, theirs, true = (without_null(side, masks) for side in (ours, theirs, true))
-        scales = gradient_scales(true) if true else {}
-    else:
-        scales = {name: norm(value) for name, value in true.items()}
-    return rounding_ratio(stage, ours, theirs, true, scales, tolerances.UNIT_ROUNDOFF[precision], tolerance)
-
-
-def _losses(
-    stage: str, ours: Arrays, theirs: Arrays, true: Arrays, precision: str, weight_init: str
-) -> list[Comparison]:
-    """Relative to the oracle's. Where honest losses drift further (generic weights are large beside their updates, a
-    token may change its expert), all as one vector in the errors of the reference."""
-    tolerance, _ = tolerances.drift(precision, routed=False)
-    found = relative(stage, ours, true, tolerance)
-    honest = found if weight_init == "generic" else relative(stage, theirs, true, tolerance)
-    if all(comparison.equal for comparison in honest):
-        return found
-    name = "all losses" if stage == "losses" else stage
-    ours, theirs, true = ({name: np.array(list(side.values()))} for side in (ours, theirs, true))
-    scales = {name: norm(true[name])}
-    return rounding_ratio(
-        stage, ours, theirs, true, scales, tolerances.UNIT_ROUNDOFF[precision], tolerances.ratio(precision)
-    )
-
-
-def _null(sides: list[Arrays], precision: str) -> Masks:
+def _null(recorded: Recorded, precision: str) -> Masks:
     """Null directions show in float64 alone: there on both sides, in low precision on the oracle."""
-    ours, theirs, true = sides
+    ours, theirs, true = recorded
     return null_masks(ours, theirs) if precision == "float64" else null_masks(true, true)
 
 
@@ -192,19 +146,5 @@ def _first_different(a: Dump, b: Dump) -> str:
     return "a digest"
 
 
-def _by_step(losses: Arrays) -> dict[str, np.ndarray]:
-    """A number for each step of each run: "loss of step 3"."""
-    return {f"{name} of step {step}": at for name, run in losses.items() for step, at in enumerate(np.atleast_1d(run))}
-
-
-def _different(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float((ours != theirs).sum()) if ours.shape == theirs.shape else float(max(ours.size, theirs.size, 1))
-
-
 def _held(given: Dump) -> str:
     return ", ".join(given.stages) or "nothing"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -92,7 +92,12 @@ def relative(stage: str, candidate: Tensors, reference: Tensors, tolerance: Tole
 
 
 def relative_to_all(
-    stage: str, candidate: Tensors, reference: Tensors, tolerance: Tolerance, in_errors_of: Tensors | None = None
+    stage: str,
+    candidate: Tensors,
+    reference: Tensors,
+    tolerance: Tolerance,
+    in_errors_of: Tensors | None = None,
+    name: str = "all parameters",
 ) -> Comparison:
     """All tensors as one vector: for updates in low precision, where single small tensors are mostly noise.
 
@@ -100,7 +105,7 @@ def relative_to_all(
     """
     _same_names(stage, candidate, reference)
     unit = norm_of_all(reference) if in_errors_of is None else distance_of_all(in_errors_of, reference)
-    return Comparison(stage, "all parameters", quotient(distance_of_all(candidate, reference), unit), tolerance.limit)
+    return Comparison(stage, name, quotient(distance_of_all(candidate, reference), unit), tolerance.limit)
 
 
 def rounding_ratio(

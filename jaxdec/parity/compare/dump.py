@@ -41,6 +41,7 @@ class Recording:
         gradients that both sides were given; "losses" one array [N] a run; "greedy" token ids, one array a prompt.
     batches: what the side was given: token ids, targets, masks; one for each training step. Only digests are
         written.
+    routing: for the tap of a router's scores [.., E], how many experts a token goes to.
     rules: the weight rule table by which a reference's tensors were named.
     environment: versions and settings; None writes the versions of the installed frameworks.
     """
@@ -53,6 +54,7 @@ class Recording:
     weight_init: WeightInit = "generic"
     seed: int = 0
     rules: str = ""
+    routing: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str] | None = None
 
 
@@ -71,6 +73,7 @@ class Dump:
     batch: Mapping[str, str]
     weights: str
     rules: str
+    routing: Mapping[str, int]
     environment: Mapping[str, str]
     stages: Mapping[str, Mapping[str, np.ndarray]] = field(repr=False)
 
@@ -133,6 +136,7 @@ def read_dump(folder: str | Path) -> Dump:
             batch=dict(info["sha256"]["batch"]),
             weights=info["sha256"]["weights"],
             rules=info["rules"],
+            routing=dict(info["routing"]),
             environment=dict(info["environment"]),
             stages=stages,
         )
@@ -176,6 +180,7 @@ def _info(recording: Recording, tensors: str) -> dict[str, Any]:
             "tensors": tensors,
         },
         "rules": recording.rules,
+        "routing": dict(recording.routing),
         "environment": dict(versions(PACKAGES) if recording.environment is None else recording.environment),
         "stages": {stage: list(recording.stages[stage]) for stage in STAGES if stage in recording.stages},
     }

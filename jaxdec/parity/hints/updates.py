@@ -10,7 +10,7 @@ from jaxdec.parity.compare.comparison import norm
 from jaxdec.parity.hints.adam import Given
 from jaxdec.parity.hints.evidence import Two
 from jaxdec.parity.setting import Arrays, Setting
-from jaxdec.parity.sides.stages import Sides, made_up_gradients
+from jaxdec.parity.sides.stages import Sides
 
 ELEMENTS = 48  # of each tensor
 
@@ -34,7 +34,7 @@ class Sampled(NamedTuple):
 
 def observed(sides: Sides, at: Setting, steps: int) -> Sampled:
     """Both optimizers at work on `steps` sets of made-up gradients."""
-    sets = made_up_gradients(sides.transfer, at.seed)
+    sets = sides.transfer.made_up_gradients(at.seed)
     sets = [sets[step % len(sets)] for step in range(steps)]
     ours = [sides.transfer.plan.tangents_to_candidate(grads) for grads in sets]
     start = sides.transfer.weights(at).candidate

@@ -12,7 +12,7 @@ from jaxdec.parity.report.environment import environment
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
-from jaxdec.parity.sides.stages import continued, made_up_gradients
+from jaxdec.parity.sides.stages import continued
 from jaxdec.parity.sides.transfer import Transfer
 
 
@@ -24,7 +24,7 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
     transfer = Transfer(pair)
     runs = CandidateSide(transfer) if side == "candidate" else ReferenceSide(transfer)
     forward, (loss, gradients) = runs.forward(at), runs.loss_and_gradients(at)
-    given = made_up_gradients(transfer, at.seed)
+    given = transfer.made_up_gradients(at.seed)
     if side == "candidate":
         given = [transfer.plan.tangents_to_candidate(grads) for grads in given]
     stages: dict[str, Any] = {
@@ -48,6 +48,7 @@ def record(pair: Pair, side: Side, at: Setting, steps: int) -> Recording:
         at.precision,
         at.weight_init,
         at.seed,
-        pair.weights,
-        environment(),
+        rules=pair.weights,
+        routing=pair.routing,
+        environment=environment(),
     )

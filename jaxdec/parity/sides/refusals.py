@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxdec.errors import UserError
+from jaxdec.errors import UserError, listed
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.sides.recording import Forward
 from jaxdec.weights.rules import WeightRules
@@ -40,14 +40,9 @@ def refuse_unmatched_taps(pair: Pair, ours: Iterable[str], theirs: Iterable[str]
         if rule.candidate is None or rule.optional:
             continue
         if all(rule.candidate.match(name) is None for name in ours):
-            raise UserError(f"taps: {rule} leads to no tap of the candidate, which has {some(ours)}")
+            raise UserError(f"taps: {rule} leads to no tap of the candidate, which has {listed(ours)}")
     if not set(ours) & set(theirs):
         raise UserError(
-            f"{pair.name}: no tap has the same name on both sides: the candidate has {some(ours)}, the reference "
-            f"{some(theirs)}; say which is which by Pair(taps='candidate <- reference')"
+            f"{pair.name}: no tap has the same name on both sides: the candidate has {listed(ours)}, the reference "
+            f"{listed(theirs)}; say which is which by Pair(taps='candidate <- reference')"
         )
-
-
-def some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else "none"

@@ -1,4 +1,4 @@
-"""The criterion in float64, stage by stage: each returns what it measured, in units that a tolerance limits.
+"""The stages of a check: each has both sides compute something, and the engine compare it.
 
 `Sides` holds a pair's two sides. The order is the one in which a fault shows first where it sits: what a stage finds,
 those before it have not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.parity.compare import tolerances
-from jaxdec.parity.compare.comparison import Comparison, aligned, norm, norm_of_all, relative
-from jaxdec.parity.compare.null import compare_gradients, compare_updates, noise_masks, null_masks
+from jaxdec.parity.compare import engine, tolerances
+from jaxdec.parity.compare.comparison import Comparison, norm
+from jaxdec.parity.compare.engine import Recorded, Terms, by_step
+from jaxdec.parity.compare.null import noise_masks, null_masks
+from jaxdec.parity.compare.ties import compare_choices, first_tie
 from jaxdec.parity.pair import CompareStage, Pair
-from jaxdec.parity.setting import Arrays, Setting
+from jaxdec.parity.setting import Arrays, Precision, Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
 from jaxdec.parity.sides.refusals import refuse_unequal_vocabularies, refuse_unmatched_taps
@@ -82,82 +84,73 @@ def weights(sides: Sides, at: Setting) -> list[Comparison]:
     return [Comparison("weights", name, norm(back[name] - value), 0.0) for name, value in given.reference.items()]
 
 
+def recorded(sides: Sides, at: Setting, read: Callable[[CandidateSide | ReferenceSide, Setting], Any]) -> Recorded:
+    """What `read` reads off both sides, and off the reference in float64."""
+    theirs = read(sides.reference, at)
+    oracle = theirs if at.precision == "float64" else read(sides.reference, at.at("float64"))
+    return Recorded(read(sides.candidate, at), theirs, oracle)
+
+
+def terms(sides: Sides, at: Setting, **more: Any) -> Terms:
+    return Terms(at.weight_init, at.precision, routed=bool(sides.pair.routing), **more)
+
+
+def forward(sides: Sides, at: Setting) -> Recorded:
+    return recorded(sides, at, lambda side, to: side.forward(to))
+
+
+def tie_of(sides: Sides, runs: Recorded, at: Setting) -> str | None:
+    """The first router that rounding sends astray in these forward passes."""
+    return None if at.precision == "float64" else first_tie(*runs.each(lambda run: run.left), sides.pair.routing)
+
+
 def taps(sides: Sides, at: Setting) -> list[Comparison]:
-    """What every module returns, in the order of execution on the reference."""
-    ours, theirs = sides.candidate.forward(at), sides.reference.forward(at)
-    refuse_unequal_vocabularies(sides.pair, *(side.logits["logits"].shape[-1] for side in (ours, theirs)))
-    refuse_unmatched_taps(sides.pair, ours.left, theirs.left)
-    return relative("taps", *shared(ours.left, theirs.left), tolerances.SEMANTIC)
+    """What every module returns, in the order of execution on the reference. A side may have fused projections: what
+    both have is compared."""
+    runs = forward(sides, at)
+    refuse_unequal_vocabularies(sides.pair, *(run.logits["logits"].shape[-1] for run in runs[:2]))
+    refuse_unmatched_taps(sides.pair, runs.candidate.left, runs.reference.left)
+    names = [name for name in runs.oracle.left if all(name in run.left for run in runs)]
+    left = runs.each(lambda run: {name: run.left[name] for name in names})
+    return engine.values("taps", left, terms(sides, at, tie=tie_of(sides, runs, at)))
 
 
 def logits(sides: Sides, at: Setting) -> list[Comparison]:
-    ours, theirs = sides.candidate.forward(at), sides.reference.forward(at)
-    refuse_unequal_vocabularies(sides.pair, *(side.logits["logits"].shape[-1] for side in (ours, theirs)))
-    return relative("logits", ours.logits, theirs.logits, tolerances.SEMANTIC)
+    runs = forward(sides, at)
+    refuse_unequal_vocabularies(sides.pair, *(run.logits["logits"].shape[-1] for run in runs[:2]))
+    tie = tie_of(sides, runs, at)
+    return engine.values("logits", runs.each(lambda run: run.logits), terms(sides, at, tie=tie))
 
 
 def routing(sides: Sides, at: Setting) -> list[Comparison]:
     """How many tokens go to another set of experts; a tie within the error of the scores is no difference."""
     if not sides.pair.routing:
         return []
-    ours, theirs, found = sides.candidate.forward(at).left, sides.reference.forward(at).left, []
-    for name, chosen in sides.pair.routing.items():
-        wrong, ties = differing_choices(ours[name], theirs[name], chosen)
-        note = f"{ties} ties" if ties else ""
-        found.append(Comparison("routing", name, float(wrong), 0.0, note=note))
-    return found
-
-
-def differing_choices(ours: np.ndarray, theirs: np.ndarray, chosen: int, *, exact: bool = True) -> tuple[int, int]:
-    """(choices that differ, ties that differ) between the sets of the `chosen` highest scores, [N,E] each.
-
-    A set is tied where the reference's margin between the last in and the first out is within the scores' own
-    difference. In an `exact` run that is no excuse where scores are over their own tolerance: then it is they that
-    differ."""
-    ours, theirs = (side.reshape(-1, side.shape[-1]) for side in (ours, theirs))
-    sets = [np.sort(np.argsort(-side, axis=-1, kind="stable")[:, :chosen], axis=-1) for side in (ours, theirs)]
-    differs = (sets[0] != sets[1]).any(axis=-1)
-    ranked = -np.sort(-theirs, axis=-1)
-    margin = ranked[:, chosen - 1] - ranked[:, chosen] if chosen < theirs.shape[-1] else np.full(len(theirs), np.inf)
-    error = np.abs(ours - theirs).max(axis=-1)
-    tied = margin <= 2 * error
-    if exact:
-        tied &= error <= tolerances.SEMANTIC.limit * np.abs(theirs).max(initial=1e-300)
-    return int((differs & ~tied).sum()), int((differs & tied).sum())
+    ours, _, true = forward(sides, at)
+    return compare_choices(ours.left, true.left, sides.pair.routing, exact=at.precision == "float64")
 
 
 def loss(sides: Sides, at: Setting) -> list[Comparison]:
-    (ours, _), (theirs, _) = sides.gradients(at)
-    return relative("loss", {"loss": ours}, {"loss": theirs}, tolerances.SEMANTIC)
+    found = recorded(sides, at, lambda side, to: {"loss": side.loss_and_gradients(to)[0]})
+    return engine.losses("loss", found, terms(sides, at))
 
 
 def gradients(sides: Sides, at: Setting) -> list[Comparison]:
     """The loss's derivative by every parameter."""
-    (_, ours), (_, theirs) = sides.gradients(at)
-    return compare_gradients("gradients", ours, theirs, null_masks(ours, theirs))
+    found = recorded(sides, at, lambda side, to: side.loss_and_gradients(to)[1])
+    if at.precision == "float64":
+        return engine.gradients("gradients", found, terms(sides, at, null=null_masks(*found[:2])))
+    tie = tie_of(sides, forward(sides, at), at) if sides.pair.routing else None
+    return engine.gradients("gradients", found, terms(sides, at, null=sides.null(at), tie=tie))
 
 
 def optimizer(sides: Sides, at: Setting) -> list[Comparison]:
     """Updates from identical gradients: null directions are given too, so that nothing is noise."""
-    given = made_up_gradients(sides.transfer, at.seed)
+    given = sides.transfer.made_up_gradients(at.seed)
     plan = sides.transfer.plan
     ours = sides.candidate.updates(at, [plan.tangents_to_candidate(grads) for grads in given])
-    return relative("optimizer", ours, sides.reference.updates(at, given), tolerances.SEMANTIC)
-
-
-def made_up_gradients(transfer: Transfer, seed: int) -> list[Arrays]:
-    """For an optimizer, under the reference's names: elements from far below Adam's epsilon up to one, and whole norms
-    on both sides of a clip. What the rules leave out gets none, since a clip sees all that there is."""
-    rng, sets = np.random.default_rng(seed), []
-    for size in (3.0, 0.2, 1.5, 0.7, 40.0):
-        drawn = {
-            name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape)
-            for name, at in sorted(transfer.shapes.items())
-        }
-        transfer.plan.clear_left_out(drawn)
-        scale = size / norm_of_all(drawn)
-        sets.append({name: (scale * value).astype(np.float32).astype(np.float64) for name, value in drawn.items()})
-    return sets
+    theirs = sides.reference.updates(at, given)
+    return engine.updates("optimizer", Recorded(ours, theirs, theirs), terms(sides, at))
 
 
 def greedy(sides: Sides, at: Setting) -> list[Comparison]:
@@ -209,19 +202,22 @@ def checkpoint(sides: Sides, at: Setting) -> list[Comparison]:
             checkpoints.save(1, {"step": np.int32(1), "params": params}, {})
             checkpoints.close()
             restored, _ = restore_params(folder / "checkpoints")
-        return relative("checkpoint", numpy(restored), numpy(params), tolerances.EXACT)
+        saved = numpy(params)
+        return engine.copies("checkpoint", Recorded(numpy(restored), saved, saved), terms(sides, at))
     finally:
         shutil.rmtree(folder)
 
 
 def trajectory(sides: Sides, at: Setting) -> list[Comparison]:
-    """A training run: the loss of every step, and how far each parameter has moved by each mark."""
-    ours, theirs = (side.trajectory(at, sides.marks) for side in (sides.candidate, sides.reference))
-    steps = {f"loss of step {step}": loss for step, loss in enumerate(theirs.losses)}
-    found = relative("trajectory", dict(zip(steps, ours.losses, strict=True)), steps, tolerances.SEMANTIC)
-    null, noise = sides.null(at), sides.noise(at)
-    for mark, reached in theirs.updates.items():
-        found += compare_updates("trajectory", ours.updates[mark], reached, null, noise, f" after {mark}")
+    """A training run: the loss of every step, and how far each parameter has moved by each mark; in low precision from
+    step 10 on, since Adam's first steps are signs."""
+    runs = recorded(sides, at, lambda side, to: side.trajectory(to, sides.marks))
+    exact = at.precision == "float64"
+    given = terms(sides, at, null=sides.null(at), noise=sides.noise(at) if exact else {})
+    found = engine.losses("trajectory", runs.each(lambda run: by_step({"loss": run.losses})), given)
+    for mark in (mark for mark in runs.oracle.updates if exact or mark >= 10):
+        moved = runs.each(lambda run, mark=mark: run.updates[mark])
+        found += engine.updates("trajectory", moved, given, f" after {mark}", training=True)
     return found
 
 
@@ -239,15 +235,11 @@ AFTER: Mapping[str, Any] = {
     "checkpoint": checkpoint,
     "trajectory": trajectory,
 }
+LOW = ("taps", "logits", "routing", "gradients", "trajectory")  # where rounding shows
 
 
-def stages_of(pair: Pair) -> dict[str, CompareStage]:
-    """All stages of a pair in order; its own come before those that would only inherit what they find."""
-    return {**BEFORE, **pair.stages, **AFTER}
-
-
-def shared(ours: Arrays, theirs: Arrays) -> tuple[Arrays, Arrays]:
-    """The taps of both sides, in the reference's order: a side may fuse projections. Where one has flattened batch and
-    time, its values are read in the other's shape."""
-    names = [name for name in theirs if name in ours]
-    return {name: aligned(ours[name], theirs[name]) for name in names}, {name: theirs[name] for name in names}
+def stages_of(pair: Pair, precision: Precision = "float64") -> dict[str, CompareStage]:
+    """All stages of a pair in order; its own come before those that would only inherit what they find. Low precision
+    repeats those in which rounding shows."""
+    stages = {**BEFORE, **pair.stages, **AFTER}
+    return stages if precision == "float64" else {name: stages[name] for name in LOW}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jaxdec.parity.adapters.reference import parameters_of
+from jaxdec.parity.compare.comparison import norm_of_all
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.setting import Arrays, Setting
 from jaxdec.parity.sides.weights import as_float64
@@ -49,6 +50,20 @@ class Transfer:
                 )
                 self._drawn[key] = Weights(self.plan.to_candidate(reference), reference)
         return self._drawn[key]
+
+    def made_up_gradients(self, seed: int) -> list[Arrays]:
+        """For an optimizer, under the reference's names: elements from far below Adam's epsilon up to one, and whole
+        norms on both sides of a clip. What the rules leave out gets zero, since a clip sees all that there is."""
+        rng, sets = np.random.default_rng(seed), []
+        for size in (3.0, 0.2, 1.5, 0.7, 40.0):
+            drawn = {
+                name: rng.standard_normal(at.shape) * 10 ** rng.uniform(-9, 0, at.shape)
+                for name, at in sorted(self.shapes.items())
+            }
+            self.plan.clear_left_out(drawn)
+            scale = size / norm_of_all(drawn)
+            sets.append({name: (scale * value).astype(np.float32).astype(np.float64) for name, value in drawn.items()})
+        return sets
 
     def forget(self, at: Setting) -> None:
         """Drops a setting's weights, which would be drawn the same again."""
