@@ -17,9 +17,9 @@ from jaxdec.parity.adapters.candidate import from_nnx
 from jaxdec.parity.adapters.reference import Reference
 from jaxdec.parity.hints.adam import PLAIN, Given, directions
 from jaxdec.parity.hints.attention import Projected, attend
+from jaxdec.parity.hints.changes import fused_by_head, fused_in_blocks, relaid, reordered
 from jaxdec.parity.hints.hints import hints
 from jaxdec.parity.hints.identify import residual
-from jaxdec.parity.hints.layouts import fused_by_head, fused_in_blocks, relaid, reordered
 from jaxdec.parity.hints.schedules import FALLS, RISES, schedules, shape
 from jaxdec.parity.hints.updates import Fit, fit
 from jaxdec.parity.locate.bisect import bisect

@@ -219,7 +219,7 @@ def test_other_seams_are_named(name: str) -> None:
 def test_hints_say_what_each_side_computes() -> None:
     (hint,) = found(sides_of("gpt"), SEEDED["norm_epsilon_of_flax"].apply, weight_init="init")
     assert "reference: epsilon 1e-06 (" in hint.text and "candidate: epsilon 1e-05 (" in hint.text
-    assert hint.text.endswith("so in 2 more")  # all three norms of one layer
+    assert hint.text.endswith("the same in 2 more places")  # all three norms of one layer
     (hint,) = found(sides_of("gpt"), SEEDED["gelu_with_erf"].apply, weight_init="init")
     assert "reference: exact GELU (" in hint.text and "candidate: GELU by tanh (" in hint.text
 

@@ -149,7 +149,7 @@ class CheckRun:
 
 
 def hints_for(sides: Sides, found: Sequence[Comparison], findings: Sequence[Finding], at: Setting) -> list[Hint]:
-    """Known seams whose repair makes the two equal."""
+    """Known seams that explain the difference."""
     if at.precision != "float64" or not findings:
         return []
     from jaxdec.parity.hints.hints import hints

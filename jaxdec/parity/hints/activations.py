@@ -35,18 +35,16 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def activations(evidence: Evidence) -> list[Hint]:
-    """Hints on what a faulty module hands from one or two projections inside it to the last one."""
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        inner = evidence.inside(name)
-        if len(inner) < 2 or (after := evidence.after(name)) is None or not after[0].alike:
-            continue
-        shape = evidence.theirs.entered[inner[-1]].shape
-        wide = [each for each in inner[:-1] if evidence.theirs.left[each].shape == shape]
-        if role_of(inner[-1]) == "down" or len(wide) == len(inner) - 1 <= 2:
-            hints += _activation(name, evidence, wide, *after)
-    return hints
+def activations(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on what a module hands from one or two projections inside it to the last one."""
+    inner = evidence.inside(name)
+    if len(inner) < 2 or (after := evidence.after(name)) is None or not after[0].alike:
+        return []
+    shape = evidence.theirs.entered[inner[-1]].shape
+    wide = [each for each in inner[:-1] if evidence.theirs.left[each].shape == shape]
+    if role_of(inner[-1]) == "down" or len(wide) == len(inner) - 1 <= 2:
+        return _activation(name, evidence, wide, *after)
+    return []
 
 
 def _activation(name: str, evidence: Evidence, wide: list[str], targets: Two, finish: Finish) -> list[Hint]:

@@ -50,22 +50,17 @@ SEAMS = {
 ROWS, BATCH = 8, 1  # as many queries and texts as tell two formulas apart
 
 
-def attentions(evidence: Evidence) -> list[Hint]:
-    """Hints on what faulty modules make of queries, keys and values."""
-    hints: list[Hint] = []
-    known: list[dict[str, Any]] = []
-    unknown: set[str] = set()  # modules of which another layer's was not recognised
-    for name in evidence.faults:
-        if pattern(name) in unknown or (recorded := _recorded(evidence, name)) is None:
-            continue
-        found = search(*recorded, known)
-        for match in found:
-            if match is not None and dict(match.options) not in known:
-                known.append(dict(match.options))
-        if found == (None, None):
-            unknown.add(pattern(name))
-        hints += compared(name, "the attention", found, _seams(found), phrase)
-    return hints
+def attentions(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on what a module makes of queries, keys and values. What other layers were found to compute is tried
+    first; a module of which another layer's was not recognised is not searched again."""
+    known, unknown = evidence.attentions, evidence.unknown
+    if pattern(name) in unknown or (recorded := _recorded(evidence, name)) is None:
+        return []
+    found = search(*recorded, known)
+    known += [dict(match.options) for match in found if match is not None and dict(match.options) not in known]
+    if found == (None, None):
+        unknown.add(pattern(name))
+    return compared(name, "the attention", found, _seams(found), phrase)
 
 
 def search(

@@ -18,6 +18,7 @@ from jaxdec.parity.sides.recording import Forward
 from jaxdec.parity.sides.stages import Sides
 
 Finish = Callable[[np.ndarray], np.ndarray]
+Projections = list[dict[str, str]]  # for each place in the model, by role, the name of a projection or of its parameter
 
 
 class Two(NamedTuple):
@@ -37,6 +38,8 @@ class Evidence:
 
     def __init__(self, sides: Sides, at: Setting) -> None:
         self.sides, self.at = sides, at
+        self.attentions: list[dict[str, Any]] = []  # options by which modules were recognised so far
+        self.unknown: set[str] = set()  # patterns of modules that were not
 
     @cached_property
     def theirs(self) -> Forward:
@@ -172,6 +175,7 @@ def merged(found: list[Hint]) -> list[Hint]:
     hints = []
     for same in groups.values():
         first, worst = same[0], max(hint.residual for hint in same)
-        more = f"; so in {len(same) - 1} more" if len(same) > 1 else ""
+        others = len(same) - 1
+        more = f"; the same in {others} more place{'s' * (others > 1)}" if others else ""
         hints.append(Hint(first.seam, first.where, worst, first.text + more))
     return hints

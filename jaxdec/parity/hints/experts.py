@@ -7,26 +7,18 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.hints.attention import softmax
 from jaxdec.parity.hints.evidence import Evidence, last
-from jaxdec.parity.hints.identify import residual, size
+from jaxdec.parity.hints.identify import matches_with, residual
 from jaxdec.parity.report.report import Hint
 
 ROUTERS = ("router", "gate", "wg")
 
 
-def experts(evidence: Evidence) -> list[Hint]:
-    """Hints on faulty modules with a router whose results differ, token by token, by the sum of the chosen weights."""
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        routers = [each for each in evidence.inside(name) if last(each) in ROUTERS]
-        if name in evidence.names and routers:
-            hints += _weights(evidence, name, evidence.theirs.left[routers[0]])
-    return hints
-
-
-def _weights(evidence: Evidence, name: str, scores: np.ndarray) -> list[Hint]:
-    sides = evidence.left(name)
-    if not sides.alike:
+def experts(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on a module with a router whose results differ, token by token, by the sum of the chosen weights."""
+    routers = [each for each in evidence.inside(name) if last(each) in ROUTERS]
+    if name not in evidence.names or not routers or not (sides := evidence.left(name)).alike:
         return []
+    scores = evidence.theirs.left[routers[0]]
     true, value = (side.reshape(-1, side.shape[-1]) for side in sides)
     for shared in evidence.inside(name):  # experts that every token passes are added with a weight of their own
         if last(shared).startswith("shared") and evidence.theirs.left[shared].size == true.size:
@@ -39,7 +31,6 @@ def _weights(evidence: Evidence, name: str, scores: np.ndarray) -> list[Hint]:
         for factor_N1, unscaled in ((share_N1, "candidate"), (1 / share_N1, "reference")):
             error = residual(factor_N1 * value, true)
             if error <= tolerances.SEMANTIC.limit:
-                text = f"matches at {size(error)} with the weights of {chosen} experts "
-                text += f"renormalised to one on the {unscaled}'s side alone"
-                return [Hint("expert weights", name, error, text)]
+                text = f"the weights of {chosen} experts renormalised to one on the {unscaled}'s side alone"
+                return [matches_with("expert weights", name, error, text)]
     return []

@@ -1,18 +1,30 @@
-"""Known seams whose repair makes a failed pair equal, each with the residual that is left."""
+"""Known seams that explain why a pair differs, each with the residual that is left."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison
+from jaxdec.parity.hints.accumulations import accumulations
+from jaxdec.parity.hints.activations import activations
+from jaxdec.parity.hints.attention_search import attentions
+from jaxdec.parity.hints.causality import futures
+from jaxdec.parity.hints.evidence import Evidence, merged
+from jaxdec.parity.hints.experts import experts
+from jaxdec.parity.hints.gradients import unused_biases
+from jaxdec.parity.hints.losses import losses
+from jaxdec.parity.hints.norms import norms
+from jaxdec.parity.hints.optimizers import optimizers
+from jaxdec.parity.hints.outputs import constants
+from jaxdec.parity.hints.precision import casts
+from jaxdec.parity.hints.scores import scores
 from jaxdec.parity.hints.seams import seam_of
+from jaxdec.parity.hints.sums import sums
+from jaxdec.parity.hints.trials import tried
 from jaxdec.parity.report.report import Finding, Hint
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides
-
-FORWARD = {"taps", "logits", "routing", "loss", "gradients"}
 
 
 def hints(sides: Sides, comparisons: Sequence[Comparison], findings: Sequence[Finding], at: Setting) -> list[Hint]:
@@ -33,26 +45,13 @@ def hints(sides: Sides, comparisons: Sequence[Comparison], findings: Sequence[Fi
 
 
 def of_modules(sides: Sides, at: Setting) -> list[Hint]:
-    from jaxdec.parity.hints.activations import activations
-    from jaxdec.parity.hints.attention_search import attentions
-    from jaxdec.parity.hints.causality import futures
-    from jaxdec.parity.hints.evidence import Evidence, merged
-    from jaxdec.parity.hints.experts import experts
-    from jaxdec.parity.hints.norms import norms
-    from jaxdec.parity.hints.outputs import constants
-    from jaxdec.parity.hints.param_trials import param_trials
-    from jaxdec.parity.hints.precision import casts
-    from jaxdec.parity.hints.scores import scores
-    from jaxdec.parity.hints.sums import sums
-    from jaxdec.parity.hints.trials import tried
-    from jaxdec.parity.hints.value_trials import value_trials
-
+    """Hints on faulty modules: each is explained by the first search that has an answer."""
     evidence, found = Evidence(sides, at), []
-    for search in (casts, norms, activations, sums, scores, constants, experts, attentions):
+    for search in SEARCHES:
         explained = {hint.where for hint in found}
-        found += [hint for hint in search(evidence) if hint.where not in explained]
-    explained = {hint.where for hint in found}
-    found += tried(evidence, itertools.chain(value_trials(evidence), param_trials(evidence)), explained)
+        for name in [name for name in evidence.faults if name not in explained]:
+            found += search(evidence, name)
+    found += tried(evidence, {hint.where for hint in found})
     if not any(hint.seam == "causal mask" for hint in found):
         found += futures(evidence)
     return merged(found)
@@ -60,11 +59,6 @@ def of_modules(sides: Sides, at: Setting) -> list[Hint]:
 
 def of_training(sides: Sides, comparisons: Sequence[Comparison], wrong: set[str], at: Setting) -> list[Hint]:
     """Hints on what turns logits into updates, where the model itself is equal."""
-    from jaxdec.parity.hints.accumulations import accumulations
-    from jaxdec.parity.hints.gradients import unused_biases
-    from jaxdec.parity.hints.losses import losses
-    from jaxdec.parity.hints.optimizers import optimizers
-
     if wrong & {"taps", "logits", "routing"}:
         return []
     if "loss" in wrong:
@@ -73,3 +67,15 @@ def of_training(sides: Sides, comparisons: Sequence[Comparison], wrong: set[str]
         return unused_biases(sides, at)
     found = accumulations(sides, comparisons, at) if "accumulation" in wrong else []
     return found + (optimizers(sides, at) if wrong & {"optimizer", "schedule", "trajectory"} else [])
+
+
+SEARCHES: Sequence[Callable[[Evidence, str], list[Hint]]] = (
+    casts,
+    norms,
+    activations,
+    sums,
+    scores,
+    constants,
+    experts,
+    attentions,
+)

@@ -48,14 +48,22 @@ def identify(
     best: list[Match | None] = [None, None]
     for options in choices:
         value = compute(**options)
-        if value is None:
-            continue
-        for side, target in enumerate(targets):
-            error = residual(value, target)
-            held = best[side]
-            if error <= tolerances.SEMANTIC.limit and (held is None or 10 * error + 1e-15 < held.residual):
-                best[side] = Match(options, error)
+        if value is not None:
+            best = [nearer(held, options, value, target) for held, target in zip(best, targets, strict=True)]
     return best[0], best[1]
+
+
+def nearer(held: Match | None, options: Options, value: np.ndarray, target: np.ndarray) -> Match | None:
+    """The better of a match and a new value, which must come within the tolerance and clearly nearer."""
+    error = residual(value, target)
+    if error <= tolerances.SEMANTIC.limit and (held is None or 10 * error + 1e-15 < held.residual):
+        return Match(options, error)
+    return held
+
+
+def matches_with(seam: str, where: str, error: float, change: str) -> Hint:
+    """A hint on what makes the candidate's value the reference's."""
+    return Hint(seam, where, error, f"matches at {size(error)} with {change}")
 
 
 def size(error: float) -> str:

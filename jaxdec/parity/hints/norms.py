@@ -27,18 +27,16 @@ SEAMS = {
 WORDS = {"inside": "epsilon inside the root", "outside": "epsilon outside the root", "none": "no scale"}
 
 
-def norms(evidence: Evidence) -> list[Hint]:
-    """Hints on faulty modules that have vectors alone and keep their input's shape."""
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        vectors = evidence.own_params(name) if name in evidence.names else {}
-        x = evidence.theirs.entered.get(name)
-        if x is None or evidence.inside(name) or any(value.shape != x.shape[-1:] for value in vectors.values()):
-            continue
-        targets = evidence.left(name)
-        if targets.alike and targets.reference.shape == x.shape:
-            hints += _norm(name, few_rows(x), vectors, Two(*map(few_rows, targets)))
-    return hints
+def norms(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on a module that has vectors alone and keeps its input's shape."""
+    vectors = evidence.own_params(name) if name in evidence.names else {}
+    x = evidence.theirs.entered.get(name)
+    if x is None or evidence.inside(name) or any(value.shape != x.shape[-1:] for value in vectors.values()):
+        return []
+    targets = evidence.left(name)
+    if not targets.alike or targets.reference.shape != x.shape:
+        return []
+    return _norm(name, few_rows(x), vectors, Two(*map(few_rows, targets)))
 
 
 def _norm(name: str, x: np.ndarray, vectors: dict[str, np.ndarray], targets: Two) -> list[Hint]:

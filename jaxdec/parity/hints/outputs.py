@@ -7,22 +7,17 @@ import numpy as np
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import norm
 from jaxdec.parity.hints.evidence import Evidence
-from jaxdec.parity.hints.identify import residual, size
+from jaxdec.parity.hints.identify import matches_with, residual, size
 from jaxdec.parity.hints.sums import factor_text
 from jaxdec.parity.report.report import Hint
 
 
-def constants(evidence: Evidence) -> list[Hint]:
-    """Hints on what faulty modules return."""
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        if name not in evidence.names:
-            continue
-        true, value = sides = evidence.left(name)
-        if not sides.alike or residual(value, true) <= tolerances.SEMANTIC.limit:
-            continue  # at fault in what it hands to others
-        hints += factor(name, true, value) or added(evidence, name, true, value)
-    return hints
+def constants(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on what a module returns."""
+    true, value = sides = evidence.left(name)
+    if name not in evidence.names or not sides.alike or residual(value, true) <= tolerances.SEMANTIC.limit:
+        return []  # at fault in what it hands to others
+    return factor(name, true, value) or added(evidence, name, true, value)
 
 
 def factor(name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
@@ -33,8 +28,7 @@ def factor(name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
         return []
     seam = "embedding scale" if "embed" in name or name.endswith(("wte", "wpe")) else "logit factor"
     times = factor_text(ratio, true.shape[-1]).removesuffix(" x ")
-    text = f"matches at {size(error)} with {times} times the candidate's"
-    return [Hint(seam, name, error, text)]
+    return [matches_with(seam, name, error, f"{times} times the candidate's")]
 
 
 def added(evidence: Evidence, name: str, true: np.ndarray, value: np.ndarray) -> list[Hint]:
@@ -48,7 +42,7 @@ def added(evidence: Evidence, name: str, true: np.ndarray, value: np.ndarray) ->
         return []
     biases = [bias for bias in evidence.own_params(name).values() if bias.shape == constant.shape]
     lacks = any(residual(-constant, bias) < 1e-9 for bias in biases)
-    text = f"matches at {size(error)} without the candidate's bias, which the reference lacks"
-    if not lacks:
-        text = f"matches at {size(error)} with a vector added to every position, which the reference has more"
-    return [Hint("bias", name, error, text)]
+    if lacks:
+        text = f"matches at {size(error)} without the candidate's bias, which the reference lacks"
+        return [Hint("bias", name, error, text)]
+    return [matches_with("bias", name, error, "a vector that the reference alone adds to every position")]

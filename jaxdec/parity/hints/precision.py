@@ -12,18 +12,15 @@ from jaxdec.parity.report.report import Hint
 LARGEST = 1e-5  # what rounding to float32 can do to a sum
 
 
-def casts(evidence: Evidence) -> list[Hint]:
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        values = [evidence.left(name)] if name in evidence.names else [evidence.logits]
-        values += [value for inner in evidence.inside(name) if (value := evidence.handed(inner)) is not None]
-        capped = (side for value in values if 0 < residual(*value) < LARGEST and (side := rounded_side(value)))
-        if side := next(capped, None):
-            text = (
-                f"the {side}'s values are float32 to the last bit (0), the other's are not: a cast caps the float64 run"
-            )
-            hints.append(Hint("float32", name, 0.0, text))
-    return hints
+def casts(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint where a module of one side rounds to float32 what it returns or hands on."""
+    values = [evidence.left(name)]
+    values += [value for inner in evidence.inside(name) if (value := evidence.handed(inner)) is not None]
+    capped = (side for value in values if 0 < residual(*value) < LARGEST and (side := rounded_side(value)))
+    if (side := next(capped, None)) is None:
+        return []
+    text = f"the {side}'s values are float32 to the last bit (0), the other's are not: a cast caps the float64 run"
+    return [Hint("float32", name, 0.0, text)]
 
 
 def rounded_side(value: Two) -> str | None:

@@ -9,26 +9,24 @@ import numpy as np
 
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.hints.evidence import Evidence
-from jaxdec.parity.hints.identify import Match, compared, residual
+from jaxdec.parity.hints.identify import Match, Options, compared, nearer, residual
 from jaxdec.parity.locate.replay import WHOLE
 from jaxdec.parity.report.report import Hint
 
 SEAMS = {"by": "tied head", "cap": "soft cap", "factor": "logit factor"}
 
 
-def scores(evidence: Evidence) -> list[Hint]:
+def scores(evidence: Evidence, name: str) -> list[Hint]:
     """A hint on the logits, where they differ though the module before them does not."""
     targets = evidence.logits
-    if WHOLE not in evidence.faults or not targets.alike or residual(*targets) <= tolerances.SEMANTIC.limit:
+    if name != WHOLE or not targets.alike or residual(*targets) <= tolerances.SEMANTIC.limit:
         return []
     found: list[Match | None] = [None, None]
     for label, raw in products(evidence):
-        if raw.shape != targets.reference.shape or not raw.any():
-            continue
-        for side, target in enumerate(targets):
-            for match in matches(label, raw, target):
-                if match.residual <= tolerances.SEMANTIC.limit and found[side] is None:
-                    found[side] = match
+        if raw.shape == targets.reference.shape and raw.any():
+            for side, target in enumerate(targets):
+                for options, value in predictions(label, raw, target):
+                    found[side] = nearer(found[side], options, value, target)
     return compared(WHOLE, "the logits", (found[0], found[1]), SEAMS, phrase)
 
 
@@ -46,13 +44,14 @@ def products(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
             yield name, x @ value
 
 
-def matches(label: str, raw: np.ndarray, target: np.ndarray) -> Iterator[Match]:
+def predictions(label: str, raw: np.ndarray, target: np.ndarray) -> Iterator[tuple[Options, np.ndarray]]:
+    """As they are, and with the factor or the cap that comes nearest to the target."""
     plain = {"by": label, "factor": 1.0, "cap": None}
-    yield Match(plain, residual(raw, target))
+    yield plain, raw
     factor = float(np.vdot(raw, target) / np.vdot(raw, raw))
-    yield Match({**plain, "factor": factor}, residual(factor * raw, target))
+    yield {**plain, "factor": factor}, factor * raw
     if (cap := solved_cap(raw, target)) is not None:
-        yield Match({**plain, "cap": cap}, residual(cap * np.tanh(raw / cap), target))
+        yield {**plain, "cap": cap}, cap * np.tanh(raw / cap)
 
 
 def solved_cap(raw: np.ndarray, target: np.ndarray) -> float | None:

@@ -12,13 +12,10 @@ from jaxdec.parity.report.report import Hint
 TERMS = 6  # the last values of the same shape
 
 
-def sums(evidence: Evidence) -> list[Hint]:
-    """Hints on faulty modules of which both sides hand on sums of the same known terms, each with a factor."""
-    hints: list[Hint] = []
-    for name in evidence.faults:
-        sums_of = (compared_sums(name, *place) for place in places(evidence, name))
-        hints += next((found for found in sums_of if found), [])
-    return hints
+def sums(evidence: Evidence, name: str) -> list[Hint]:
+    """A hint on a module of which both sides hand on sums of the same known terms, each with a factor."""
+    found = (compared_sums(name, *place) for place in places(evidence, name))
+    return next((hints for hints in found if hints), [])
 
 
 def places(evidence: Evidence, name: str) -> list[tuple[Two, dict[str, np.ndarray]]]:

@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Hint:
-    """A known seam whose repair makes the two sides equal up to `residual`."""
+    """A known seam that explains the difference: with it both sides agree up to `residual`."""
 
     seam: str
     where: str
