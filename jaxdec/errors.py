@@ -68,14 +68,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(sorted(known))})"
-
-
-def listed(names: Iterable[str], most: int = 4) -> str:
-    """The first names of many, for a message: "a, b, c, d and 3 more"; "none" without any.
-
-    >>> listed(["q", "k", "v"], 2)
-    'q, k and 1 more'
-    """
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more or "none"
