@@ -24,9 +24,9 @@ from jaxdec.errors import UserError, nearest
 from jaxdec.parity.setting import Precision, WeightInit
 
 FORMAT = 2
+PACKAGES = ("jax", "flax", "optax", "torch", "transformers", "numpy")
 INFO, TENSORS = "dump.json", "tensors.safetensors"
 STAGES = ("weights", "taps", "logits", "loss", "gradients", "updates", "losses", "greedy")
-PACKAGES = ("jax", "flax", "optax", "torch", "transformers", "numpy")
 
 Side = Literal["candidate", "reference"]
 Stages = Mapping[str, Mapping[str, Any]]

@@ -1,4 +1,5 @@
-"""Adam in numpy, with every option in which optimizers differ: the direction of each update, but for its length."""
+"""Adam on recorded gradients, with every option in which optimizers differ: the direction of each update, without its
+length."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxdec.parity.adapters import adamw
+from jaxdec.parity.adapters.adamw import direction, moments
+
 PLAIN: dict[str, Any] = {
-    "betas": (0.9, 0.999),
-    "epsilon": 1e-8,
-    "form": "outside the root, after correction",
+    "betas": adamw.BETAS,
+    "epsilon": adamw.EPSILON,
+    "form": adamw.PLAIN,
     "clip": None,  # (by "all gradients" or "each tensor", the norm allowed, what is added to the norm)
     "coupled": None,  # (decay added to gradients, of "all" or "matrices")
 }
@@ -28,30 +32,16 @@ class Given(NamedTuple):
 
 
 def directions(given: Given, options: dict[str, Any]) -> list[np.ndarray]:
-    """What the learning rate multiplies, after each set (Kingma and Ba 2015, algorithm 1)."""
-    beta1, beta2 = options["betas"]
-    epsilon, form = options["epsilon"], options["form"]
+    """What the learning rate multiplies, after each set."""
     m = v = np.zeros_like(given.grads[0])
     found = []
-    for t, grad in enumerate(given.grads, start=1):
-        grad = grad * clip_factor(given, t - 1, options["clip"])
+    for step, grad in enumerate(given.grads, start=1):
+        grad = grad * clip_factor(given, step - 1, options["clip"])
         if options["coupled"] is not None:
-            decay, members = options["coupled"]
-            grad = grad + decay * given.params[t - 1] * (given.matrices[given.tensor] if members == "matrices" else 1)
-        m, v = beta1 * m + (1 - beta1) * grad, beta2 * v + (1 - beta2) * grad**2
-        first, second = 1 - beta1**t, 1 - beta2**t
-        moment = m / first
-        if form == "Nesterov":
-            moment = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * grad / first
-        if form == "without correction":
-            moment, second = m, 1.0
-        if form == "inside the root":
-            root = np.sqrt(v / second + epsilon)
-        elif form == "before correction":
-            root = (np.sqrt(v) + epsilon) / second**0.5
-        else:
-            root = np.sqrt(v / second) + epsilon
-        found.append(np.divide(moment, root, out=np.zeros_like(moment), where=root > 0))
+            decay, of = options["coupled"]
+            grad = grad + decay * given.params[step - 1] * (given.matrices[given.tensor] if of == "matrices" else 1)
+        m, v = moments(m, v, grad, options["betas"])
+        found.append(direction(np, m, v, grad, step, options["betas"], options["epsilon"], options["form"]))
     return found
 
 
