@@ -18,9 +18,9 @@ from rich.console import Console
 
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report import terminal as report_terminal
 from jaxdec.parity.report.charts import Series, chart
+from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.html import ROWS, to_html, write_html
 from jaxdec.parity.report.report import (
     Finding,

@@ -11,10 +11,10 @@ from typing import Any
 from jaxdec.errors import UserError, listed, nearest
 from jaxdec.parity.compare.comparison import Comparison, distance, norm, quotient
 from jaxdec.parity.compare.null import describe
-from jaxdec.parity.report.environment import environment
 from jaxdec.parity.locate.bisect import bisect as bisect_setting
 from jaxdec.parity.locate.finite import not_finite
 from jaxdec.parity.pair import Pair
+from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.report import Finding, Hint, Report
 from jaxdec.parity.setting import Precision, Setting, WeightInit
 from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies

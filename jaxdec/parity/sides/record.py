@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from jaxdec.parity.compare.dump import Recording, Side
-from jaxdec.parity.report.environment import environment
 from jaxdec.parity.pair import Pair
+from jaxdec.parity.report.environment import environment
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
