@@ -1,4 +1,4 @@
-"""The formulas that hints are found by, against torch's own; and trials of a candidate whose projections are tapped."""
+"""The formulas that hints are found by, against torch's own; and attempts on a candidate whose projections are taps."""
 
 from __future__ import annotations
 

@@ -17,9 +17,10 @@ from jaxdec.parity.adapters.calling import calling
 from jaxdec.parity.adapters.probe import Probe, function_probe
 from jaxdec.parity.adapters.taps import linen_probe, nnx_probe
 
-Params = dict[str, jax.Array]
-Batch = Mapping[str, Any]
-Run = Callable[[Params, Batch, str, Probe], Any]
+JaxParams = dict[str, jax.Array]
+JaxBatch = Mapping[str, Any]
+RunCandidate = Callable[[JaxParams, JaxBatch, str, Probe], Any]
+TrainCandidate = Callable[[JaxParams, Sequence[JaxBatch], Sequence[int], str], tuple[np.ndarray, dict[int, JaxParams]]]
 
 
 def logits_of(outputs: Any) -> Any:
@@ -45,7 +46,7 @@ def with_logits(outputs: Any, logits: Any) -> Any:
     return logits
 
 
-def cross_entropy(outputs: Any, batch: Batch) -> jax.Array:
+def cross_entropy(outputs: Any, batch: JaxBatch) -> jax.Array:
     """The mean over the targets that count, in nats: sum(mask * loss) / sum(mask); in float32 at least, since bfloat16
     has no number within 0.1 % of most losses."""
     scores_BTV = logits_of(outputs)
@@ -82,17 +83,19 @@ class Candidate:
     """
 
     shapes: Mapping[str, jax.ShapeDtypeStruct]
-    run: Run
-    loss: Callable[[Any, Batch], jax.Array] = cross_entropy
+    run: RunCandidate
+    loss: Callable[[Any, JaxBatch], jax.Array] = cross_entropy
     aux: Callable[[Any], Any] = no_aux
     optimizer: Any = None
     params_dtype: Callable[[str], str] = same_precision
-    gradients: Callable[[Params, Batch, str], tuple[jax.Array, Params]] | None = None
-    train: Callable[[Params, Sequence[Batch], Sequence[int], str], tuple[np.ndarray, dict[int, Params]]] | None = None
-    generate: Callable[[Params, Sequence[np.ndarray], int, str], Sequence[np.ndarray]] | None = None
+    gradients: Callable[[JaxParams, JaxBatch, str], tuple[jax.Array, JaxParams]] | None = None
+    train: (
+        Callable[[JaxParams, Sequence[JaxBatch], Sequence[int], str], tuple[np.ndarray, dict[int, JaxParams]]] | None
+    ) = None
+    generate: Callable[[JaxParams, Sequence[np.ndarray], int, str], Sequence[np.ndarray]] | None = None
 
 
-def from_nnx(module: Any, call: Callable[[Any, Batch], Any], **parts: Any) -> Candidate:
+def from_nnx(module: Any, call: Callable[[Any, JaxBatch], Any], **parts: Any) -> Candidate:
     """A flax.nnx module, or a function that builds one for a precision. `call(module, batch)` returns logits [B,T,V].
     Every submodule is tapped by its path.
 
@@ -112,7 +115,7 @@ def from_nnx(module: Any, call: Callable[[Any, Batch], Any], **parts: Any) -> Ca
         leaves = dict(nnx.to_flat_state(state))
         return graphdef, {_path(path): path for path in leaves}, leaves, rest
 
-    def run(params: Params, batch: Batch, precision: str, probe: Probe) -> Any:
+    def run(params: JaxParams, batch: JaxBatch, precision: str, probe: Probe) -> Any:
         graphdef, paths, leaves, rest = built(precision)
         filled = nnx.from_flat_state([(path, leaves[path].replace(params[name])) for name, path in paths.items()])
         merged = nnx.merge(graphdef, filled, _cast(rest, precision))
@@ -143,7 +146,7 @@ def _refuse_nnx_dropout(module: Any) -> None:
             raise UserError(f"the candidate's {_path(path)} drops {part.rate:g}: call eval() on it before the check")
 
 
-def from_linen(module: Any, variables: Any, call: Callable[[Any, Any, Batch], Any], **parts: Any) -> Candidate:
+def from_linen(module: Any, variables: Any, call: Callable[[Any, Any, JaxBatch], Any], **parts: Any) -> Candidate:
     """A flax.linen module, or a function that builds one for a precision, with its variables; `jax.eval_shape` of its
     `init` is enough where it has none but parameters. `call(module, variables, batch)` returns logits [B,T,V]."""
     from flax import linen
@@ -153,7 +156,7 @@ def from_linen(module: Any, variables: Any, call: Callable[[Any, Any, Batch], An
     flat = _flat(variables["params"])
     others = {name: collection for name, collection in variables.items() if name != "params"}
 
-    def run(params: Params, batch: Batch, precision: str, probe: Probe) -> Any:
+    def run(params: JaxParams, batch: JaxBatch, precision: str, probe: Probe) -> Any:
         made = module if isinstance(module, linen.Module) else module(precision)
         tree = _nested(variables["params"], params)
         with linen_probe(probe), calling("candidate", batch, probe):
@@ -162,13 +165,13 @@ def from_linen(module: Any, variables: Any, call: Callable[[Any, Any, Batch], An
     return Candidate({name: _shape(leaf) for name, leaf in flat.items()}, run, **parts)
 
 
-def from_function(function: Callable[[Any, Batch], Any], params: Any, **parts: Any) -> Candidate:
+def from_function(function: Callable[[Any, JaxBatch], Any], params: Any, **parts: Any) -> Candidate:
     """`function(params, batch)` returns logits [B,T,V]; `params` is a tree of dicts, lists and arrays (or their
     shapes), whose paths are the parameters' names ("layers.0.attention.query"). Activations are tapped where the
     function calls `tap`."""
     flat = _flat(params)
 
-    def run(leaves: Params, batch: Batch, precision: str, probe: Probe) -> Any:
+    def run(leaves: JaxParams, batch: JaxBatch, precision: str, probe: Probe) -> Any:
         with function_probe(probe), calling("candidate", batch, probe):
             return function(_nested(params, leaves), batch)
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Batch = Mapping[str, Any]
+TorchBatch = Mapping[str, Any]
 
 
-def call_with_tokens(model: nn.Module, batch: Batch) -> Any:
+def call_with_tokens(model: nn.Module, batch: TorchBatch) -> Any:
     return model(batch["tokens"])
 
 
-def cross_entropy(outputs: Any, batch: Batch) -> Tensor:
+def cross_entropy(outputs: Any, batch: TorchBatch) -> Tensor:
     """The mean over the targets that count, in nats: sum(mask * loss) / sum(mask); in float32 at least."""
     import torch
     import torch.nn.functional as F
@@ -55,9 +55,9 @@ class Reference:
     """
 
     model: nn.Module | Callable[[str], nn.Module]
-    call: Callable[[nn.Module, Batch], Any] = call_with_tokens
-    loss: Callable[[Any, Batch], Tensor] = cross_entropy
-    backward: Callable[[nn.Module, Batch], Tensor] | None = None
+    call: Callable[[nn.Module, TorchBatch], Any] = call_with_tokens
+    loss: Callable[[Any, TorchBatch], Tensor] = cross_entropy
+    backward: Callable[[nn.Module, TorchBatch], Tensor] | None = None
     optimizer: Callable[[nn.Module], Callable[[int], None]] = adamw
     generate: Callable[[nn.Module, Any, int], Any] | None = None
 

@@ -29,7 +29,7 @@ INFO, TENSORS = "dump.json", "tensors.safetensors"
 STAGES = ("weights", "taps", "logits", "loss", "gradients", "updates", "losses", "greedy")
 
 Side = Literal["candidate", "reference"]
-Stages = Mapping[str, Mapping[str, Any]]
+RecordedStages = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Recording:
 
     side: Side
     pair: str
-    stages: Stages
+    stages: RecordedStages
     batches: Sequence[Mapping[str, Any]]
     precision: Precision = "float64"
     weight_init: WeightInit = "generic"

@@ -8,6 +8,7 @@ from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.hints.accumulations import accumulations
 from jaxdec.parity.hints.activations import activations
+from jaxdec.parity.hints.attempts import tried
 from jaxdec.parity.hints.attention_search import attentions
 from jaxdec.parity.hints.causality import futures
 from jaxdec.parity.hints.evidence import Evidence, merged
@@ -21,7 +22,6 @@ from jaxdec.parity.hints.precision import casts
 from jaxdec.parity.hints.scores import scores
 from jaxdec.parity.hints.seams import seam_of
 from jaxdec.parity.hints.sums import sums
-from jaxdec.parity.hints.trials import tried
 from jaxdec.parity.report.report import Finding, Hint
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides

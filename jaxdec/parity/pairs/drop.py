@@ -7,7 +7,7 @@ import numpy as np
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig
 from jaxdec.parity.pairs.run import TwinRun
 
-Places = list[tuple[str, tuple[int, ...]]]
+DropPlaces = list[tuple[str, tuple[int, ...]]]
 
 
 def keep_masks(run: TwinRun, seed: int) -> list[tuple[str, np.ndarray]]:
@@ -23,9 +23,9 @@ def keep_masks(run: TwinRun, seed: int) -> list[tuple[str, np.ndarray]]:
     return [(path, rng.random(shape) >= config.dropout) for path, shape in places]
 
 
-def decoder_places(config: DecoderConfig, rows: int, window: int) -> Places:
+def decoder_places(config: DecoderConfig, rows: int, window: int) -> DropPlaces:
     stream, weights = (rows, window, config.width), (rows, config.heads, window, window)
-    places: Places = [("dropout", stream)]
+    places: DropPlaces = [("dropout", stream)]
     for layer in range(config.layers):
         block = f"blocks.{layer}."
         places += [(block + "attention.dropout", weights), (block + "attention_dropout", stream)]
@@ -33,10 +33,10 @@ def decoder_places(config: DecoderConfig, rows: int, window: int) -> Places:
     return places
 
 
-def pair_places(model: EncoderDecoderConfig, rows: int, target: int) -> Places:
+def pair_places(model: EncoderDecoderConfig, rows: int, target: int) -> DropPlaces:
     source = model.context
     streams = {"source": (rows, source, model.width), "target": (rows, target, model.width)}
-    places: Places = [("source_dropout", streams["source"])]
+    places: DropPlaces = [("source_dropout", streams["source"])]
     for layer in range(model.layers):
         block = f"encoder.{layer}."
         places += [(block + "attention.dropout", (rows, model.heads, source, source))]

@@ -21,7 +21,7 @@ from jaxdec.generation.generate import generate
 from jaxdec.generation.sampling import Sampling
 from jaxdec.models.functional import Model, Params
 from jaxdec.models.output import Output
-from jaxdec.parity.adapters.candidate import Batch, Candidate
+from jaxdec.parity.adapters.candidate import Candidate, JaxBatch
 from jaxdec.parity.adapters.probe import Probe
 from jaxdec.parity.adapters.taps import nnx_probe
 from jaxdec.parity.pairs.run import TwinRun, params_dtype
@@ -66,7 +66,7 @@ class JaxTwin:
             generate=None if isinstance(config.model, EncoderDecoderConfig) else self.generate,
         )
 
-    def read(self, params: Params, batch: Batch, precision: str, probe: Probe) -> Output:
+    def read(self, params: Params, batch: JaxBatch, precision: str, probe: Probe) -> Output:
         model = self.model(precision)
         module = model.module(params)
         with nnx_probe(module, probe):
@@ -92,7 +92,7 @@ class JaxTwin:
             weights["token_embed.embedding"] = (table / table.shape[1] ** 0.5).astype(np.float32).astype(np.float64)
         return weights
 
-    def gradients(self, params: Params, batch: Batch, precision: str, parts: int) -> tuple[jax.Array, Params]:
+    def gradients(self, params: Params, batch: JaxBatch, precision: str, parts: int) -> tuple[jax.Array, Params]:
         """From the train step itself, the batch in `parts` microbatches."""
         return kept(self.gradient_program(precision), params, split(batch, parts))
 
@@ -101,7 +101,7 @@ class JaxTwin:
         return jax.jit(functools.partial(train_step, self.learner(precision, KEEP_GRADIENTS)))
 
     def dropped_gradients(
-        self, params: Params, batch: Batch, masks: Sequence[np.ndarray], precision: str
+        self, params: Params, batch: JaxBatch, masks: Sequence[np.ndarray], precision: str
     ) -> tuple[jax.Array, Params]:
         """With the masks of dropout taken from `masks` in the order of their use."""
 
@@ -132,7 +132,7 @@ class JaxTwin:
         return JaxTwin(TwinRun(replace(config, model=replace(config.model, dropout=rate))))  # type: ignore[call-arg]
 
     def train(
-        self, start: Params, batches: Sequence[Batch], marks: Sequence[int], precision: str
+        self, start: Params, batches: Sequence[JaxBatch], marks: Sequence[int], precision: str
     ) -> tuple[np.ndarray, dict[int, Params]]:
         """By the program that `jaxdec train` runs; as many steps a dispatch as lie between marks."""
         optimizer, run_steps = self.training_program(precision)
@@ -179,13 +179,13 @@ def mean_loss(output: Output, batch: Mapping[str, jax.Array]) -> jax.Array:
     return total / jnp.sum(batch["mask"].astype(total.dtype))
 
 
-def kept(program: Callable[..., Any], params: Params, batch: Batch) -> tuple[jax.Array, Params]:
+def kept(program: Callable[..., Any], params: Params, batch: JaxBatch) -> tuple[jax.Array, Params]:
     """Loss and gradients from a train step whose optimizer is KEEP_GRADIENTS."""
     state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": KEEP_GRADIENTS.init(params)}
     state, metrics = program(state, batch, jax.random.key(0))
     return metrics["loss"], state["opt"]
 
 
-def split(batch: Batch, parts: int) -> dict[str, Any]:
+def split(batch: JaxBatch, parts: int) -> dict[str, Any]:
     """[B, ...] -> [A, B/A, ...]."""
     return {name: leaf.reshape(parts, -1, *leaf.shape[1:]) for name, leaf in batch.items()}

@@ -14,7 +14,7 @@ import optax
 from jaxdec.errors import UserError
 from jaxdec.parity.adapters.adamw import torch_adamw
 from jaxdec.parity.adapters.calling import calling
-from jaxdec.parity.adapters.candidate import Params, logits_of, with_logits
+from jaxdec.parity.adapters.candidate import JaxParams, logits_of, with_logits
 from jaxdec.parity.adapters.casts import casts_of
 from jaxdec.parity.adapters.probe import Probe
 from jaxdec.parity.setting import Arrays, Batch, Setting
@@ -35,7 +35,7 @@ class CandidateSide:
         self.transfer, self.pair, self.candidate = transfer, transfer.pair, transfer.pair.candidate
         self._kept: dict[Any, Any] = {}
 
-    def params(self, at: Setting) -> Params:
+    def params(self, at: Setting) -> JaxParams:
         dtype = self.candidate.params_dtype(at.precision)
         return {name: jnp.asarray(value, dtype) for name, value in self.transfer.weights(at).candidate.items()}
 
@@ -54,7 +54,7 @@ class CandidateSide:
         """The forward pass with given inputs and outputs of modules; `changed` parameters and another batch of the same
         shapes take the place of the setting's."""
 
-        def run(params: Params, batch: Batch, inputs: Params, outputs: Params) -> Any:
+        def run(params: JaxParams, batch: Batch, inputs: JaxParams, outputs: JaxParams) -> Any:
             probe = Probe(inputs, outputs)
             logits = logits_of(self.candidate.run(params, batch, at.precision, probe))
             return probe.entered, probe.left, {"logits": logits}
@@ -69,7 +69,7 @@ class CandidateSide:
     def vocabulary(self, at: Setting) -> int:
         """How many scores a token gets, whatever the weights."""
 
-        def run(params: Params, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: Batch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         with native(at.precision):
@@ -78,7 +78,7 @@ class CandidateSide:
     def narrow_casts(self, at: Setting) -> list[tuple[str, str]]:
         """(dtype, place) of each cast to less than float64 in the forward pass, each place once."""
 
-        def run(params: Params, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: Batch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         with native(at.precision):
@@ -93,7 +93,7 @@ class CandidateSide:
         on the code of one module.
         """
 
-        def total(params: Params, inputs: Params, outputs: Params, batch: Batch, grads: Any) -> jax.Array:
+        def total(params: JaxParams, inputs: JaxParams, outputs: JaxParams, batch: Batch, grads: Any) -> jax.Array:
             probe = Probe(inputs, outputs)
             result = self.candidate.run(params, batch, at.precision, probe)
             pairs = [(probe.left[name], grads.left[name]) for name in probe.left if name in grads.left]
@@ -110,7 +110,7 @@ class CandidateSide:
     def loss_by_logits(self, at: Setting, logits: np.ndarray) -> np.ndarray | None:
         """The loss's derivative by given logits; None where the outputs are no record whose logits can be replaced."""
 
-        def loss(given: jax.Array, params: Params, batch: Batch) -> jax.Array:
+        def loss(given: jax.Array, params: JaxParams, batch: Batch) -> jax.Array:
             outputs = self.candidate.run(params, batch, at.precision, Probe())
             return self.candidate.loss(with_logits(outputs, given), batch)
 
@@ -134,7 +134,7 @@ class CandidateSide:
             given = self.candidate.gradients
             return lambda params, batch: given(params, batch, at.precision)
 
-        def loss(params: Params, batch: Batch) -> jax.Array:
+        def loss(params: JaxParams, batch: Batch) -> jax.Array:
             outputs = self.candidate.run(params, batch, at.precision, Probe())
             with calling("candidate's loss", batch):
                 return self.candidate.loss(outputs, batch)
@@ -149,7 +149,7 @@ class CandidateSide:
         """What the optimizer adds to the parameters, given gradients one set after the other. `see` is called with what
         has been added after each of them."""
         with native(at.precision):
-            start: Params = self.params(at)
+            start: JaxParams = self.params(at)
             params, state = start, self.optimizer.init(start)
             for grads in given:
                 grads = {name: jnp.asarray(value, start[name].dtype) for name, value in grads.items()}
@@ -173,7 +173,7 @@ class CandidateSide:
 
         return self.keep(("trajectory", at, marks), compute)
 
-    def _train(self, start: Params, batches: Any, marks: Any, precision: str) -> tuple[Any, dict[int, Params]]:
+    def _train(self, start: JaxParams, batches: Any, marks: Any, precision: str) -> tuple[Any, dict[int, JaxParams]]:
         at, params, state = Setting(precision=precision), start, self.optimizer.init(start)  # type: ignore[arg-type]
         losses, reached = [], {}
         for step, batch in enumerate(batches, start=1):
@@ -193,10 +193,10 @@ class CandidateSide:
                 return [np.asarray(row) for row in self.candidate.generate(params, prompts, count, at.precision)]
             return self._continue(at, params, prompts, count)
 
-    def _continue(self, at: Setting, params: Params, prompts: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    def _continue(self, at: Setting, params: JaxParams, prompts: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """All prompts in one batch of one shape, each filled from the left: what stands behind a text is not read."""
 
-        def run(params: Params, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: Batch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         program = self._program("logits", at, run)
@@ -246,5 +246,5 @@ def difference(params: Mapping[str, Any], start: Mapping[str, Any]) -> Arrays:
     return {name: np.asarray(params[name], np.float64) - np.asarray(start[name], np.float64) for name in start}
 
 
-def _arrays(values: Arrays, precision: str) -> Params:
+def _arrays(values: Arrays, precision: str) -> JaxParams:
     return {name: jnp.asarray(value, precision) for name, value in values.items()}

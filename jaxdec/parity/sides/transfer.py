@@ -30,7 +30,7 @@ class Transfer:
     def __init__(self, pair: Pair) -> None:
         model = pair.reference.build("float32")
         self.pair = pair
-        self.shapes = {name: Shape(tuple(value.shape)) for name, value in parameters_of(model).items()}
+        self.shapes = {name: ParamShape(tuple(value.shape)) for name, value in parameters_of(model).items()}
         self.plan: WeightPlan = WeightRules.parse(pair.weights).plan(
             pair.candidate.shapes, self.shapes, layouts=layouts(model)
         )
@@ -75,7 +75,7 @@ class Transfer:
         return as_float64({name: value.detach().float().numpy() for name, value in parameters.items()})
 
 
-class Shape(NamedTuple):
+class ParamShape(NamedTuple):
     shape: tuple[int, ...]
 
 

@@ -1,4 +1,4 @@
-"""Changes to the candidate after which it is run again: a trial explains the modules that it makes equal.
+"""Changes to the candidate after which it is run again: an attempt explains the modules that it makes equal.
 
 All modules of the candidate run on the reference's values, so that one run tries a change in every layer, and a
 module's residual is its own. The candidate's own code computes the rest: no formula of it is needed here.
@@ -23,12 +23,12 @@ from jaxdec.parity.report.report import Hint
 from jaxdec.parity.setting import Arrays
 from jaxdec.parity.sides.recording import Forward
 
-SECONDS = 4.0  # for all trials of a check; a large model gets fewer
+SECONDS = 4.0  # for all attempts of a check; a large model gets fewer
 BIASES = ("bias", "beta", "b")
 
 
 @dataclass(frozen=True)
-class Trial:
+class Attempt:
     """`params` and `outputs` (of modules) that take the place of the candidate's; `undo` is applied, by the name of a
     module, to what arrives there before it is compared."""
 
@@ -40,39 +40,39 @@ class Trial:
 
 
 def tried(evidence: Evidence, explained: set[str]) -> list[Hint]:
-    """Hints of the trials that make a faulty module equal; the search ends when all are explained or time is up."""
+    """Hints of the attempts that make a faulty module equal; the search ends when all are explained or time is up."""
     hints: list[Hint] = []
     unexplained, started = {name for name in evidence.faults if name not in explained}, perf_counter()
-    for trial in itertools.chain(of_outputs(evidence), of_params(evidence)):
+    for attempt in itertools.chain(of_outputs(evidence), of_params(evidence)):
         if not unexplained or perf_counter() - started > SECONDS:
             break
-        errors = evidence.errors(run(evidence, trial))
+        errors = evidence.errors(run(evidence, attempt))
         for name in [name for name in evidence.faults if name in unexplained]:
             if errors[name] <= tolerances.SEMANTIC.limit:
-                hints.append(matches_with(trial.seam, name, errors[name], trial.text))
+                hints.append(matches_with(attempt.seam, name, errors[name], attempt.text))
                 unexplained.discard(name)
     return hints
 
 
-def run(evidence: Evidence, trial: Trial) -> Forward:
+def run(evidence: Evidence, attempt: Attempt) -> Forward:
     inputs, outputs = given(evidence.theirs)
-    ours = evidence.sides.candidate.replay(evidence.at, inputs, {**outputs, **trial.outputs}, changed=trial.params)
+    ours = evidence.sides.candidate.replay(evidence.at, inputs, {**outputs, **attempt.outputs}, changed=attempt.params)
     entered: dict[str, Any] = dict(ours.entered)
-    for name, undo in trial.undo.items():
+    for name, undo in attempt.undo.items():
         entered[name] = undo(entered[name])
     return ours._replace(entered=entered)
 
 
-def of_outputs(evidence: Evidence) -> Iterator[Trial]:
+def of_outputs(evidence: Evidence) -> Iterator[Attempt]:
     """Changes to what tapped projections hand on: the same as other weights in them, whatever these are called."""
     tapped = ([each for each in evidence.inside(name) if each in evidence.names] for name in evidence.faults)
     places = [{role: each for each in inner if (role := role_of(each))} for inner in tapped]
     for seam, text, arrays in changes(evidence.theirs.left, places):
-        yield Trial(seam, text, outputs=arrays)
+        yield Attempt(seam, text, outputs=arrays)
     yield from grouped(evidence, [roles for roles in places if {"query", "key", "out"} <= set(roles)])
 
 
-def grouped(evidence: Evidence, places: Projections) -> Iterator[Trial]:
+def grouped(evidence: Evidence, places: Projections) -> Iterator[Attempt]:
     """Query heads in the order in which tiled key heads serve them, or repeated ones."""
     for width in head_dims(evidence.theirs.left, places):
         for text in ("tiled", "repeated"):
@@ -86,10 +86,10 @@ def grouped(evidence: Evidence, places: Projections) -> Iterator[Trial]:
                 outputs[roles["query"]] = reordered(q, order)
                 undo[roles["out"]] = lambda y, order=order: reordered(y, np.argsort(order))
             if outputs:
-                yield Trial("grouped heads", f"key heads {text}, of width {width}", outputs=outputs, undo=undo)
+                yield Attempt("grouped heads", f"key heads {text}, of width {width}", outputs=outputs, undo=undo)
 
 
-def of_params(evidence: Evidence) -> Iterator[Trial]:
+def of_params(evidence: Evidence) -> Iterator[Attempt]:
     """Changes to parameters, alike in all layers: for modules with weights, tapped inside or not."""
     params = {key: evidence.params[key] for key in faulty(evidence)}
     groups: dict[str, list[str]] = {}
@@ -97,9 +97,9 @@ def of_params(evidence: Evidence) -> Iterator[Trial]:
         groups.setdefault(pattern(key), []).append(key)
     for label, keys in groups.items():
         for seam, text, change in of_one(label, params[keys[0]]):
-            yield Trial(seam, f"{label} {text}", params={key: change(params[key]) for key in keys})
+            yield Attempt(seam, f"{label} {text}", params={key: change(params[key]) for key in keys})
     for seam, text, arrays in changes(params, places_of(params)):
-        yield Trial(seam, text, params=arrays)
+        yield Attempt(seam, text, params=arrays)
 
 
 def faulty(evidence: Evidence) -> list[str]:
