@@ -26,7 +26,7 @@ def scores(evidence: Evidence, name: str) -> list[Hint]:
         if raw.shape == targets.reference.shape and raw.any():
             for side, target in enumerate(targets):
                 for options, value in predictions(label, raw, target):
-                    found[side] = nearer(found[side], options, value, target)
+                    found[side] = found[side] or nearer(None, options, value, target)  # the plainest that fits
     return compared(WHOLE, "the logits", (found[0], found[1]), SEAMS, phrase)
 
 
