@@ -289,7 +289,7 @@ def test_a_value_of_the_wrong_type_is_refused_before_the_run_is_looked_for(refus
         ("train --config nowhere.yaml --out x", "no config file at nowhere.yaml"),
         ("resume", "give the run directory"),
         ("resume nowhere", "nowhere is not a run directory"),
-        ("resume nowhere --train.steps 3", "a resumed run keeps its settings, --train.steps included"),
+        ("resume nowhere --data.window 3", "a resumed run keeps its settings, --data.window included"),
         ("evaluate", "give the run directory"),
         ("evaluate nowhere", "nowhere is not a run directory"),
         ("evaluate nowhere --step x", "--step is 'x': give a whole number or None"),
