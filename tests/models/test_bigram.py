@@ -123,8 +123,8 @@ def test_too_few_channels_cannot_hold_the_table():
 
 def test_the_recipe_reaches_the_floor_of_a_chain_of_order_one(tmp_path: Path):
     recipe = load_recipe("bigram")
-    train = replace(recipe.train, steps=400, steps_per_dispatch=50, eval_every=400, checkpoint_every=400)
-    config = replace(recipe, train=train, data=replace(recipe.data, corpus="markov:1"))
+    short = replace(recipe.train, steps=400, steps_per_dispatch=50, eval_every=400, checkpoint_every=400)
+    config = replace(recipe, train=short, data=replace(recipe.data, corpus="markov:1"))
     with jax.enable_x64(False):
         summary = train(config, tmp_path / "run")
     assert abs(summary["excess"]) < 3 * summary["sweep_standard_error"] < 0.01

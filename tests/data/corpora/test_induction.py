@@ -49,6 +49,7 @@ def test_the_entropy_is_that_of_the_choices() -> None:
     assert len(counts) == 26 and counts.min() > 0.9 * counts.mean(), "and all letters are as likely"
 
 
+@pytest.mark.long  # 2,400 steps: code that was compiled fast takes long to run them
 def test_two_layers_solve_it_and_one_does_not(tmp_path: Path) -> None:
     found = {}
     for layers in (2, 1):

@@ -51,6 +51,7 @@ def test_a_wrong_modulus_is_named(name: str) -> None:
         load_corpus(name)
 
 
+@pytest.mark.long  # 1,000 steps: code that was compiled fast takes long to run them
 def test_it_is_learned(tmp_path: Path) -> None:
     model = {"layers": 1, "width": 64, "context": 32}
     summary = solve("modular", model, line=2 * modular.LINE, batch=32, steps=1000, run_dir=tmp_path / "run")
