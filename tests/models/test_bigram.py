@@ -17,6 +17,7 @@ from jaxdec.config.model import BigramConfig
 from jaxdec.data.corpora.markov import Markov
 from jaxdec.models.functional import Model, Params
 from jaxdec.recipes import load_recipe
+from jaxdec.stages.run import train
 from jaxdec.training.losses import token_losses
 from tests import tiny
 from tests.models import rungs
