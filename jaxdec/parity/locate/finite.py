@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from jaxdec.parity.sides.stages import Sides
 
 Named = Mapping[str, Any]
-Recording = tuple[Literal["forward", "backward", "time"], Named, Named]  # the candidate's and the reference's
+Direction = Literal["forward", "backward", "time"]
+Recording = tuple[Direction, Named, Named]  # the candidate's and the reference's
 
 
 def not_finite(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list[Finding]:
@@ -43,18 +44,19 @@ def not_finite(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> 
 
 def not_finite_in(ours: Mapping[str, Named], theirs: Mapping[str, Named]) -> list[Finding]:
     """The same for two dumps: stage -> tensors by name."""
+    both = zip(in_order(ours), in_order(theirs), strict=True)
+    return first_finding((direction, a, b) for (direction, a), (_, b) in both)
 
-    def recordings() -> Iterable[Recording]:
-        yield "forward", *({**side.get("taps", {}), **side.get("logits", {})} for side in (ours, theirs))
-        yield (
-            "forward",
-            *({f"the {name}": value for name, value in side.get("loss", {}).items()} for side in (ours, theirs)),
-        )
-        yield "backward", *(backwards(side.get("gradients", {})) for side in (ours, theirs))
-        for run in theirs.get("losses", {}):
-            yield "time", *(by_step(side.get("losses", {}).get(run, [])) for side in (ours, theirs))
 
-    return first_finding(recordings())
+def in_order(stages: Mapping[str, Named]) -> list[tuple[Direction, Named]]:
+    """What a dump holds, in the order in which it is computed."""
+    run = next(iter(stages.get("losses", {}).values()), ())
+    return [
+        ("forward", {**stages.get("taps", {}), **stages.get("logits", {})}),
+        ("forward", {f"the {name}": value for name, value in stages.get("loss", {}).items()}),
+        ("backward", backwards(stages.get("gradients", {}))),
+        ("time", by_step(run)),
+    ]
 
 
 def backwards(gradients: Named) -> dict[str, Any]:

@@ -19,7 +19,12 @@ SERIES = ("#000010", "#000011", "#000012", "#000013")
 VARIABLES = {QUIET: "--quiet", GRID: "--grid", BAD: "--bad", **{name: f"--s{i}" for i, name in enumerate(SERIES)}}
 LINES = (("-", 3.0, 0.55), ("--", 1.5, 1.0), ("-", 1.5, 1.0), (":", 1.5, 1.0))  # style, width, opacity of each series
 # Text stays text, and the same numbers give the same file.
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "parity", "font.family": "sans-serif", "font.size": 9}
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "parity",
+    "font.family": "sans-serif",
+    "font.size": 9,
+}
 
 
 @dataclass(frozen=True)
