@@ -61,12 +61,15 @@ class HuggingFace(Config):
     path: str = field(metadata={"help": "path of the tokenizer.json"})
 
 
+AnyTokenizer = Characters | Words | GPT2 | BPE | HuggingFace
+
+
 @dataclass(frozen=True)
 class DataConfig(Config):
     """What is read: a corpus by name or the path of a UTF-8 text file, and how it is cut."""
 
     corpus: str = field(metadata={"help": "a corpus by name (see jaxdec list), or the path of a UTF-8 text file"})
-    tokenizer: Characters | Words | GPT2 | BPE | HuggingFace = setting(Characters(), "how text is cut into tokens")
+    tokenizer: AnyTokenizer = setting(Characters(), "how text is cut into tokens")
     window: int | None = setting(None, "tokens of a training example; None: model.context")
     validation_fraction: float = setting(0.1, "share of the text, at its end, that is never trained on")
     sweep_stride: int | None = setting(

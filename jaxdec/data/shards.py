@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxdec.config.run import DataConfig
+from jaxdec.config.run import AnyTokenizer, DataConfig
 from jaxdec.data.corpora.registry import Corpus, load_corpus
 from jaxdec.data.files import file_sha256, new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import (
     CharTokenizer,
     Tokenizer,
-    TokenizerSettings,
     UnseenCharacter,
     fixed_tokenizer,
     place_of,
@@ -75,7 +74,7 @@ def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Token
     return found
 
 
-def _key(settings: TokenizerSettings) -> str:
+def _key(settings: AnyTokenizer) -> str:
     """The kind, and what else determines a tokenizer that is trained: {"vocab_size": 10000}."""
     values = dataclasses.asdict(settings)
     return f"{settings.kind} {json.dumps(values, sort_keys=True)}" if values else settings.kind

@@ -14,6 +14,7 @@ import string
 
 import numpy as np
 
+from jaxdec.data.corpora.base import Corpus, Generated
 from jaxdec.data.files import sha256
 
 LETTERS = string.ascii_lowercase
@@ -55,3 +56,13 @@ def answers(text: str) -> np.ndarray:
 def fingerprint(lines: int = LINES, seed: int = SEED) -> str:
     """A hash of what determines `generate`'s text."""
     return sha256(f"induction {LETTERS} {SHOWN} {QUESTIONS} {lines} {seed}".encode())
+
+
+def corpus(name: str) -> Corpus:
+    rate = entropy_rate()
+    return Corpus(name, fingerprint(), generate, lambda n: rate, answers)
+
+
+CORPUS = Generated(
+    "lines to look up: which letter followed this one? Solved by two attention layers (generated)", corpus
+)

@@ -14,6 +14,7 @@ import random
 
 import numpy as np
 
+from jaxdec.data.corpora.base import Corpus, Generated, Number
 from jaxdec.data.files import sha256
 
 ALPHABET = "abcdefgh"
@@ -88,3 +89,15 @@ class Markov:
 def _entropy(probabilities: np.ndarray) -> float:
     positive = probabilities[probabilities > 0]
     return float(-(positive * np.log(positive)).sum())
+
+
+def corpus(name: str, order: int) -> Corpus:
+    chain = Markov(order)
+    return Corpus(name, chain.fingerprint(), chain.generate, chain.conditional_entropy)
+
+
+CORPUS = Generated(
+    "a Markov chain of order 2 over 8 letters, 1 MB, exact entropies; markov:K for order K (generated)",
+    corpus,
+    Number("order", "K", ORDER, 0, MAX_ORDER),
+)

@@ -3,12 +3,14 @@ there is nothing to learn about digits; what is learned is a table of p x p answ
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import string
 
 import numpy as np
 
+from jaxdec.data.corpora.base import Corpus, Generated, Number
 from jaxdec.data.files import sha256
 
 NUMBERS = string.digits + string.ascii_lowercase
@@ -39,3 +41,15 @@ def answers(text: str) -> np.ndarray:
 def fingerprint(modulus: int = MODULUS, lines: int = LINES, seed: int = SEED) -> str:
     """A hash of what determines `generate`'s text."""
     return sha256(f"modular {NUMBERS} {modulus} {lines} {seed}".encode())
+
+
+def corpus(name: str, modulus: int) -> Corpus:
+    rate = entropy_rate(modulus)
+    return Corpus(name, fingerprint(modulus), functools.partial(generate, modulus), lambda n: rate, answers)
+
+
+CORPUS = Generated(
+    "sums modulo 23, `7+k=4`; modular:P for another P (generated)",
+    corpus,
+    Number("modulus", "P", MODULUS, 2, MAX_MODULUS),
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jaxdec.data.corpora import fra_eng, reversal
@@ -11,11 +12,6 @@ from jaxdec.data.files import decode, read_bytes, sha256
 from jaxdec.errors import UserError, nearest
 
 Pair = tuple[str, str]
-PAIR_CORPORA: Mapping[str, str] = {
-    "reverse": "20,000 strings of letters and the same strings reversed (generated)",
-    "sort": "20,000 strings of letters and their letters in order (generated)",
-    "fra_eng": "76,037 pairs of English and French sentences, 4 MB (a file to put into the data folder)",
-}
 
 
 @dataclass(frozen=True)
@@ -31,17 +27,49 @@ class PairCorpus:
         return sha256("\n".join("\t".join(pair) for pair in self.pairs).encode())
 
 
+@dataclass(frozen=True)
+class GeneratedPairs:
+    """Pairs that a program makes, whose targets follow from their sources."""
+
+    about: str
+    generate: Callable[[], list[Pair]]
+
+
+@dataclass(frozen=True)
+class RealPairs:
+    """Pairs that people wrote: `read(from_file)` gives lines `source<TAB>target`, and takes the user's copy."""
+
+    about: str
+    read: Callable[[Path | None], str]
+
+
+TABLE: dict[str, GeneratedPairs | RealPairs] = {
+    "reverse": GeneratedPairs(
+        "20,000 strings of letters and the same strings reversed (generated)", partial(reversal.generate, "reverse")
+    ),
+    "sort": GeneratedPairs(
+        "20,000 strings of letters and their letters in order (generated)", partial(reversal.generate, "sort")
+    ),
+    "fra_eng": RealPairs(
+        "76,037 pairs of English and French sentences, 4 MB (a file to put into the data folder)", fra_eng.read
+    ),
+}
+PAIR_CORPORA = {name: corpus.about for name, corpus in TABLE.items()}
+
+
 def load_pairs(name_or_path: str, from_file: Path | None = None) -> PairCorpus:
     """The corpus of that name, or the file at that path. `from_file`: the user's copy of a real corpus.
 
     Raises UserError for an unknown name, a file that cannot be used, and a line that is no pair.
     """
-    if name_or_path == "fra_eng":
-        return PairCorpus("fra_eng", parse(fra_eng.read(from_file), "fra_eng"), determined=False)
+    corpus = TABLE.get(name_or_path)
+    if isinstance(corpus, RealPairs):
+        return PairCorpus(name_or_path, parse(corpus.read(from_file), name_or_path), determined=False)
     if from_file is not None:
-        raise UserError(f"--from-file is for the corpus fra_eng, not for {name_or_path}: leave it out")
-    if name_or_path in reversal.TASKS:
-        return PairCorpus(name_or_path, reversal.generate(name_or_path), determined=True)
+        real = [name for name, entry in TABLE.items() if isinstance(entry, RealPairs)]
+        raise UserError(f"--from-file is for the corpus {' or '.join(real)}, not for {name_or_path}: leave it out")
+    if corpus is not None:
+        return PairCorpus(name_or_path, corpus.generate(), determined=True)
     path = Path(name_or_path).expanduser()
     if not path.exists():
         hint = nearest(name_or_path, PAIR_CORPORA)

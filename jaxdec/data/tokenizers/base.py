@@ -6,7 +6,7 @@ import functools
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def require_unicode(text: str) -> None:
 
 
 class BaseTokenizer(ABC):
-    """A kind gives `vocab_size`, `_ordinary`, `_decode`, `_map` and `from_dict`; the rest is here.
+    """A kind gives `vocab_size`, `_ordinary`, `_decode`, `_map`, `from_settings` and `from_dict`; the rest is here.
 
     `own_file` names a key of the map whose text lies in a file of its own beside tokenizer.json, in a format that other
     programs read: (key, file name).
@@ -77,6 +77,17 @@ class BaseTokenizer(ABC):
 
     kind: ClassVar[str]
     own_file: ClassVar[tuple[str, str] | None] = None
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Any, text: str | None) -> Self | None:
+        """What a value of `data.tokenizer` asks for, with the vocabulary of `text` where the kind has none of its own;
+        None where it needs a text and there is none. Raises UserError where a file that it needs cannot be had."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError where the map is damaged."""
 
     @property
     @abstractmethod

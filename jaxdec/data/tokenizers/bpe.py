@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any, ClassVar, Self
 
+from jaxdec.config.run import BPE
 from jaxdec.data.tokenizers.base import END_OF_TEXT, require_unicode
 from jaxdec.data.tokenizers.bytes import ByteTokenizer
 from jaxdec.data.tokenizers.pieces import PATTERN, training_pieces
@@ -51,6 +52,10 @@ class BPETokenizer(ByteTokenizer):
         letters = _byte_of_letter()
         vocabulary = sorted(learner.get_vocab().items(), key=lambda item: item[1])
         return cls([bytes(letters[letter] for letter in token) for token, _ in vocabulary])
+
+    @classmethod
+    def from_settings(cls, settings: BPE, text: str | None) -> Self | None:
+        return None if text is None else cls.train(text, settings.vocab_size)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

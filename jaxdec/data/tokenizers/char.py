@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from jaxdec.config.run import Characters
 from jaxdec.data.files import sha256
 from jaxdec.data.tokenizers.base import BaseTokenizer, UnseenCharacter
 from jaxdec.errors import UserError
@@ -33,6 +34,10 @@ class CharTokenizer(BaseTokenizer):
     def train(cls, text: str) -> Self:
         """The characters of the training split: of no other text, or validation would leak into the vocabulary."""
         return cls("".join(sorted(set(text))))
+
+    @classmethod
+    def from_settings(cls, settings: Characters, text: str | None) -> Self | None:
+        return None if text is None else cls.train(text)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from jaxdec.config.run import GPT2
 from jaxdec.data.files import read_bytes, sha256, write_whole
 from jaxdec.data.tokenizers.bytes import ByteTokenizer
 from jaxdec.errors import UserError
@@ -37,6 +38,10 @@ class GPT2Tokenizer(ByteTokenizer):
 
     def __init__(self) -> None:
         self.encoding = _encoding()
+
+    @classmethod
+    def from_settings(cls, settings: GPT2, text: str | None) -> Self:
+        return cls()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from jaxdec.config.run import HuggingFace
 from jaxdec.data.files import decode, read_bytes
 from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, require_unicode
 from jaxdec.errors import UserError
@@ -56,6 +57,10 @@ class HuggingFaceTokenizer(BaseTokenizer):
             raise UserError(
                 f"{place} cannot be read by Hugging Face's tokenizers ({error}): give the path of a tokenizer.json"
             ) from None
+
+    @classmethod
+    def from_settings(cls, settings: HuggingFace, text: str | None) -> Self:
+        return cls.from_file(settings.path)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

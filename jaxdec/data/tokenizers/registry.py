@@ -1,8 +1,7 @@
 """Text to token ids and back: the kinds of tokenizers, how each is made, and how it is read from a run.
 
 A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it. A new kind is a class with the methods
-of `Tokenizer`, a line in `KINDS`, one in `train_tokenizer`, and its settings in `config/run.py`. See
-docs/tokenizers.md.
+of `Tokenizer` in a file of this folder, a line in `KINDS`, and its settings in `config/run.py`. See docs/tokenizers.md.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxdec.config.run import BPE, GPT2, Characters, HuggingFace, Words
+from jaxdec.config.run import AnyTokenizer
 from jaxdec.data.files import decode, read_bytes
 from jaxdec.data.tokenizers.base import END_OF_TEXT, FILE, Tokenizer, UnseenCharacter, place_of
 from jaxdec.data.tokenizers.bpe import BPETokenizer
@@ -23,44 +22,32 @@ from jaxdec.errors import UserError, nearest
 
 __all__ = [
     "END_OF_TEXT", "FILE", "KINDS", "BPETokenizer", "CharTokenizer", "GPT2Tokenizer", "HuggingFaceTokenizer",
-    "Tokenizer", "TokenizerSettings", "UnseenCharacter", "WordTokenizer", "fixed_tokenizer", "load_tokenizer",
+    "Tokenizer", "UnseenCharacter", "WordTokenizer", "fixed_tokenizer", "load_tokenizer",
     "place_of", "tokenizer_from_dict", "train_tokenizer",
 ]  # fmt: skip
-
-TokenizerSettings = Characters | Words | GPT2 | BPE | HuggingFace  # values of `data.tokenizer`
 
 KINDS: dict[str, Any] = {
     made.kind: made for made in (CharTokenizer, WordTokenizer, GPT2Tokenizer, BPETokenizer, HuggingFaceTokenizer)
 }
 
 
-def train_tokenizer(settings: TokenizerSettings, text: str) -> Tokenizer:
+def train_tokenizer(settings: AnyTokenizer, text: str) -> Tokenizer:
     """The tokenizer that a run asks for, with the vocabulary of `text` (the training split) where its kind has none.
 
     Raises UserError where a file that it needs is missing, damaged or out of reach, and for text that is not Unicode.
     """
-    match settings:
-        case Characters():
-            return CharTokenizer.train(text)
-        case Words():
-            return WordTokenizer.train(text)
-        case BPE(vocab_size=vocab_size):
-            return BPETokenizer.train(text, vocab_size)
-        case _:
-            tokenizer = fixed_tokenizer(settings)
-            assert tokenizer is not None
-            return tokenizer
+    return _class_of(settings).from_settings(settings, text)
 
 
-def fixed_tokenizer(settings: TokenizerSettings) -> Tokenizer | None:
+def fixed_tokenizer(settings: AnyTokenizer) -> Tokenizer | None:
     """The tokenizer that needs no text; None where `settings` ask for training."""
-    match settings:
-        case GPT2():
-            return GPT2Tokenizer()
-        case HuggingFace(path=path):
-            return HuggingFaceTokenizer.from_file(path)
-        case _:
-            return None
+    return _class_of(settings).from_settings(settings, None)
+
+
+def _class_of(settings: AnyTokenizer) -> Any:
+    if settings.kind not in KINDS:
+        raise UserError(f"there is no tokenizer of kind {settings.kind!r}{nearest(settings.kind, KINDS)}")
+    return KINDS[settings.kind]
 
 
 def tokenizer_from_dict(values: dict[str, Any], place: str = "the checkpoint") -> Tokenizer:

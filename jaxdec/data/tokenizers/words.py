@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from jaxdec.config.run import Words
 from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, require_unicode
 
 UNKNOWN = "<|unk|>"
@@ -41,6 +42,10 @@ class WordTokenizer(BaseTokenizer):
         """The words of the training split, without those that look like a special token."""
         require_unicode(text)
         return cls(sorted(set(split(text)) - {END_OF_TEXT, UNKNOWN}))
+
+    @classmethod
+    def from_settings(cls, settings: Words, text: str | None) -> Self | None:
+        return None if text is None else cls.train(text)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
