@@ -6,11 +6,11 @@ Run time and loss of the whole run: not measured by this project yet, because it
 1.4697 as its best validation loss on the way with the same settings.
 """
 
-from jaxdec.config.model import DecoderConfig
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.models.ladder import BABY_GPT
 
 CONFIG = RunConfig(
-    model=DecoderConfig(layers=6, heads=6, width=384, context=256, bias=False, tied_head=True, dropout=0.2),
+    model=BABY_GPT,
     data=DataConfig(corpus="tinyshakespeare", sweep_stride=128),
     optim=OptimConfig(
         learning_rate=1e-3,

@@ -8,11 +8,11 @@ table of counts of the same text has 2.003; on tiny Shakespeare 2.483 (validatio
 published for a bigram: 2.88, trained less); on `markov:1`, where there is nothing else to know, 0.002 above the floor.
 """
 
-from jaxdec.config.model import BigramConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import BIGRAM
 
 CONFIG = RunConfig(
-    model=BigramConfig(width=32, context=8),
+    model=BIGRAM,
     data=DataConfig(corpus="playlets"),
     optim=OptimConfig(
         learning_rate=1e-2,

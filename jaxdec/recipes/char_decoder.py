@@ -8,11 +8,11 @@ the entropy floor; on tiny Shakespeare 1.947 (validation loss by nanoGPT's proto
 costs more than it saves: without it the losses are 0.241 and 1.874 (1.875).
 """
 
-from jaxdec.config.model import DecoderConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import CHAR_DECODER
 
 CONFIG = RunConfig(
-    model=DecoderConfig(layers=3, heads=4, width=128, context=64, dropout=0.1),
+    model=CHAR_DECODER,
     data=DataConfig(corpus="playlets", sweep_stride=32),
     optim=OptimConfig(
         learning_rate=1e-3,

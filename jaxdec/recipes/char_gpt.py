@@ -8,11 +8,11 @@ character, 0.038 above the entropy floor; on tiny Shakespeare a validation loss 
 README gives 1.88 for the same settings.
 """
 
-from jaxdec.config.model import DecoderConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import CHAR_GPT
 
 CONFIG = RunConfig(
-    model=DecoderConfig(layers=4, heads=4, width=128, context=64, bias=False, tied_head=True, dropout=0.0),
+    model=CHAR_GPT,
     data=DataConfig(corpus="playlets", sweep_stride=32),
     optim=OptimConfig(
         learning_rate=1e-3,

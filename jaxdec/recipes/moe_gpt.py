@@ -11,21 +11,11 @@ Run time: 60 seconds on two CPU cores. Measured on `playlets`: a sweep loss of 0
 above the entropy floor; char-gpt reaches 0.236.
 """
 
-from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, MoE
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import MOE_GPT
 
 CONFIG = RunConfig(
-    model=DecoderConfig(
-        layers=4,
-        heads=4,
-        width=128,
-        context=64,
-        mlp=(MLP(), MoE(experts=8, top_k=2, capacity_factor=1.25, eval_capacity_factor=None)),
-        bias=False,
-        tied_head=True,
-        dropout=0.0,
-    ),
+    model=MOE_GPT,
     data=DataConfig(corpus="playlets", sweep_stride=32),
     optim=OptimConfig(
         learning_rate=1e-3,

@@ -7,11 +7,11 @@ Run time: about 5 seconds on two CPU cores. Measured: on `playlets` a sweep loss
 Shakespeare 2.173 (validation loss by nanoGPT's protocol 2.197; published: 2.32).
 """
 
-from jaxdec.config.model import MultiHeadConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import MULTI_HEAD
 
 CONFIG = RunConfig(
-    model=MultiHeadConfig(heads=4, width=64, context=32),
+    model=MULTI_HEAD,
     data=DataConfig(corpus="playlets", sweep_stride=16),
     optim=OptimConfig(
         learning_rate=1e-2,

@@ -8,11 +8,11 @@ Shakespeare 2.056 (validation loss by nanoGPT's protocol 2.088; published: 2.09)
 and 1.950 (1.987).
 """
 
-from jaxdec.config.model import OneBlockConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import ONE_BLOCK
 
 CONFIG = RunConfig(
-    model=OneBlockConfig(heads=4, width=64, context=32, layers=1),
+    model=ONE_BLOCK,
     data=DataConfig(corpus="playlets", sweep_stride=16),
     optim=OptimConfig(
         learning_rate=3e-3,

@@ -11,11 +11,11 @@ The answer follows from the source, so that the loss can reach zero. Weights sta
 sqrt(width), as embeddings are read, that is the size of the sinusoids. From 0.02 the same run needs twice the steps.
 """
 
-from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import ENCODER_DECODER
 
 CONFIG = RunConfig(
-    model=EncoderDecoderConfig(layers=2, heads=4, width=64, context=16, init_std=0.1),
+    model=ENCODER_DECODER,
     data=DataConfig(corpus="reverse"),
     optim=OptimConfig(learning_rate=2e-3, min_learning_rate=2e-4, warmup_steps=100, beta2=0.99),
     train=TrainConfig(steps=1000, tokens_per_step=32 * 16, eval_every=250, eval_batches=10),

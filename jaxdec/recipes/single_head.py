@@ -7,11 +7,11 @@ Run time: about 4 seconds on two CPU cores. Measured: on `playlets` a sweep loss
 Shakespeare 2.340 (validation loss by nanoGPT's protocol 2.357; published: 2.41).
 """
 
-from jaxdec.config.model import SingleHeadConfig
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import SINGLE_HEAD
 
 CONFIG = RunConfig(
-    model=SingleHeadConfig(width=64, context=32),
+    model=SINGLE_HEAD,
     data=DataConfig(corpus="playlets", sweep_stride=16),
     optim=OptimConfig(
         learning_rate=1e-2,

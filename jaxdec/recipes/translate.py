@@ -12,11 +12,13 @@ All sentences are short: the corpus is the head of a list that is sorted by leng
 in training, with any target.
 """
 
-from jaxdec.config.model import EncoderDecoderConfig
+from dataclasses import replace
+
 from jaxdec.config.run import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.models.ladder import ENCODER_DECODER
 
 CONFIG = RunConfig(
-    model=EncoderDecoderConfig(layers=2, heads=4, width=128, context=20, dropout=0.1, init_std=0.08),
+    model=replace(ENCODER_DECODER, width=128, context=20, dropout=0.1, init_std=0.08),
     data=DataConfig(corpus="fra_eng", tokenizer=BPE(vocab_size=8000)),
     optim=OptimConfig(learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=400, beta2=0.98, weight_decay=0.01),
     train=TrainConfig(steps=4000, tokens_per_step=64 * 20, eval_every=500, eval_batches=10, checkpoint_every=1000),

@@ -44,14 +44,15 @@ def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
     return LoadedRun(config, model, params, tokenizer, int(meta["step"]))
 
 
-def require_fit(model: Model, params: Params, source: str) -> None:
-    """Raises UserError for the first parameter that is missing, left over or misshapen."""
+def require_fit(model: Model, params: Params, source: str, why: str = "it was written by another version") -> None:
+    """Raises UserError for the first parameter that is missing, left over or misshapen. `why`: what to make of it."""
     expected: dict[str, jax.ShapeDtypeStruct] = model.shapes()
     for name in sorted(expected.keys() | params.keys()):
         if name not in params or name not in expected:
             fault = "lacks" if name not in params else "has an unknown"
-            raise UserError(f"{source} {fault} parameter {name}: it was written by another version of jaxdec")
+            raise UserError(f"{source} {fault} parameter {name}: {why}")
         if params[name].shape != expected[name].shape:
             raise UserError(
-                f"{source}: parameter {name} has shape {params[name].shape}, the config asks for {expected[name].shape}"
+                f"{source}: parameter {name} has shape {params[name].shape}, the config asks for "
+                f"{expected[name].shape}: {why}"
             )

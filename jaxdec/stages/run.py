@@ -114,5 +114,6 @@ def first_params(config: RunConfig, stage: Stage, source: LoadedRun | None) -> P
     """The parameters of `source`. Raises UserError naming the first that is missing, left over or misshapen."""
     if source is None:
         return None
-    require_fit(stage.model, source.params, f"init_from {config.init_from}")
+    why = f"the models differ, give the model of {config.init_from}/config.yaml"
+    require_fit(stage.model, source.params, f"init_from {config.init_from}", why)
     return source.params

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -11,7 +12,7 @@ import optax
 
 from jaxdec.config.run import RunConfig
 from jaxdec.config.stages import Everything, Matching, Trainable
-from jaxdec.errors import UserError, nearest
+from jaxdec.errors import UserError, listed
 from jaxdec.models.functional import Model
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.stage import Objective, Stage
@@ -52,7 +53,12 @@ def trainable_names(trainable: Trainable, names: Iterable[str]) -> frozenset[str
             known = list(names)
             for pattern in patterns:
                 if not any(fnmatchcase(name, pattern) for name in known):
-                    raise UserError(f"trainable.patterns: no parameter is called {pattern!r}{nearest(pattern, known)}")
+                    raise UserError(f"trainable.patterns: no parameter is called {pattern!r}; {_near(pattern, known)}")
             return frozenset(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
         case _:
             raise UserError(f"trainable is {trainable!r}: give a value of a kind in jaxdec/config/stages.py")
+
+
+def _near(pattern: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4)
+    return f"the nearest names are {', '.join(close)}" if close else f"names are {listed(names)}"

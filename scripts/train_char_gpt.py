@@ -1,8 +1,0 @@
-"""Trains recipe char-gpt: the same as `jaxdec train char-gpt`, for schedulers that want a file. Flags are passed on."""
-
-import sys
-
-from jaxdec.cli.main import main
-
-if __name__ == "__main__":
-    sys.exit(main(["train", "char-gpt", *sys.argv[1:]]))
