@@ -20,7 +20,7 @@ LEAVES = {
     bool: st.booleans(),
     str: st.text(st.characters(codec="utf-8")),
     type(None): st.none(),
-    tuple[str, ...]: st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1).map(tuple),
+    tuple[str, ...]: st.lists(st.text("ab3._*", min_size=1), min_size=1).map(tuple),  # names of parameters
 }
 
 
@@ -33,6 +33,8 @@ def any_config(cls: type) -> st.SearchStrategy[Any]:
 def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
     if name in ("factor", "theta", "base"):
         return st.floats(1.5, 1e6)
+    if name == "corpus":
+        return st.text(st.characters(codec="utf-8"), min_size=1)
     if variants(hint):
         one = st.one_of([any_config(variant) for variant in variants(hint)])
         choices = [one]

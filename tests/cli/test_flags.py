@@ -18,6 +18,7 @@ from jaxdec.config.model import BigramConfig, DecoderConfig, EncoderDecoderConfi
 from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
 from jaxdec.config.run import BPE, GPT2, HuggingFace, RunConfig
+from jaxdec.config.stages import Matching
 from jaxdec.config.yaml import config_to_dict, differences, save_config
 from jaxdec.recipes import load_recipe
 from tests.configs import any_config
@@ -39,6 +40,8 @@ def _empty_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def leaves(plain: Any, flag: str = "-") -> dict[str, Any]:
     """flag -> value for every leaf of a config's plain data."""
+    if isinstance(plain, list) and all(isinstance(item, str) for item in plain):
+        return {flag: ",".join(plain)}
     if isinstance(plain, list):
         plain = {str(index): item for index, item in enumerate(plain)}
     if not isinstance(plain, dict):
@@ -70,6 +73,20 @@ def test_the_help_shows_each_setting_in_use_and_the_kinds_there_are(capsys: pyte
     assert "--model.position.scaling.factor FLOAT positions are divided by this (default: 3.0)" in page
     assert "--model.mlp.1.experts INT experts of a layer (default: 8)" in page
     assert "--data.tokenizer.vocab-size INT tokens, the 256 bytes and <|endoftext|> among them (default: 999)" in page
+
+
+def test_a_list_of_names_is_one_flag(refused, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("char-gpt", "--trainable", "matching", "--trainable.patterns", "head.*, blocks.3.*")
+    assert read(*words).trainable == Matching(patterns=("head.*", "blocks.3.*"))
+    assert refused("train", *words, "--trainable.pattern", "x") == (
+        "unknown flag --trainable.pattern (did you mean '--trainable.patterns'?)"
+    )
+    with pytest.raises(SystemExit):
+        read(*words, "--help")
+    page = " ".join(capsys.readouterr().out.split())
+    assert (
+        "--trainable.patterns TEXT,... names of parameters, as blocks.3.*,head.* (default: head.*,blocks.3.*)" in page
+    )
 
 
 def test_flags_override_the_recipe_and_nothing_else() -> None:

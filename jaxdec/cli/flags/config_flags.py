@@ -82,15 +82,16 @@ def all_flags(hint: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def flags_in_use(hint: Any, plain: Any, path: str) -> Iterator[str]:
     """The flags of a value that is given as plain data."""
+    if not variants(hint):
+        yield path
+        return
     if isinstance(plain, list):
         for index, item in enumerate(plain):
             yield from flags_in_use(hint, item, f"{path}.{index}")
         return
     if has_kinds(hint):
         yield f"{path}.kind"
-    if not variants(hint):
-        yield path
-    elif plain is not None:
+    if plain is not None:
         for name, inner in field_types(class_of(hint, plain)).items():
             yield from flags_in_use(inner, plain.get(name), _join(path, name))
 

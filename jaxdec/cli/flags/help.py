@@ -78,13 +78,17 @@ def _sections(path: str, hint: Any, value: Any, about: str) -> Iterator[Section]
         if variants(leaf):
             inner.append((dotted, leaf, item, texts.get(name, "")))
         else:
-            rows.append((f"--{dotted} {label(leaf)}", f"{texts.get(name, '')} (default: {item})"))
+            rows.append((f"--{dotted} {label(leaf)}", f"{texts.get(name, '')} (default: {_shown(item)})"))
     if not path and rows:  # settings of a whole config that lie in no section
         yield "run", "", rows
     elif path:
         yield path, " ".join((type(value).__doc__ or "").split()) if value is not None else "", rows
     for section in inner:
         yield from _sections(*section)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def label(hint: Any) -> str:
