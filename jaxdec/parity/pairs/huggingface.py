@@ -49,7 +49,12 @@ def hf_model(hf_config: Any, precision: str) -> torch.nn.Module:
         torch.manual_seed(0)
         dtype = getattr(torch, precision)
         model = AutoModelForCausalLM.from_config(hf_config, dtype=dtype, attn_implementation="eager").eval()
-    if hasattr(model, "set_experts_implementation") and hasattr(hf_config, "num_experts_per_tok"):
+    return with_plain_experts(model)
+
+
+def with_plain_experts(model: Any) -> Any:
+    """The model with experts one by one: grouped products round differently."""
+    if hasattr(model, "set_experts_implementation") and hasattr(model.config, "num_experts_per_tok"):
         model.set_experts_implementation("eager")
     return model
 

@@ -69,7 +69,8 @@ def read_mlp(settings: HFSettings, hidden: str, width: int) -> MLP:
     return MLP(hidden=channels, activation=activation)
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
+def write(config: DecoderConfig, usual: str = "gelu_new") -> dict[str, Any]:
+    """`usual` is what the family calls the tanh form of GELU."""
     need(config.position, Learned, "position")
     mlp = need(config.mlp, MLP, "mlp")
     return {
@@ -80,7 +81,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "layer_norm_epsilon": config.norm.epsilon,
         "n_inner": mlp.resolved_hidden(config.width),
-        "activation_function": activation_name(mlp.activation),
+        "activation_function": activation_name(mlp.activation, usual),
         "tie_word_embeddings": config.tied_head,
         "initializer_range": config.init_std,
         "resid_pdrop": config.dropout,

@@ -19,7 +19,7 @@ def read(settings: HFSettings) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    return {**gpt2.write(config), "multi_query": config.resolved_kv_heads < config.heads}
+    return {**gpt2.write(config, usual="gelu_pytorch_tanh"), "multi_query": config.resolved_kv_heads < config.heads}
 
 
 def parameters(config: DecoderConfig) -> Table:

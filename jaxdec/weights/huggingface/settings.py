@@ -18,9 +18,12 @@ ACTIVATIONS: Mapping[str, Activation] = {
 }
 
 
-def activation_name(activation: Activation) -> str:
-    """What transformers calls one of our activations; of two names for one function, the later."""
-    return {ours: theirs for theirs, ours in ACTIVATIONS.items()}[activation]
+def activation_name(activation: Activation, usual: str = "gelu_pytorch_tanh") -> str:
+    """What transformers calls one of our activations: of two names for one function, which round differently in
+    float32, the family's usual one."""
+    return (
+        usual if ACTIVATIONS[usual] == activation else next(n for n, ours in ACTIVATIONS.items() if ours == activation)
+    )
 
 
 class HFSettings:
