@@ -79,7 +79,7 @@ def noisy_jax() -> tuple[float, dict[str, np.ndarray]]:
 def noisy_comparisons() -> list[Comparison]:
     """Loss and gradients of both sides with the same noise put in."""
     twin = noisy().reference.build(GENERIC)
-    for layer, noise in zip((m for m in twin.modules() if isinstance(m, torch_moe.MoE)), noises(), strict=True):
+    for layer, noise in zip((m for m in twin.modules() if isinstance(m, torch_moe.MoEModule)), noises(), strict=True):
         layer.noise_NE = torch.from_numpy(noise)
     loss = noisy().pair.reference.backward(twin, tensors_of(noisy().pair.draw(0, 1)[0]))
     return compare("noise", noisy_jax(), (loss.item(), torch_gradients(twin, noisy())))

@@ -19,19 +19,21 @@ from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.compare import tolerances
 from jaxdec.parity.compare.comparison import Difference, require
 from jaxdec.parity.locate.replay import module_ratios, rounding_faults
-from jaxdec.parity.setting import Precision, Setting
+from jaxdec.parity.setting import PrecisionName, Setting
 from jaxdec.parity.sides.stages import AFTER, BEFORE, Sides
 from parity_tests.twins import DENSE, DROPS, GENERIC, INIT, RUNGS, TRANSLATION, sides
 from torchref.layers import linear, norm
 from torchref.layers.attention import kernel
 from torchref.models import decoder
 
-LOW: tuple[Precision, ...] = ("float32", "bfloat16")
+LOW: tuple[PrecisionName, ...] = ("float32", "bfloat16")
 # Activations and gradients of every kind of model; training of those whose parts round in a way of their own.
 ROUNDED = [(name, at) for name in DENSE for at in (INIT, GENERIC)]
 ROUNDED += [(name, GENERIC) for name in (*RUNGS, *TRANSLATION)] + [("moe-gpt", INIT)]
 CASES = sorted([(name, at, precision) for name, at in ROUNDED for precision in LOW], key=lambda case: case[0])
-TRAINED: list[tuple[str, Setting, Precision]] = [("gpt", at, precision) for at in (INIT, GENERIC) for precision in LOW]
+TRAINED: list[tuple[str, Setting, PrecisionName]] = [
+    ("gpt", at, precision) for at in (INIT, GENERIC) for precision in LOW
+]
 TRAINED += [(name, INIT, "float32") for name in ("modern, dense", "sinks", "translation")]
 TRAINED += [(name, INIT, "bfloat16") for name in ("moe-gpt", "norms on both sides")]
 # Here: each layer that rounds in a way of its own at least once (norms, rotary angles, routers, sinks, soft caps, cross
@@ -41,7 +43,7 @@ HERE = {("gpt", INIT), ("moe-gpt", INIT)} | {(name, GENERIC) for name in (*WHOLE
 ALONE = [(name, at, precision) for name in WHOLE for at in (INIT, GENERIC) for precision in LOW]
 
 
-def few(cases: list[tuple[str, Setting, Precision]], here: Container[tuple[str, Setting]]) -> list[Any]:
+def few(cases: list[tuple[str, Setting, PrecisionName]], here: Container[tuple[str, Setting]]) -> list[Any]:
     """Test parameters: those of a model and weights that are not `here` are for `make test-long`."""
     return [
         pytest.param(
@@ -52,7 +54,7 @@ def few(cases: list[tuple[str, Setting, Precision]], here: Container[tuple[str, 
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), few(CASES, HERE))
-def test_activations_and_gradients(name: str, at: Setting, precision: Precision) -> None:
+def test_activations_and_gradients(name: str, at: Setting, precision: PrecisionName) -> None:
     """Gradients in bfloat16 for the dense models alone: what rounds in the others' shows forwards."""
     backwards = precision == "float32" or name in DENSE
     for stage in ("taps", "logits", "routing", *(["gradients"] if backwards else [])):
@@ -60,12 +62,12 @@ def test_activations_and_gradients(name: str, at: Setting, precision: Precision)
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), few(TRAINED, [("gpt", INIT)]))
-def test_training(name: str, at: Setting, precision: Precision) -> None:
+def test_training(name: str, at: Setting, precision: PrecisionName) -> None:
     require(AFTER["trajectory"](sides(name), at.at(precision)))
 
 
 @pytest.mark.parametrize(("name", "at", "precision"), few(ALONE, [("gpt", GENERIC), ("norms on both sides", GENERIC)]))
-def test_each_module_alone_rounds_as_the_twins_does(name: str, at: Setting, precision: Precision) -> None:
+def test_each_module_alone_rounds_as_the_twins_does(name: str, at: Setting, precision: PrecisionName) -> None:
     ratios = module_ratios(sides(name), at.at(precision))
     worst = max(ratios, key=ratios.__getitem__)
     print(f"{worst} {ratios[worst]:.2f}")

@@ -45,7 +45,7 @@ SIDES: dict[str, FeedForward] = {
 }
 PAIRS = (("experts_8", "dense"), ("experts_64", "experts_8"))
 
-Run = Callable[[], float]  # trains STEPS_PER_ROUND steps and returns the last loss
+TimedRound = Callable[[], float]  # trains STEPS_PER_ROUND steps and returns the last loss
 
 
 def bench_moe(*, rounds: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def run_config(mlp: FeedForward) -> RunConfig:
     ).check()
 
 
-def make_run(config: RunConfig, optimizer: optax.GradientTransformation) -> Run:
+def make_run(config: RunConfig, optimizer: optax.GradientTransformation) -> TimedRound:
     """Trains on random tokens, in dispatches of STEPS_PER_ROUND steps."""
     shape = (STEPS_PER_ROUND, 1, SEQUENCES, config.window + 1)
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, shape, dtype=np.int32)

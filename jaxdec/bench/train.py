@@ -40,7 +40,7 @@ SEQUENCES = {"small": 12, "medium": 8}
 STEPS_PER_ROUND = {"small": 40, "medium": 10}  # multiples of train.steps_per_dispatch
 SETTLE_SECONDS = 0.5  # threads of the other framework spin for up to 0.2 s before they sleep
 
-Run = Callable[[int], list[float]]  # (steps) -> their losses, when all are done
+TimedRun = Callable[[int], list[float]]  # (steps) -> their losses, when all are done
 
 
 def bench_train(size: str, *, rounds: int, activation: Activation) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def summarise(config: RunConfig, seconds: dict[str, list[float]], losses: dict[s
     }
 
 
-def make_sides(config: RunConfig, *, compiled: bool) -> dict[str, Run]:
+def make_sides(config: RunConfig, *, compiled: bool) -> dict[str, TimedRun]:
     """Every side, from equal weights and over the same batches; `compiled` adds the one under torch.compile."""
     rng = np.random.default_rng(0)
     shape = (config.train.steps_per_dispatch, config.batch_size, config.window + 1)
@@ -102,7 +102,7 @@ def make_sides(config: RunConfig, *, compiled: bool) -> dict[str, Run]:
     return sides | ({"torch_compile": torch_side(config, params, batches, compiled=True)} if compiled else {})
 
 
-def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
+def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> TimedRun:
     """Our side, in dispatches of up to `train.steps_per_dispatch` steps."""
     mesh = make_mesh(config.mesh)
     optimizer = make_optimizer(config.optim, config.decay_steps)
@@ -126,7 +126,7 @@ def jax_side(config: RunConfig, batches: dict[str, np.ndarray]) -> Run:
     return run
 
 
-def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray], *, compiled: bool) -> Run:
+def torch_side(config: RunConfig, params: Params, batches: dict[str, np.ndarray], *, compiled: bool) -> TimedRun:
     """The twin's side: eager, or through torch.compile."""
     import torch
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdec.config.run import DataConfig
 from jaxdec.data.batches import Batch, epoch_order
-from jaxdec.data.corpora.pairs import Pair, PairCorpus, load_pairs
+from jaxdec.data.corpora.pairs import PairCorpus, SentencePair, load_pairs
 from jaxdec.data.files import sha256
 from jaxdec.data.tokenizers.registry import Tokenizer, UnseenCharacter, train_tokenizer
 from jaxdec.errors import UserError
@@ -29,7 +29,7 @@ FORMAT = 1  # part of the hash: of how texts become batches
 class Pairs:
     """N pairs, in an order that has nothing to do with their texts; ids int32 [N, window], counts [N] with the end."""
 
-    texts: Sequence[Pair]
+    texts: Sequence[SentencePair]
     sources: np.ndarray
     source_counts: np.ndarray
     targets: np.ndarray
@@ -99,7 +99,7 @@ def prepare_pairs(
     )
 
 
-def split(corpus: PairCorpus, validation_fraction: float) -> tuple[list[Pair], list[Pair]]:
+def split(corpus: PairCorpus, validation_fraction: float) -> tuple[list[SentencePair], list[SentencePair]]:
     """Training and validation pairs. A hash of the source alone decides, so that no source is in both, whatever the
     order of the corpus; each split is in the order of the hashes, so that its first pairs are a sample of all."""
     places = {source: int(sha256(source.encode())[:13], 16) / 16**13 for source, _ in corpus.pairs}
@@ -126,7 +126,7 @@ def boundary_of(tokenizer: Tokenizer) -> int:
     return newline
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[Pair], boundary: int, window: int, corpus: str) -> Pairs:
+def encode(tokenizer: Tokenizer, texts: Sequence[SentencePair], boundary: int, window: int, corpus: str) -> Pairs:
     """Ids of the pairs of which both sides, with the end, fit the window. UserError where none does, or a character of
     the validation split is new to the tokenizer."""
 

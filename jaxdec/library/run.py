@@ -27,7 +27,7 @@ from jaxdec.runs.loading import LoadedRun, load_run
 from jaxdec.runs.metrics import read_metrics
 from jaxdec.stages.run import open_stage, open_training
 from jaxdec.training.loop import Trainer
-from jaxdec.training.reporting import OnMetrics, Report
+from jaxdec.training.reporting import LogLine, OnMetrics
 
 
 class TrainingRun:
@@ -106,7 +106,7 @@ class TrainingRun:
         """Training losses in nats per target, float64 [lines of the log]."""
         return np.array([line["loss"] for line in self.metrics if line.get("loss") is not None])
 
-    def reports(self) -> Iterator[Report]:
+    def reports(self) -> Iterator[LogLine]:
         """Trains to `config.train.steps`; yields (step, values) with each line of the log, in order.
 
         The last line is the final evaluation. What is left of the loop goes on at the next call. Raises TrainingError

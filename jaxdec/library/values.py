@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxdec.config.model import AnyModel
-from jaxdec.config.run import DataConfig, RunConfig
+from jaxdec.config.run import AnyTokenizer, DataConfig, RunConfig
 from jaxdec.config.yaml import config_from_dict, config_to_dict, field_types, kind_of, variants
-from jaxdec.data.tokenizers.registry import Tokenizer, TokenizerSettings, train_tokenizer
+from jaxdec.data.tokenizers.registry import Tokenizer, train_tokenizer
 from jaxdec.errors import UserError, nearest
 from jaxdec.models.ladder import LADDER
 
@@ -29,7 +29,7 @@ def tokenizer(kind: str, text: str = "", **settings: Any) -> Tokenizer:
     return train_tokenizer(config.data.tokenizer, text)
 
 
-def settings_of(made: Tokenizer) -> TokenizerSettings:
+def settings_of(made: Tokenizer) -> AnyTokenizer:
     """The settings of a tokenizer that is there already, for the config of a run."""
     known = {kind_of(cls): cls for cls in variants(field_types(DataConfig)["tokenizer"])}
     cls = known[made.kind]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.report import Report
-from jaxdec.parity.setting import Precision, WeightInit
+from jaxdec.parity.setting import PrecisionName, WeightInit
 
 SHOWN = 5  # findings and hints: the first ones say most
 
@@ -14,7 +14,7 @@ SHOWN = 5  # findings and hints: the first ones say most
 def assert_parity(
     pair: Pair,
     *,
-    precisions: Sequence[Precision] = ("float64",),
+    precisions: Sequence[PrecisionName] = ("float64",),
     weight_inits: Sequence[WeightInit] = ("init", "generic"),
     steps: int = 20,
     seed: int = 0,

@@ -16,7 +16,7 @@ from jaxdec.parity.locate.finite import not_finite
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.report import Finding, Hint, Report
-from jaxdec.parity.setting import Precision, Setting, WeightInit
+from jaxdec.parity.setting import PrecisionName, Setting, WeightInit
 from jaxdec.parity.sides.refusals import refuse_noise, refuse_unequal_vocabularies
 from jaxdec.parity.sides.stages import STEPS, Sides, stages_of
 
@@ -36,7 +36,7 @@ def check(
     steps: int = STEPS,
     seed: int = 0,
     weight_inits: Sequence[WeightInit] = ("init", "generic"),
-    precisions: Sequence[Precision] = ("float64", "float32", "bfloat16"),
+    precisions: Sequence[PrecisionName] = ("float64", "float32", "bfloat16"),
     stages: Sequence[str] | None = None,
     bisect: bool = True,
     say: Callable[[str], Any] = print,

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
-from jaxdec.parity.setting import Arrays, Batch, Setting
+from jaxdec.parity.setting import Arrays, PairBatch, Setting
 
 if TYPE_CHECKING:
     from jaxdec.parity.adapters.candidate import Candidate
@@ -53,7 +53,7 @@ class Pair:
     taps: str | None = None
     window: int | None = None
     batch_size: int = 4
-    batches: Callable[[int, int], Sequence[Batch]] | None = None
+    batches: Callable[[int, int], Sequence[PairBatch]] | None = None
     routing: Mapping[str, int] = field(default_factory=dict)
     initial: Callable[[int], Arrays] | None = None
     generic: Callable[[int], Arrays] | None = None
@@ -66,7 +66,7 @@ class Pair:
             if getattr(self, name) < 1:
                 raise UserError(f"the pair {self.name} has {name} {getattr(self, name)}: give a whole number from 1")
 
-    def draw(self, seed: int, count: int) -> Sequence[Batch]:
+    def draw(self, seed: int, count: int) -> Sequence[PairBatch]:
         """`count` batches that follow from the seed: tokens and targets int32 [B,T], mask float32 [B,T]."""
         if self.batches is not None:
             made = self.batches(seed, count)
@@ -82,7 +82,7 @@ class Pair:
         return [rng.integers(0, self.vocab_size, length, dtype=np.int32) for length in lengths]
 
 
-def random_batches(seed: int, count: int, shape: tuple[int, int], vocab_size: int) -> list[Batch]:
+def random_batches(seed: int, count: int, shape: tuple[int, int], vocab_size: int) -> list[PairBatch]:
     """Random tokens of which the targets are the next ones; the number of targets that count differs from row to row,
     and from batch to batch."""
     rng = np.random.default_rng(seed)

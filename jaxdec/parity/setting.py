@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 Arrays = dict[str, np.ndarray]  # by the name of a parameter or of a tap
-Batch = dict[str, np.ndarray]  # "tokens" and "targets" int32 [B,T], "mask" float32 [B,T], or what a pair draws
-Precision = Literal["float64", "float32", "bfloat16"]
+PairBatch = dict[str, np.ndarray]  # "tokens" and "targets" int32 [B,T], "mask" float32 [B,T], or what a pair draws
+PrecisionName = Literal["float64", "float32", "bfloat16"]
 WeightInit = Literal["init", "generic"]  # the model's own initial weights, or drawn ones of order one
 
 
@@ -18,10 +18,10 @@ class Setting:
     """One run of both sides: which weights, in which precision."""
 
     weight_init: WeightInit = "generic"
-    precision: Precision = "float64"
+    precision: PrecisionName = "float64"
     seed: int = 0
 
-    def at(self, precision: Precision) -> Setting:
+    def at(self, precision: PrecisionName) -> Setting:
         """The same weights in another precision."""
         return replace(self, precision=precision)
 

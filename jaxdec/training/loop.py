@@ -27,7 +27,7 @@ from jaxdec.data.batches import Batch
 from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
 from jaxdec.models.functional import Params
 from jaxdec.training.learner import Learner, make_learner
-from jaxdec.training.reporting import LateMetrics, Report
+from jaxdec.training.reporting import LateMetrics, LogLine
 from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches
 from jaxdec.training.state import State, abstract_state, create_state, state_from, state_shardings
 from jaxdec.training.throughput import Throughput
@@ -163,7 +163,7 @@ class Trainer:
         """Begins where `other` is, with its state, which it gives up: the same model and data under other settings."""
         self._state, other._state = other.state, None
 
-    def run(self, saver: Saver | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+    def run(self, saver: Saver | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[LogLine]:
         """THE loop: trains to `train.steps` and yields (step, values) for each line of the log.
 
         Lines hold the loss and metrics of a step, what the stage's evaluators say, and last what its final evaluators

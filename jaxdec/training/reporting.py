@@ -26,7 +26,7 @@ from jaxdec.training.state import State
 from jaxdec.training.throughput import Throughput
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]  # called with each line of the log
-Report = tuple[int, dict[str, float]]  # train steps done, and what is known of them by name
+LogLine = tuple[int, dict[str, float]]  # train steps done, and what is known of them by name
 
 
 class LateMetrics:
@@ -47,7 +47,7 @@ class LateMetrics:
             self._throughput.start(time.monotonic(), step)
             self._is_timed = True
 
-    def push(self, step: int, until: int, metrics: dict[str, jax.Array]) -> Iterator[Report]:
+    def push(self, step: int, until: int, metrics: dict[str, jax.Array]) -> Iterator[LogLine]:
         """Takes over the metrics, [K] each, of steps step .. until - 1, and yields those before."""
         yield from self._report(after=(until, metrics))
         self._pending = (step, until, metrics)
@@ -55,12 +55,12 @@ class LateMetrics:
             yield from self.flush()
             self._compiled = True
 
-    def flush(self) -> Iterator[Report]:
+    def flush(self) -> Iterator[LogLine]:
         """Yields what is pending. Raises TrainingError when it is not finite."""
         yield from self._report()
         self._is_timed = False
 
-    def _report(self, after: tuple[int, Any] | None = None) -> Iterator[Report]:
+    def _report(self, after: tuple[int, Any] | None = None) -> Iterator[LogLine]:
         """Yields what is pending; `after`, the dispatch that follows it, may be finished already."""
         if self._pending is None:
             return

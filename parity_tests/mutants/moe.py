@@ -179,13 +179,13 @@ def neighbouring_expert_used() -> Patch:
 
 @mutant("blocks.0.mlp.shared", DROPS)
 def shared_expert_left_out() -> Patch:
-    original = moe.MoE.__init__
+    original = moe.MoEModule.__init__
 
     def init(self: Any, *given: Any) -> None:
         original(self, *given)
         self.shared.register_forward_hook(lambda module, inputs, output: 0 * output)
 
-    return patch.object(moe.MoE, "__init__", init)
+    return patch.object(moe.MoEModule, "__init__", init)
 
 
 @mutant("optimizer", DROPS)

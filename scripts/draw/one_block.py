@@ -65,7 +65,8 @@ def stage_losses() -> list[float]:
     stride = config.data.sweep_stride or config.window
     batches = list(sweep(tokens, config.window, stride, config.batch_size))
     total = sum(float(batch["mask"].sum()) for batch in batches)
-    return [float(loss) / total for loss in sum(np.asarray(sums(batch), np.float64) for batch in batches)]
+    losses = np.sum([np.asarray(sums(batch), np.float64) for batch in batches], axis=0)
+    return [float(loss) / total for loss in losses]
 
 
 def main() -> None:

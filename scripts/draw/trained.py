@@ -15,6 +15,7 @@ from jaxdec.layers.attention import kernel
 from jaxdec.layers.attention.attention import Heads
 from jaxdec.recipes import load_recipe
 from jaxdec.runs.loading import LoadedRun, load_run
+from jaxdec.stages.run import train
 
 
 def folder() -> Path:
@@ -22,19 +23,19 @@ def folder() -> Path:
     return Path(sys.argv[1] if len(sys.argv) > 1 else "runs/draw")
 
 
-def run_of(recipe: str, corpus: str = "playlets", **train: Any) -> Path:
+def run_of(recipe: str, corpus: str = "playlets", **settings: Any) -> Path:
     """The run directory of a recipe on a corpus, trained now unless it is there."""
     run_dir = folder() / f"{recipe}-{corpus}".replace(":", "")
     if not (run_dir / "summary.json").exists():
         config = load_recipe(recipe)
-        config = replace(config, data=replace(config.data, corpus=corpus), train=replace(config.train, **train))
+        config = replace(config, data=replace(config.data, corpus=corpus), train=replace(config.train, **settings))
         train(config, run_dir)
     return run_dir
 
 
-def trained(recipe: str, corpus: str = "playlets", **train: Any) -> LoadedRun:
+def trained(recipe: str, corpus: str = "playlets", **settings: Any) -> LoadedRun:
     """The model of such a run."""
-    return load_run(run_of(recipe, corpus, **train))
+    return load_run(run_of(recipe, corpus, **settings))
 
 
 def embedded(run: LoadedRun, text: str) -> tuple[Any, jax.Array]:

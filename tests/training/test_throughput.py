@@ -14,7 +14,7 @@ import pytest
 from jaxdec.config.run import Precision
 from jaxdec.models.flops import training_flops
 from jaxdec.training import reporting
-from jaxdec.training.reporting import LateMetrics, Report
+from jaxdec.training.reporting import LateMetrics, LogLine
 from jaxdec.training.throughput import Throughput, peak_tflops
 from tests import tiny
 
@@ -65,7 +65,7 @@ def test_work_finished_before_it_is_read_is_not_fast(monkeypatch: pytest.MonkeyP
     rows: list[dict[str, Any]] = []
     late = LateMetrics(CONFIG, lambda: "", Throughput(CONFIG, [CPU]))
 
-    def take(reports: Iterator[Report]) -> None:
+    def take(reports: Iterator[LogLine]) -> None:
         rows.extend(row for _, row in reports)
 
     for start in range(0, 50, 10):

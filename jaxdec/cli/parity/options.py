@@ -13,7 +13,7 @@ from jaxdec.errors import Different, UserError
 
 if TYPE_CHECKING:
     from jaxdec.parity.report.report import Report
-    from jaxdec.parity.setting import Precision, WeightInit
+    from jaxdec.parity.setting import PrecisionName, WeightInit
 
 SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.Pair, or a function
 without arguments that returns one), FILE.py:NAME for another name, or one of ours:
@@ -21,7 +21,7 @@ a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, or an outside
 oracle (hf:llama ...). A file is run, as any program: give only what you trust."""
 CODES = "Exit code: 0 equal, 1 different, 2 wrong use, 3 an internal error (a bug)."
 WEIGHT_INITS: tuple[WeightInit, ...] = ("init", "generic")
-PRECISIONS: tuple[Precision, ...] = ("float64", "float32", "bfloat16")
+PRECISIONS: tuple[PrecisionName, ...] = ("float64", "float32", "bfloat16")
 
 
 def spec_argument() -> Any:

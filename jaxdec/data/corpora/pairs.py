@@ -11,7 +11,7 @@ from jaxdec.data.corpora import fra_eng, reversal
 from jaxdec.data.files import decode, read_bytes, sha256
 from jaxdec.errors import UserError, nearest
 
-Pair = tuple[str, str]
+SentencePair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PairCorpus:
     """`determined`: the target follows from the source, so that the least possible loss is zero."""
 
     name: str
-    pairs: list[Pair]
+    pairs: list[SentencePair]
     determined: bool
 
     @property
@@ -32,7 +32,7 @@ class GeneratedPairs:
     """Pairs that a program makes, whose targets follow from their sources."""
 
     about: str
-    generate: Callable[[], list[Pair]]
+    generate: Callable[[], list[SentencePair]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def load_pairs(name_or_path: str, from_file: Path | None = None) -> PairCorpus:
     return PairCorpus(str(path), parse(text, str(path)), determined=False)
 
 
-def parse(text: str, place: str) -> list[Pair]:
+def parse(text: str, place: str) -> list[SentencePair]:
     """The pair of each line; what follows a second tab (Tatoeba's attribution) is left out."""
     pairs = []
     for number, line in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), start=1):

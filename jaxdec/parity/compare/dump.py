@@ -21,7 +21,7 @@ import numpy as np
 from jaxdec.config.versions import versions
 from jaxdec.data.files import file_sha256
 from jaxdec.errors import UserError, nearest
-from jaxdec.parity.setting import Precision, WeightInit
+from jaxdec.parity.setting import PrecisionName, WeightInit
 
 FORMAT = 2
 PACKAGES = ("jax", "flax", "optax", "torch", "transformers", "numpy")
@@ -50,7 +50,7 @@ class Recording:
     pair: str
     stages: RecordedStages
     batches: Sequence[Mapping[str, Any]]
-    precision: Precision = "float64"
+    precision: PrecisionName = "float64"
     weight_init: WeightInit = "generic"
     seed: int = 0
     rules: str = ""
@@ -66,7 +66,7 @@ class Dump:
     folder: Path
     side: Side
     pair: str
-    precision: Precision
+    precision: PrecisionName
     weight_init: WeightInit
     seed: int
     batches: int
@@ -199,7 +199,7 @@ def _read_info(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a dump ({INFO} names no format): give a folder of 'jaxdec parity dump'")
     if info["format"] != FORMAT:
         raise UserError(f"{folder} has format {info['format']!r}, and this jaxdec reads {FORMAT}: write the dump again")
-    allowed = {"side": get_args(Side), "precision": get_args(Precision), "weight_init": get_args(WeightInit)}
+    allowed = {"side": get_args(Side), "precision": get_args(PrecisionName), "weight_init": get_args(WeightInit)}
     for key, values in allowed.items():
         if info.get(key) not in values:
             raise UserError(f"{folder / INFO} is damaged ({key} is {info.get(key)!r}): write or copy the dump again")

@@ -25,7 +25,7 @@ from jaxdec.parity.compare.comparison import (
 )
 from jaxdec.parity.compare.null import Masks, compare_gradients, compare_updates, without_null
 from jaxdec.parity.compare.ties import excused
-from jaxdec.parity.setting import Arrays, Precision, WeightInit
+from jaxdec.parity.setting import Arrays, PrecisionName, WeightInit
 
 
 class Recorded(NamedTuple):
@@ -50,7 +50,7 @@ class Terms:
     """
 
     weight_init: WeightInit
-    precision: Precision
+    precision: PrecisionName
     null: Masks = field(default_factory=dict)
     noise: Masks = field(default_factory=dict)
     routed: bool = False

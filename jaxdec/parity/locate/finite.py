@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Named = Mapping[str, Any]
 Direction = Literal["forward", "backward", "time"]
-Recording = tuple[Direction, Named, Named]  # the candidate's and the reference's
+BothSides = tuple[Direction, Named, Named]  # the candidate's and the reference's
 
 
 def not_finite(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> list[Finding]:
@@ -26,7 +26,7 @@ def not_finite(sides: Sides, comparisons: Sequence[Comparison], at: Setting) -> 
         return []
     stages = {each.stage for each in comparisons}
 
-    def recordings() -> Iterable[Recording]:
+    def recordings() -> Iterable[BothSides]:
         both = (sides.candidate, sides.reference)
         if stages & {"taps", "logits", "routing"}:
             ours, theirs = (side.forward(at) for side in both)
@@ -68,7 +68,7 @@ def by_step(losses: Iterable[float]) -> dict[str, float]:
     return {f"the loss of step {step}": loss for step, loss in enumerate(losses)}
 
 
-def first_finding(recordings: Iterable[Recording]) -> list[Finding]:
+def first_finding(recordings: Iterable[BothSides]) -> list[Finding]:
     for direction, ours, theirs in recordings:
         if found := first_not_finite(ours, theirs):
             measured, limit = math.nan if found.value == "NaN" else math.inf, tolerances.SEMANTIC.limit

@@ -10,7 +10,7 @@ from jaxdec.config.model import AnyModel, EncoderDecoderConfig
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.parity.pair import random_batches
-from jaxdec.parity.setting import Batch
+from jaxdec.parity.setting import PairBatch
 
 STEPS = 100
 OPTIM = OptimConfig(
@@ -43,7 +43,7 @@ class TwinRun:
         """The config in a precision; bfloat16 computes from float32 parameters."""
         return replace(self.config, precision=Precision(params=params_dtype(precision), compute=precision))  # type: ignore[arg-type]
 
-    def batches(self, seed: int, count: int) -> list[Batch]:
+    def batches(self, seed: int, count: int) -> list[PairBatch]:
         shape = (self.config.batch_size, self.config.window)
         if isinstance(self.model, EncoderDecoderConfig):
             return pair_batches(seed, count, shape, self.model.context, self.vocab_size)
@@ -83,13 +83,13 @@ def params_dtype(precision: str) -> str:
     return "float32" if precision == "bfloat16" else precision
 
 
-def pair_batches(seed: int, count: int, shape: tuple[int, int], context: int, vocab_size: int) -> list[Batch]:
+def pair_batches(seed: int, count: int, shape: tuple[int, int], context: int, vocab_size: int) -> list[PairBatch]:
     """Random tokens; sources of unequal lengths, of which the longest fills its row; unequal numbers of targets."""
     rng, (rows, window) = np.random.default_rng(seed), shape
     return [pair_batch(rows, window, context, vocab_size, rng) for _ in range(count)]
 
 
-def pair_batch(rows: int, window: int, source_window: int, vocab_size: int, rng: np.random.Generator) -> Batch:
+def pair_batch(rows: int, window: int, source_window: int, vocab_size: int, rng: np.random.Generator) -> PairBatch:
     text = rng.integers(0, vocab_size, (rows, window + 1), dtype=np.int32)
     lengths = np.linspace(1, source_window, rows).astype(int)[:, None]
     counts = rng.integers(1, window + 1, rows)[:, None]

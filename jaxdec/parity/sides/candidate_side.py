@@ -17,7 +17,7 @@ from jaxdec.parity.adapters.calling import calling
 from jaxdec.parity.adapters.candidate import JaxParams, logits_of, with_logits
 from jaxdec.parity.adapters.casts import casts_of
 from jaxdec.parity.adapters.probe import Probe
-from jaxdec.parity.setting import Arrays, Batch, Setting
+from jaxdec.parity.setting import Arrays, PairBatch, Setting
 from jaxdec.parity.sides.recording import Backward, Forward, Trajectory
 from jaxdec.parity.sides.transfer import Transfer
 
@@ -49,12 +49,12 @@ class CandidateSide:
         outputs: Arrays,
         *,
         changed: Mapping[str, Any] | None = None,
-        batch: Batch | None = None,
+        batch: PairBatch | None = None,
     ) -> Forward:
         """The forward pass with given inputs and outputs of modules; `changed` parameters and another batch of the same
         shapes take the place of the setting's."""
 
-        def run(params: JaxParams, batch: Batch, inputs: JaxParams, outputs: JaxParams) -> Any:
+        def run(params: JaxParams, batch: PairBatch, inputs: JaxParams, outputs: JaxParams) -> Any:
             probe = Probe(inputs, outputs)
             logits = logits_of(self.candidate.run(params, batch, at.precision, probe))
             return probe.entered, probe.left, {"logits": logits}
@@ -69,7 +69,7 @@ class CandidateSide:
     def vocabulary(self, at: Setting) -> int:
         """How many scores a token gets, whatever the weights."""
 
-        def run(params: JaxParams, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: PairBatch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         with native(at.precision):
@@ -78,7 +78,7 @@ class CandidateSide:
     def narrow_casts(self, at: Setting) -> list[tuple[str, str]]:
         """(dtype, place) of each cast to less than float64 in the forward pass, each place once."""
 
-        def run(params: JaxParams, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: PairBatch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         with native(at.precision):
@@ -93,7 +93,7 @@ class CandidateSide:
         on the code of one module.
         """
 
-        def total(params: JaxParams, inputs: JaxParams, outputs: JaxParams, batch: Batch, grads: Any) -> jax.Array:
+        def total(params: JaxParams, inputs: JaxParams, outputs: JaxParams, batch: PairBatch, grads: Any) -> jax.Array:
             probe = Probe(inputs, outputs)
             result = self.candidate.run(params, batch, at.precision, probe)
             pairs = [(probe.left[name], grads.left[name]) for name in probe.left if name in grads.left]
@@ -110,7 +110,7 @@ class CandidateSide:
     def loss_by_logits(self, at: Setting, logits: np.ndarray) -> np.ndarray | None:
         """The loss's derivative by given logits; None where the outputs are no record whose logits can be replaced."""
 
-        def loss(given: jax.Array, params: JaxParams, batch: Batch) -> jax.Array:
+        def loss(given: jax.Array, params: JaxParams, batch: PairBatch) -> jax.Array:
             outputs = self.candidate.run(params, batch, at.precision, Probe())
             return self.candidate.loss(with_logits(outputs, given), batch)
 
@@ -134,7 +134,7 @@ class CandidateSide:
             given = self.candidate.gradients
             return lambda params, batch: given(params, batch, at.precision)
 
-        def loss(params: JaxParams, batch: Batch) -> jax.Array:
+        def loss(params: JaxParams, batch: PairBatch) -> jax.Array:
             outputs = self.candidate.run(params, batch, at.precision, Probe())
             with calling("candidate's loss", batch):
                 return self.candidate.loss(outputs, batch)
@@ -196,7 +196,7 @@ class CandidateSide:
     def _continue(self, at: Setting, params: JaxParams, prompts: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """All prompts in one batch of one shape, each filled from the left: what stands behind a text is not read."""
 
-        def run(params: JaxParams, batch: Batch) -> Any:
+        def run(params: JaxParams, batch: PairBatch) -> Any:
             return logits_of(self.candidate.run(params, batch, at.precision, Probe()))
 
         program = self._program("logits", at, run)
@@ -209,7 +209,7 @@ class CandidateSide:
             text[rows, ends + step] = scores_RTV[rows, ends + step - 1].argmax(-1)
         return [text[row, end : end + count] for row, end in enumerate(ends)]
 
-    def _batch(self, at: Setting) -> Batch:
+    def _batch(self, at: Setting) -> PairBatch:
         return dict(self.pair.draw(at.seed, 1)[0])
 
     def keep(self, key: Any, compute: Callable[[], Any]) -> Any:

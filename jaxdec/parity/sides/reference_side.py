@@ -17,7 +17,7 @@ from jaxdec.parity.adapters.candidate import logits_of
 from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.parity.adapters.probe import Probe
 from jaxdec.parity.adapters.reference import parameters_of
-from jaxdec.parity.setting import Arrays, Batch, Setting
+from jaxdec.parity.setting import Arrays, PairBatch, Setting
 from jaxdec.parity.sides.recording import Backward, Forward, Trajectory
 from jaxdec.parity.sides.transfer import Transfer
 
@@ -45,7 +45,7 @@ class ReferenceSide:
     def forward(self, at: Setting) -> Forward:
         return self.replay(at, {}, {})
 
-    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays, *, batch: Batch | None = None) -> Forward:
+    def replay(self, at: Setting, inputs: Arrays, outputs: Arrays, *, batch: PairBatch | None = None) -> Forward:
         """The forward pass with given inputs and outputs of modules, on the setting's batch or another one."""
         import torch
 
@@ -88,7 +88,7 @@ class ReferenceSide:
             loss = self._backward(model, self._batch(at))
         return loss.item(), self.transfer.plan.tangents_to_candidate(_gradients_of(parameters_of(model)))
 
-    def _backward(self, model: nn.Module, batch: Batch) -> Tensor:
+    def _backward(self, model: nn.Module, batch: PairBatch) -> Tensor:
         if self.reference.backward is not None:
             return self.reference.backward(model, batch)
         outputs = self.call(model, batch)
@@ -163,7 +163,7 @@ class ReferenceSide:
         paths = [path for path, _ in model.named_modules() if path]
         return {path: path for path in paths} if self.pair.taps is None else tap_names(self.pair.taps, paths)
 
-    def _batch(self, at: Setting) -> Batch:
+    def _batch(self, at: Setting) -> PairBatch:
         return tensors_of(self.pair.draw(at.seed, 1)[0])
 
     def _moved(self, model: nn.Module, start: Arrays) -> Arrays:
@@ -200,7 +200,7 @@ def refuse_dropout(model: nn.Module) -> None:
             raise UserError(f"the reference's {path} drops {module.p:g}: call eval() on the model before the check")
 
 
-def tensors_of(batch: Batch) -> Any:
+def tensors_of(batch: PairBatch) -> Any:
     import torch
 
     return {

@@ -22,7 +22,7 @@ from jaxdec.parity.compare.engine import Recorded, Terms, by_step
 from jaxdec.parity.compare.null import noise_masks, null_masks
 from jaxdec.parity.compare.ties import compare_choices, first_tie
 from jaxdec.parity.pair import CompareStage, Pair
-from jaxdec.parity.setting import Arrays, Precision, Setting
+from jaxdec.parity.setting import Arrays, PrecisionName, Setting
 from jaxdec.parity.sides.candidate_side import CandidateSide
 from jaxdec.parity.sides.reference_side import ReferenceSide
 from jaxdec.parity.sides.refusals import refuse_unequal_vocabularies, refuse_unmatched_taps
@@ -238,7 +238,7 @@ AFTER: Mapping[str, Any] = {
 LOW = ("taps", "logits", "routing", "gradients", "trajectory")  # where rounding shows
 
 
-def stages_of(pair: Pair, precision: Precision = "float64") -> dict[str, CompareStage]:
+def stages_of(pair: Pair, precision: PrecisionName = "float64") -> dict[str, CompareStage]:
     """All stages of a pair in order; its own come before those that would only inherit what they find. Low precision
     repeats those in which rounding shows."""
     stages = {**BEFORE, **pair.stages, **AFTER}

@@ -13,10 +13,10 @@ from jaxdec.parity.certificate.mutant import Patch
 from jaxdec.parity.setting import Setting
 from jaxdec.parity.sides.stages import Sides
 
-Apply = Callable[[Sides], Patch]
+Change = Callable[[Sides], Patch]
 
 
-def altered(change: Callable[[nn.Module], None]) -> Apply:
+def altered(change: Callable[[nn.Module], None]) -> Change:
     """`change` is given each module that is built, with its weights."""
 
     def apply(sides: Sides) -> Patch:
@@ -32,7 +32,7 @@ def altered(change: Callable[[nn.Module], None]) -> Apply:
     return apply
 
 
-def returning(path: str, change: Callable[[Any], Any]) -> Apply:
+def returning(path: str, change: Callable[[Any], Any]) -> Change:
     """The module at `path` returns what `change` makes of its result."""
 
     def hook(model: nn.Module) -> None:
@@ -41,7 +41,7 @@ def returning(path: str, change: Callable[[Any], Any]) -> Apply:
     return altered(hook)
 
 
-def reading(path: str, change: Callable[[Any], Any]) -> Apply:
+def reading(path: str, change: Callable[[Any], Any]) -> Change:
     """The module at `path` is given what `change` makes of its first argument."""
 
     def hook(model: nn.Module) -> None:
@@ -50,7 +50,7 @@ def reading(path: str, change: Callable[[Any], Any]) -> Apply:
     return altered(hook)
 
 
-def trained(**parts: Callable[[Any], Any]) -> Apply:
+def trained(**parts: Callable[[Any], Any]) -> Change:
     """Parts of the `Reference` replaced by what a function makes of the present one."""
 
     def apply(sides: Sides) -> Patch:

@@ -12,7 +12,7 @@ from torch import nn
 
 from jaxdec.parity.adapters.candidate import logits_of
 from jaxdec.parity.certificate.mutant import Mutant, Patch
-from jaxdec.parity.certificate.mutants.altered import Apply, trained
+from jaxdec.parity.certificate.mutants.altered import Change, trained
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy
 from jaxdec.parity.certificate.mutants.rounded import rounded
 
@@ -53,7 +53,7 @@ def of_batch(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda original: original and (lambda first, batch: original(first, change(batch)))
 
 
-def scaled(factor: Callable[[Any], Any]) -> Apply:
+def scaled(factor: Callable[[Any], Any]) -> Change:
     def of_loss(original: Any) -> Any:
         return lambda outputs, batch: original(outputs, batch) * factor(batch)
 

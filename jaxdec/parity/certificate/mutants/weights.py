@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.certificate.mutant import Mutant
-from jaxdec.parity.certificate.mutants.altered import Apply, altered
+from jaxdec.parity.certificate.mutants.altered import Change, altered
 from jaxdec.parity.certificate.mutants.anatomy import Anatomy, spread
 
 EPSILONS = ("eps", "epsilon", "variance_epsilon", "layer_norm_epsilon")
 
 
-def valued(name: str, change: Callable[[Tensor], Tensor]) -> Apply:
+def valued(name: str, change: Callable[[Tensor], Tensor]) -> Change:
     """The parameter holds what `change` makes of it."""
 
     def set_value(model: nn.Module) -> None:
@@ -104,7 +104,7 @@ def seeded(anatomy: Anatomy, names: list[str], label: str, change: Callable[[Ten
         yield mutant_of(anatomy, name, label, valued(name, change))
 
 
-def mutant_of(anatomy: Anatomy, name: str, label: str, apply: Apply) -> Mutant:
+def mutant_of(anatomy: Anatomy, name: str, label: str, apply: Change) -> Mutant:
     about = f"a parameter {label.partition(':')[0].replace('_', ' ')}"
     return Mutant(f"{label}:{name}", apply, anatomy.where(name.rpartition(".")[0]), about=about)
 
