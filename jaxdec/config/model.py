@@ -15,6 +15,7 @@ from jaxdec.config.parts import (
     Full,
     GatedMLP,
     LayerNorm,
+    Norm,
     Pattern,
     RMSNorm,
     per_layer,
@@ -62,7 +63,7 @@ class DecoderConfig(Config):
     )
     head_dim: int | None = setting(None, "channels of a head; None: width / heads")
     position: Learned | Sinusoidal | RoPE | NoPosition = setting(Learned(), "how the model knows the order of tokens")
-    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm of the blocks, and the one before the head")
+    norm: Norm = setting(LayerNorm(), "the norm of the blocks, and the one before the head")
     branch_norm: Literal["pre", "post", "both"] = setting(
         "pre", "where a block normalises: pre x + f(norm(x)), post x + norm(f(x)) (OLMo 2), or both (Gemma 2)"
     )
@@ -221,7 +222,7 @@ class OneBlockConfig(Config):
     context: int = setting(32, CONTEXT)
     layers: int = setting(1, "blocks")
     vocab_size: int | None = setting(None, VOCABULARY)
-    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm before each branch")
+    norm: Norm = setting(LayerNorm(), "the norm before each branch")
     mlp: MLP | GatedMLP = setting(MLP(), "the feed-forward layer of a block")
     dropout: float = setting(0.0, DROPOUT)
     init_std: float = setting(0.02, INIT_STD)
@@ -257,7 +258,7 @@ class EncoderDecoderConfig(Config):
     context: int = field(metadata={"help": "the most tokens of a source, and of a target"})
     vocab_size: int | None = setting(None, "tokens of the shared vocabulary; None: the tokenizer's")
     position: Learned | Sinusoidal = setting(Sinusoidal(), "how the model knows the order of tokens")
-    norm: LayerNorm | RMSNorm = setting(LayerNorm(), "the norm of every branch")
+    norm: Norm = setting(LayerNorm(), "the norm of every branch")
     norm_place: Literal["post", "pre"] = setting("post", "post: norm(x + f(x)), as in the paper; pre: x + f(norm(x))")
     mlp: MLP | GatedMLP = setting(MLP(activation="relu"), "the feed-forward layer")
     bias: bool = setting(True, "biases of every projection and layer norm")

@@ -239,5 +239,6 @@ class MoE(Config):
             require(getattr(self, name) >= 0, f"model.mlp.{name} is {getattr(self, name)}: give 0 or more")
 
 
+Norm = LayerNorm | RMSNorm
 FeedForward = MLP | GatedMLP | MoE
 Pattern = Full | Local | Strided

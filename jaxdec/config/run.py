@@ -223,6 +223,7 @@ class RunConfig(Config):
             f"stage {stage.kind} does not train a model of kind {self.model.kind}: leave the stage out, or give "
             f"--stage {default_stage(self.model).kind}",
         )
+        require(self.init_from != "", "init_from is empty: give a run directory, or None")
         require(
             self.window <= self.model.context,
             f"data.window {self.window} is longer than model.context {self.model.context}: "

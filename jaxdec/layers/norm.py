@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdec.config.parts import LayerNorm, RMSNorm
+from jaxdec.config.parts import LayerNorm, Norm, RMSNorm
 from jaxdec.layers.promotion import at_least_float32
 
 Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]
@@ -91,7 +91,7 @@ def normalised(norm: LayerNormModule | RMSNormModule | None, x: jax.Array) -> ja
     return x if norm is None else norm(x)
 
 
-def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
+def make_norm(width: int, config: Norm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
     match config:
         case LayerNorm():

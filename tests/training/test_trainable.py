@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxdec.checkpoints.checkpoints import restore_params
+from jaxdec.config.parts import Full
 from jaxdec.config.run import MeshConfig
 from jaxdec.config.stages import Everything, Matching
 from jaxdec.errors import UserError
@@ -75,6 +76,11 @@ def test_a_pattern_that_nothing_fits_is_an_error_before_anything_is_written(
 def test_no_pattern_is_an_error(patterns: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=r"trainable\.patterns is empty"):
         Matching(patterns)
+
+
+def test_an_unknown_kind_of_choice_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"trainable is Full\(.*\): give a value of a kind in"):
+        trainable_names(Full(), NAMES)  # type: ignore[arg-type]
 
 
 def products(trainable: Any) -> int:

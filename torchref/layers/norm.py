@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jaxdec.config.parts import LayerNorm, RMSNorm
+from jaxdec.config.parts import LayerNorm, Norm, RMSNorm
 from torchref.layers.promotion import at_least_float32
 
 
@@ -48,7 +48,7 @@ def normalised(norm: nn.Module | None, x: Tensor) -> Tensor:
     return norm(x) if norm is not None else x
 
 
-def make_norm(width: int, config: LayerNorm | RMSNorm, bias: bool) -> LayerNormModule | RMSNormModule:
+def make_norm(width: int, config: Norm, bias: bool) -> LayerNormModule | RMSNormModule:
     """The norm that the config asks for; only a layer norm can have a bias."""
     match config:
         case LayerNorm():

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdec.config.run import BPE, GPT2, Characters, HuggingFace, Words
+from jaxdec.config.parts import Full
+from jaxdec.config.run import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, Words
+from jaxdec.config.yaml import kind_of, variants
 from jaxdec.data.tokenizers.registry import (
     END_OF_TEXT,
     FILE,
@@ -226,3 +228,13 @@ def test_which_kinds_need_no_text(tmp_path: Path):
     assert fixed_tokenizer(Characters()) is fixed_tokenizer(Words()) is fixed_tokenizer(BPE(300)) is None
     with pytest.raises(UserError, match=r"the tokenizer file .*none\.json does not exist"):
         fixed_tokenizer(HuggingFace(str(tmp_path / "none.json")))
+
+
+def test_a_kind_without_a_tokenizer_is_an_error() -> None:
+    for call in (lambda: train_tokenizer(Full(), "text"), lambda: fixed_tokenizer(Full())):  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"there is no tokenizer of kind 'full' \(known: bpe, char, "):
+            call()
+
+
+def test_every_kind_of_the_config_has_a_tokenizer() -> None:
+    assert [kind_of(settings) for settings in variants(AnyTokenizer)] == list(KINDS)
