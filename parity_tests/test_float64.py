@@ -27,10 +27,9 @@ BOTH = ("taps", "logits", "loss", "gradients")
 TRAINED = {name: (INIT, GENERIC) if name in (*MIXED, *DENSE) else (INIT,) for name in TWINS}
 
 # Every model is compared by activations, logits, loss and gradients. What builds on these is run here where a model
-# adds code of its own to it, and for the rest by `make test-long`: training for each kind of model on the ladder,
-# greedy decoding for each way of filling and reading a cache.
-ON_THE_LADDER = ("bigram", "single head", "multi head", "one block", "gpt", "moe-gpt", "modern", "translation")
-ON_THE_LADDER += ("local", "strided", "alibi", "sinks", "softcap")
+# adds code of its own to it, and for the rest by `make test-long`: training where the loss, the router or the source
+# add something, greedy decoding for each way of filling and reading a cache.
+KINDS_OF_TRAINING = ("bigram", "one block", "gpt", "moe-gpt", "modern", "translation")
 HERE = {
     "dropout": ("gpt", DROPS, "one block", "norms on both sides", NORM_BEFORE),
     "accumulation": ("gpt", DROPS, "translation"),
@@ -50,7 +49,7 @@ def cases() -> list[tuple[str, str, Setting]]:
 
 def is_long(stage: str, name: str, at: Setting) -> bool:
     if stage == "trajectory":
-        return name not in (*ON_THE_LADDER, DROPS) or (at == GENERIC and name not in ("gpt", "translation"))
+        return name not in KINDS_OF_TRAINING or (at == GENERIC and name != "gpt")
     return name not in HERE.get(stage, (name,))
 
 

@@ -15,6 +15,7 @@ from parity_tests.twins import INIT
 STEPS = 40
 
 
+@pytest.mark.long
 def test_char_gpt_trains_alike() -> None:
     recipe = load_recipe("char-gpt")
     config = replace(

@@ -135,7 +135,8 @@ def logged(run: Path, step: int) -> Callable[[], bool]:
     return happens
 
 
-@pytest.mark.parametrize("seed", [3, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 9))])
+@pytest.mark.parametrize("seed", range(3, 9))
+@pytest.mark.long
 def test_killed_again_and_again(tmp_path: Path, corpus: Path, whole: Path, seed: int) -> None:
     run, dice = tmp_path / "run", random.Random(seed)
     start = ("train", "char-gpt", *flags(), "--data.corpus", corpus, "--out", run)

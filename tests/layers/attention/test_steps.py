@@ -175,7 +175,7 @@ def test_split_heads_are_the_heads_of_the_models(seed: int, length: int):
 
 
 def test_the_numbers_on_the_page_are_what_the_code_prints():
-    page = Path(__file__).parents[2] / "docs" / "attention_steps.md"
+    page = Path(__file__).parents[3] / "docs" / "attention_steps.md"
     with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):  # as a reader has them
         result = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 10 and result.failed == 0

@@ -110,6 +110,7 @@ def test_a_slip_gets_one_line(
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "bigram", "notes.txt"]
 
 
+@pytest.mark.long
 def test_the_lower_rungs_stand_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On plays, after a third of the default number of tokens; the whole ladder's figures are in docs/ladder."""
     words = ["--rungs", "bigram,one-block", "--train.steps", "300", "--data.validation-fraction", "0.02"]
