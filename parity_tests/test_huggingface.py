@@ -271,8 +271,8 @@ def test_activations_by_their_names(name: str) -> None:
 
     from jaxdec.layers.mlp import ACTIVATIONS as OURS
 
-    # Near -6 the forms with tanh are x / 2 times 1 + tanh, of which all digits but an ulp of 1 cancel: no library's last
-    # digit is the other's. Another form of GELU is off by 1e-4, and by 1e-5 in the tail.
+    # Near -6 the forms with tanh are x / 2 times 1 + tanh, where all digits but an ulp of 1 cancel: the last digits of
+    # two libraries differ. Another form of GELU is off by 1e-4.
     x = np.linspace(-6, 6, 101)
     ulps_of_one = 4 * np.abs(x).max() * np.finfo(np.float64).eps
     with jax.enable_x64(True), everything_in_float64():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from jaxdec.config.run import Precision
 from jaxdec.parity.compare.comparison import require
 from jaxdec.parity.pairs.pairs import pair_of_run
