@@ -1,4 +1,4 @@
-"""The ways in which a command may end other than well: the user can mend the input, the training itself failed, or a
+"""The ways in which a command may fail: the user can correct the input, the training itself failed, or a
 comparison found a difference.
 
 The first two carry one line that says what, where and what to do; the command line prints that line to stderr and exits

@@ -170,7 +170,7 @@ def norm_in_the_compute_dtype() -> Patch:
 
 
 def test_a_norm_in_bfloat16_is_named() -> None:
-    """End to end it stays inside honest noise: only the module by itself shows it."""
+    """End to end it stays within the noise of correct models: only the module by itself shows it."""
     at = GENERIC.at("bfloat16")
     assert not rounding_faults(swapped(unchanged), at)
     faults = rounding_faults(swapped(norm_in_the_compute_dtype), at)

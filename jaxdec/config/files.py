@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, and moved there when they are complete."""
+"""Files that appear whole or not at all: written under a temporary name, and renamed when they are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models as values: one frozen dataclass for each kind of wiring, made of the parts in `layer_config`.
+"""Configs of models: one frozen dataclass for each kind of model, made of the parts in `config/parts.py`.
 
 Imports neither jax nor torch. All have `width`, `context` and `vocab_size`, which None leaves to the tokenizer.
 """

@@ -1,4 +1,4 @@
-"""The parts of a model that can be another, as values: norms, attention patterns, feed-forward layers.
+"""Configs of the exchangeable parts of a model: norms, attention patterns, feed-forward layers.
 
 Imports neither jax nor torch. `kind` is the name of a variant in files and flags. Where layers differ, a part is a
 tuple of values that repeats over the layers: `mlp=(MLP(), MoE(...))` makes every second feed-forward layer a mixture of
@@ -82,8 +82,8 @@ class RMSNorm(Config):
 class AttentionPattern(Config):
     """Which keys a query may read, and what is done to its scores before the softmax.
 
-    A pattern is a class with a rule `allowed(query, key)`, the one that both frameworks, training and the cached
-    decoder use. It takes positions that broadcast against each other and uses only arithmetic, comparisons, `&` and
+    A pattern is a class with a rule `allowed(query, key)`, which both frameworks, training and the cached
+    decoder share. It takes positions that broadcast against each other and uses only arithmetic, comparisons, `&` and
     `|`, so that numpy, JAX and torch arrays all work.
     """
 

@@ -1,4 +1,4 @@
-"""What tells a model the order of its tokens, as values; and the scalings that stretch rotary positions."""
+"""Configs of position encodings, and of the scalings that stretch rotary positions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Every setting of a run, as frozen dataclasses; the command line makes each field a flag, with its text as the help.
 
 Imports neither jax nor torch, so that both model packages share it. A variant is a value (`Learned(...)`,
-`LayerNorm(...)`) that holds only what concerns it. A value that lives here has no second default in any function. Each
-class checks what it can see alone; `RunConfig.check` holds the rules that join two of them.
+`LayerNorm(...)`) that holds only its own settings. A value that is set here has no second default in any function. Each
+class checks its own fields; `RunConfig.check` has the rules that involve two sections.
 """
 
 from __future__ import annotations

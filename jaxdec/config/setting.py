@@ -1,4 +1,4 @@
-"""A field of a config with its help text, which the command line shows and a reader of the class sees beside it.
+"""A field of a config with its help text, which the command line shows and which stands beside the field in the code.
 
 Imports nothing of the project. A field that has no default carries the text in the same place:
 `layers: int = field(metadata={"help": "number of blocks"})`.

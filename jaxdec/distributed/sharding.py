@@ -59,7 +59,7 @@ def batch_shards(mesh: Mesh) -> int:
 
 def shares_threads(mesh: Mesh) -> bool:
     """Whether the devices are CPU devices that run on one pool of threads: two programs with collectives in flight at
-    once, or one beside a background save, can then wait for each other for ever, so each is waited for before the next
+    once, or one beside a background save, can then deadlock, so each is waited for before the next
     starts."""
     return mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
 

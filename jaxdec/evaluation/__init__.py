@@ -1,1 +1,1 @@
-"""What a model is worth: losses on whole splits, and scores of tasks."""
+"""How good a model is: losses on whole splits, and scores of tasks."""

@@ -2,8 +2,8 @@
 
 Two protocols stand side by side. `random_windows` is nanoGPT's: the mean over a few random batches, comparable with its
 published figures and noisy. `sweep` reads the whole validation split once, in order, and is a fixed number; with a
-stride below the window every target sees at least window - stride tokens, and where the corpus is synthetic the exact
-floor for just those contexts is known.
+stride below the window every target has at least window - stride tokens before it, and for synthetic corpora the exact
+floor for these contexts is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jaxdec.training.stage import Evaluator
 
 WindowLosses = Callable[[Params, Any], tuple[jax.Array, jax.Array]]
 
-# An honest model at the floor falls below it by one standard error in one run of six, by three in one of 740.
+# A correct model at the floor falls below it by one standard error in one run of six, by three in one of 740.
 LEAK_STANDARD_ERRORS = 3.0
 
 

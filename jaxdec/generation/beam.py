@@ -6,8 +6,7 @@ tokens up to and with its end, or of as many as there is room for.
 A beam keeps `width` hypotheses a source, ended ones among them. At each step all continuations of those that have not
 ended compete with the ended ones by score, log p / lp(length), where lp(n) = ((5 + n) / 6)^a (Wu et al. 2016, eq. 14,
 without their coverage term); a = 0 compares plain log-probabilities. A beam of width 1 is greedy decoding; a wider one
-finds better targets as a rule, though no prefix is safe from being pushed out. One as wide as there are targets is
-exhaustive.
+usually finds better targets, though any prefix may be dropped. One as wide as the number of targets is exhaustive.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""The cached decoding loop: a batch of rows, each of which goes on as if it were alone.
+"""The cached decoding loop: a batch of rows, each of which is continued as if it were alone.
 
 Two compiled programs do the work. `prefill` reads all tokens of a row but the newest into the KV cache, in one call.
 `decode` takes up to MOST_STEPS steps in one dispatch; a step reads each row's newest token and draws the next. The
 number of steps and the stop token are values, not shapes, and lengths are rounded up to powers of two, so that few
 programs are compiled.
 
-Past the context. Learned positions give a cached token its place for good, so a full window cannot slide. A row that
-holds n tokens is continued from its newest `window_size(n, context)`: all of them up to the context; the token after
-that starts a new window of the newest context // 2 tokens, read again at positions 0, 1, ..., which then grows back to
-the context. The window depends on n alone, so a long prompt, and a sample given back as a prompt, go on from the same
-one.
+Past the context. With learned positions a cached token's position cannot change, so a full window cannot slide. A row
+that holds n tokens is continued from its newest `window_size(n, context)`: all of them up to the context; the token
+after that starts a new window of the newest context // 2 tokens, read again at positions 0, 1, ..., which then grows
+back to the context. The window depends on n alone, so it is the same for a long prompt and for a sample that is used as
+a prompt.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Carry = tuple[jax.Array, Cache, jax.Array, jax.Array, jax.Array]  # step, cache,
 
 
 def window_size(tokens: int, context: int) -> int:
-    """How many of a row's newest tokens the model sees when the row holds `tokens`.
+    """How many of a row's newest tokens the model reads when the row holds `tokens`.
 
     >>> [window_size(tokens, 6) for tokens in range(1, 13)]
     [1, 2, 3, 4, 5, 6, 3, 4, 5, 6, 3, 4]

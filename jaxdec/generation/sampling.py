@@ -1,7 +1,7 @@
 """Samplers: pure functions on logits [B,V], composed in the usual order (temperature, top-k, top-p, min-p).
 
 A filter sets the logits of the tokens it drops to -inf, so what it keeps is renormalised by the next softmax, and each
-filter judges the distribution that the one before it left. The draw itself is keyed by the token's index and its row
+filter works on the renormalised result of the one before. The draw itself is keyed by the token's index and its row
 alone: a sample does not depend on how decoding is cut into dispatches, nor on the other rows of its batch.
 """
 
@@ -25,7 +25,7 @@ class Sampling:
 
     temperature: divides the logits; 0 takes the most probable token (greedy), 1 samples from the model as it is.
     top_k: keep the k most probable tokens (Fan et al. 2018, section 5.1).
-    top_p: keep the fewest most probable tokens whose probabilities reach p (Holtzman et al. 2020, eq. 2), in (0, 1].
+    top_p: keep the fewest most probable tokens whose sum is at least p (Holtzman et al. 2020, eq. 2), in (0, 1].
     min_p: keep tokens at least min_p times as probable as the best one (Nguyen et al. 2024, algorithm 1), in [0, 1].
     None turns a filter off. Equal logits rank by token id, lowest first, as in greedy choice. Raises UserError.
     """

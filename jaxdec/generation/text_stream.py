@@ -16,7 +16,7 @@ UNFINISHED = "\ufffd"  # what a tokenizer makes of the first bytes of a characte
 
 
 def start_tokens(tokenizer: Tokenizer) -> np.ndarray:
-    """What an empty prompt is continued from: the first of <|endoftext|>, an empty line and token 0 that there is."""
+    """What an empty prompt is continued from: <|endoftext|>, else an empty line, else token 0."""
     if tokenizer.end_of_text is not None:
         return np.array([tokenizer.end_of_text], np.int32)
     try:

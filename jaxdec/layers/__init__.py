@@ -1,1 +1,1 @@
-"""Layers, one idea a file: pure functions on arrays, and nnx modules that only own parameters."""
+"""Layers, one idea per file: pure functions on arrays, and nnx modules that only own parameters."""

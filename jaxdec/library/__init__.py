@@ -1,1 +1,1 @@
-"""What `import jaxdec` gives a user of the library beside the parts themselves: runs in memory."""
+"""Runs in memory: what `import jaxdec` offers besides the parts themselves."""

@@ -93,7 +93,7 @@ class TrainingRun:
 
     @property
     def params(self) -> Params:
-        """The parameters as they are now, by name. Training on takes these arrays for good: copy what you keep."""
+        """The current parameters, by name. Further training donates these arrays: copy those you want to keep."""
         return self._loaded.params if self._loaded is not None else self._open().state["params"]
 
     @property

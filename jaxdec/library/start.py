@@ -1,4 +1,4 @@
-"""Ways to a run: from a recipe, a config, or a model with a text; and back from a folder."""
+"""Creating a run from a recipe, a config, or a model with a text; and loading one from a folder."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def train(
 
 
 def load(run_dir: Path | str) -> TrainingRun:
-    """A run from its directory, whoever wrote it: `run.save`, `jaxdec train`, or `train(..., out=...)`.
+    """A run from its directory, written by any of `run.save`, `jaxdec train`, or `train(..., out=...)`.
 
     Raises UserError when the folder holds no good checkpoint.
     """

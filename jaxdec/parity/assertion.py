@@ -30,7 +30,7 @@ def assert_parity(
     stages: names of those to run, as ("taps", "logits"); None: all.
 
     Raises AssertionError where the two differ, with the first comparison over its tolerance, what is at fault, and what
-    would mend it. Raises UserError where they cannot be compared, and for an unknown stage.
+    would remove it. Raises UserError where they cannot be compared, and for an unknown stage.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""A trained model as its run directory holds it: what evaluation and generation start from."""
+"""Loading a trained model from its run directory, for evaluation and generation."""
 
 from __future__ import annotations
 

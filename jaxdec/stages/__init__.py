@@ -1,1 +1,1 @@
-"""Stages of a model's life: each makes a `Stage` value (batches, loss, evaluators) and hands it to the one loop."""
+"""Stages of training: each builds a `Stage` value (batches, loss, evaluators) and passes it to the one loop."""

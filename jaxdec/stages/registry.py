@@ -27,7 +27,7 @@ class HasTokenizer(Protocol):
 
 
 class StageModule(Protocol):
-    """What a module of this folder holds: all that its stage does not share with the others."""
+    """What a module of this folder provides: everything that its stage does not share with the others."""
 
     def load_data(self, config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer | None) -> HasTokenizer:
         """What the stage trains on. `from_file`: the user's copy of a corpus; `tokenizer`: that of the run that is

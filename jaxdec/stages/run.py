@@ -1,4 +1,4 @@
-"""What `jaxdec train`, `resume` and `evaluate` do, for every stage alike."""
+"""What `jaxdec train`, `resume` and `evaluate` do, the same for every stage."""
 
 from __future__ import annotations
 

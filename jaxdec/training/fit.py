@@ -1,4 +1,4 @@
-"""A run into a run directory: the loop, with its files around it."""
+"""Training into a run directory: the loop, and the files that it writes."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ temporaries anew, which costs small models a third of their time on a CPU. The n
 argument of one program, not a shape, so a run cut at any step computes the same bits as one that was not. Numbers are
 read one dispatch late, so that the device never waits for the host.
 
-The loop knows no folders: it yields its numbers, and hands what is to be kept to a `Saver`. `fit.py` runs it into a run
-directory.
+The loop writes no files: it yields its numbers, and passes states that are to be kept to a `Saver`. `fit.py` runs it
+with a run directory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run says: its first line, and the numbers of its steps, read one dispatch late.
+"""What a run reports: its first line, and the numbers of its steps, read one dispatch late.
 
 Reading a number waits for the device. By the time a dispatch is read the next one is under way, so nothing idles; only
 before an evaluation or a checkpoint is the last one read at once.

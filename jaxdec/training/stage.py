@@ -45,8 +45,8 @@ class Objective(NamedTuple):
     """What is minimised: the sum of `loss` over a global batch, divided by its `count`.
 
     The count (targets, sequences, pairs ...) is a function of the batch alone: it is known before the forward pass, so
-    that the sum of each microbatch is divided by the count of the whole batch. Cut in k parts or in one, the gradient
-    is the same; a mean of the parts' means would be another wherever they count unequal numbers.
+    that the sum of each microbatch is divided by the count of the whole batch. The gradient is then the same for any
+    number of microbatches; a mean of their means would differ if their counts differ.
     """
 
     loss: Loss

@@ -51,7 +51,7 @@ def create_state(learner: Learner, mesh: Mesh, seed: int) -> State:
 
 
 def state_from(learner: Learner, mesh: Mesh, params: Params) -> State:
-    """A state at step 0 with these parameters. They are copied: a train step takes its state for good."""
+    """A state at step 0 with these parameters. They are copied: a train step donates its state."""
     shardings, dtype = state_shardings(learner, mesh), learner.model.precision.params
     placed = {name: jax.device_put(param, shardings["params"][name]) for name, param in params.items()}
 

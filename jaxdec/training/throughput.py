@@ -1,7 +1,7 @@
-"""How fast a run is, over work that is finished: tokens and FLOPs a second, and MFU against a stated peak.
+"""The speed of a run, measured over finished work: tokens and FLOPs per second, and MFU against a stated peak.
 
-MFU (model FLOPs utilization; Chowdhery et al. 2022, section 4.1) is the FLOPs that the model asks for, by the rule of
-`models.flops`, over what the device could do at its peak in the same time.
+MFU (model FLOPs utilization; Chowdhery et al. 2022, section 4.1) is the FLOPs that the model needs, by the rule of
+`models.flops`, divided by what the device could do at its peak in the same time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each line holds five different letters in random order, and then six times one of the first four and the letter that
 stands after it: `gkbpa` `bp` `gk` `pa` `bp` `kb` `gk`. A model finds an answer in two steps, of which
 the second reads the first: "what stands before me" at every letter, then "who stands after what I am" (Olsson et al.
-2022, an induction head). One layer of attention sees which letters there are, but not which follows which.
+2022, an induction head). One layer of attention finds which letters there are, but not which follows which.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The KV cache: keys and values of the tokens already read.
 
 Rows of a batch may be padded on the left, so that their last tokens stand in the same slot: a row's position is its
-slot less its padding. A layer whose queries may read everything keeps a slot for every token. One whose pattern has a
+slot minus its padding. A layer whose queries may read everything keeps a slot for every token. One whose pattern has a
 `reach` (a sliding window) keeps a ring of that many slots, in which each row writes position p to slot p mod reach,
 whatever its padding.
 """

@@ -1,11 +1,11 @@
 """Attention from heads to sums of values: softmax(scale q k^T) v (Vaswani et al. 2017, eq. 1).
 
-`attend` is the one way to it: for the heads of a decoder, with and without a cache, for an encoder and for
-cross-attention. It is also the one place where a backend is chosen. Today there is one, two plain products with a
-softmax between them, which XLA compiles for every device. A fused kernel (cuDNN, Pallas) joins here and takes the same
-arguments: this is why a mask is described (a pattern, positions, lengths) and not handed over as an array [T,S]. A
-backend that is asked for and not available, or that cannot do what its arguments say, is an error: no other one takes
-its place unasked.
+Everything calls `attend`: the heads of a decoder, with and without a cache, an encoder and cross-attention.
+It is also the one place where a backend is chosen. Today there is one, two plain products with a
+softmax between them, which XLA compiles for every device. A fused kernel (cuDNN, Pallas) can be added here with the
+same arguments: this is why a mask is described (a pattern, positions, lengths) and not handed over as an array [T,S]. A
+backend that is asked for and not available, or that cannot do what its arguments say, is an error: it is never replaced
+silently by another.
 """
 
 from __future__ import annotations

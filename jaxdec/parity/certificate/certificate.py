@@ -2,7 +2,7 @@
 
 A tolerance that no bug fails proves nothing. `certify` seeds one bug after the other and notes whether the float64
 stages catch it, whether bisecting names the right place, and whether the usual tolerances on logits would have caught
-it. Changes that leave the model the same function, and honest runs with other weights, must raise no alarm.
+it. Changes that leave the model the same function, and runs of a correct pair with other weights, must raise no alarm.
 """
 
 from __future__ import annotations

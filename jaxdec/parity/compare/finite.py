@@ -1,6 +1,6 @@
 """NaN and infinity: where the first one stands. No comparison with them proves anything, not even with themselves.
 
-One infinity is honest: the -inf of scores that a mask hides. Where both sides have it in the same places, the rest is
+One infinity is allowed: the -inf of scores that a mask hides. Where both sides have it in the same places, the rest is
 compared.
 """
 

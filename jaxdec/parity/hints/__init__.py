@@ -1,1 +1,1 @@
-"""What would mend a difference: the table of seams, and a small search for each."""
+"""What would remove a difference: the table of seams, and a small search for each."""

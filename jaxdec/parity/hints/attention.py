@@ -23,8 +23,8 @@ PLAIN: dict[str, Any] = {
     "channels": None,  # C, the width of a head
     "rotary": ("none", 1.0, 1.0),  # layout, theta, and by what positions are divided
     "scale": "1 / sqrt(head dim)",
-    "mask": 0,  # the last key that a query sees, counted from its own
-    "window": None,  # how many keys it sees at most
+    "mask": 0,  # the last key that a query may read, counted from its own
+    "window": None,  # how many keys it may read at most
     "split": "together",  # a head's channels; "strided before attention" alone is a bug
     "groups": "repeated",
     "swapped": False,

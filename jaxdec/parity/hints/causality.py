@@ -1,4 +1,4 @@
-"""Which side sees the future: whether logits change when only the last token does."""
+"""Which side reads later tokens: whether earlier logits change when only the last token does."""
 
 from __future__ import annotations
 

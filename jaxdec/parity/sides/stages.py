@@ -174,7 +174,7 @@ def continued(pair: Pair, seed: int) -> int:
 
 
 def differing_tokens(sides: Sides, at: Setting, row: int, ours: np.ndarray, true: np.ndarray) -> tuple[int, str]:
-    """How many tokens differ up to the first tie, after which two honest continuations part."""
+    """How many tokens differ up to the first tie, after which two correct continuations may differ."""
     places = np.flatnonzero(ours != true)
     if not places.size:
         return 0, ""
