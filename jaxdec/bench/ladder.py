@@ -1,6 +1,6 @@
-"""Trains rungs of the ladder on one corpus with the same number of tokens each, and compares what they reach.
+"""Trains rungs of the ladder on one corpus with the same number of tokens each, and compares their losses.
 
-Every rung brings the learning rate of its recipe. All are scored on the same targets, each character of the validation
+Every rung uses the learning rate of its recipe. All are scored on the same targets, each character of the validation
 split once; a rung reads as many tokens before each as its context allows.
 """
 

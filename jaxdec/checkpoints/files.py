@@ -2,7 +2,7 @@
 
 - `<step>/`: complete;
 - `<step>.orbax-checkpoint-tmp/`: being written, or left by a killed process;
-- `<step>.damaged/`, `<step>.superseded/`: set aside, not read again, the user's to delete.
+- `<step>.damaged/`, `<step>.superseded/`: set aside, not read again; the user may delete them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fingerprints of array trees: 64 bits a leaf that any changed, moved or missing value alters.
+"""Fingerprints of array trees: 64 bits per leaf, which change if any value is changed, moved or missing.
 
 A stored array is trusted only when its fingerprint still agrees (see `checkpoint`). The arithmetic is on unsigned
 32-bit integers that wrap, so it is exact, and sums of integers do not depend on their order: the result is the same on

@@ -1,4 +1,4 @@
-"""A console that may go away: whoever reads the output of a long run may leave, and the run goes on."""
+"""A console that may be closed: when nobody reads the output of a long run any more, the run goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jaxdec train RECIPE`: trains, then shows what came of it."""
+"""`jaxdec train RECIPE`: trains, then shows the result."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class DecoderConfig(Config):
 
     @property
     def resolved_head_dim(self) -> int:
-        """Channels of a head."""
+        """Size of a head: `head_dim`, or else width / heads."""
         return self.head_dim or self.width // self.heads
 
     @property
@@ -163,7 +163,7 @@ class BigramConfig(Config):
 
     @property
     def decoder(self) -> None:
-        """The config of the attention layers: there is none."""
+        """None: a bigram model has no attention layers."""
         return None
 
 
@@ -190,7 +190,7 @@ class SingleHeadConfig(Config):
 
 @dataclass(frozen=True)
 class MultiHeadConfig(Config):
-    """Several causal heads of width / heads channels, concatenated and projected."""
+    """Several causal heads with head_dim width / heads, concatenated and projected."""
 
     kind: ClassVar[str] = "multi_head"
     heads: int = setting(4, "attention heads")

@@ -1,7 +1,7 @@
 """Batches as pure functions: of (seed, step) in training, of (seed, index) in nanoGPT's protocol; and a sweep.
 
 A batch is a dict of arrays with static shapes: `tokens` int32 [B, T], `targets` int32 [B, T] (the next tokens) and
-`mask` float32 [B, T] (1 where the target counts). No loader has a state: a resumed run needs the step alone.
+`mask` float32 [B, T] (1 where the target counts). No loader has a state: a resumed run needs only the step.
 """
 
 from __future__ import annotations

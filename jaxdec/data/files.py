@@ -39,7 +39,7 @@ def read_bytes(path: Path, what: str) -> bytes:
 
 
 def decode(content: bytes, path: Path, what: str) -> str:
-    """UTF-8 with line ends as they stand; UserError names the first byte that is none."""
+    """UTF-8 with line ends as they stand; UserError names the first byte that is not valid."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -16,8 +16,8 @@ def rows(x: jax.Array) -> jax.Array:
     """x [B,T,D] as it enters a product: its tokens merged, [B T, D], where no device holds a part of them only.
 
     On a CPU the gradient of the 3-D product takes 1.7 times as long. Where a mesh splits batch or time, x stays as it
-    is: an axis merged of split ones has no simple sharding of its own, and whoever partitions the program may then
-    gather what was split.
+    is: an axis merged from split axes has no simple sharding of its own, and the partitioner may then gather what was
+    split.
     """
     return x if is_split("batch") or is_split("time") else x.reshape(-1, x.shape[-1])
 
@@ -54,7 +54,7 @@ class Linear(nnx.Module):
 
 
 def side_by_side(x: jax.Array, layers: Sequence[Linear]) -> list[jax.Array]:
-    """What several layers make of the same x, each [..., out].
+    """The outputs of several layers for the same x, each [..., out].
 
     One product of their kernels joined end to end, which is faster than several narrow ones; but where a mesh splits
     the outputs, one product each: every kernel would lie across all devices of the joint one, and move before each use.

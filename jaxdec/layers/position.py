@@ -1,4 +1,4 @@
-"""What tells a model the order of its tokens: rotary angles, fixed sines, ALiBi slopes.
+"""Position encodings: rotary angles, fixed sines, ALiBi slopes.
 
 All tables are computed in float64 by numpy while tracing and enter the program in at least float32: the angle of a late
 position times a high frequency has no digits left in bfloat16.

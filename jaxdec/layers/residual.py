@@ -1,8 +1,8 @@
 """Where the norm of a residual branch stands (Xiong et al. 2020, fig. 1): after the sum, norm(x + branch(x)), as in the
-first transformer, or before the branch, x + branch(norm(x)).
+original transformer, or before the branch, x + branch(norm(x)).
 
-After the sum, every block ends normalised and a stack needs no norm behind it; but each norm lies on the way of the
-gradient, so that training wants a warm-up.
+After the sum, every block ends normalised and a stack needs no norm at its end; but the gradient passes through each
+norm, so training needs a warm-up.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def tokenizer(kind: str, text: str = "", **settings: Any) -> Tokenizer:
 
     text: what its vocabulary is taken from, for the kinds that are trained ("char", "words", "bpe").
     settings: those of the kind, as `vocab_size=4000` for "bpe" or `path="tokenizer.json"` for "huggingface".
-    Raises UserError for an unknown kind or setting, and where the vocabulary cannot be had.
+    Raises UserError for an unknown kind or setting, and where the vocabulary is not available.
     """
     known = {kind_of(cls): cls for cls in variants(field_types(DataConfig)["tokenizer"])}
     if kind not in known:

@@ -1,8 +1,8 @@
 """The bigram model: the next token from the previous one alone (Shannon 1948, section 3).
 
 `logits = head(token_embed[token])`: a table of V x V logits, factored through D channels. From D = V - 1 on it can hold
-any table of probabilities; with fewer channels, only those whose logits have that rank. It knows no positions and
-nothing of what came earlier: trained to the end it reaches H(next | previous) of its text, and cannot go below.
+any table of probabilities; with fewer channels, only those whose logits have that rank. It has no positions and
+reads nothing earlier: trained to convergence it reaches H(next | previous) of its text, and cannot go below.
 
 Initialisation: 1. token table, 2. head; both normal(init_std).
 """

@@ -1,9 +1,9 @@
-"""The first transformer (Vaswani et al. 2017): an encoder reads a source, a decoder writes its target token by token
-and looks at the encoded source in every block.
+"""The original transformer (Vaswani et al. 2017): an encoder reads a source, a decoder writes its target token by token
+and attends to the encoded source in every block.
 
 Source and target share one token table, which is also the head (section 3.4 there) unless the config asks for another.
-Token vectors are multiplied by sqrt(D), as there: the table serves as a head too and is drawn small for it, and without
-the factor the sinusoids, of size 1, would drown the tokens.
+Token vectors are multiplied by sqrt(D), as in the paper: the table is also the head and therefore drawn small, and
+without the factor they would be much smaller than the sinusoids, which have size 1.
 
 Initialisation, in the order in which keys are drawn: 1. token table, normal(init_std); 2. position tables of source and
 target, if learned, normal(position.init_std); 3. encoder, then decoder, block by block: query, key, value, out of each

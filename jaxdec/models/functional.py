@@ -63,7 +63,7 @@ class Model:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the model reads of a batch beside `tokens`."""
+        """Entries of a batch that the model reads besides `tokens`."""
         return getattr(WIRINGS[type(self.config)], "inputs", ())
 
     @cached_property

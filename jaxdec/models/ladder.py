@@ -1,4 +1,4 @@
-"""The curriculum: every model of the ladder as a value, each the one before it with something changed.
+"""The curriculum: the config of every model of the ladder, each an earlier one with something changed.
 
 Read from the top, a rung is `replace(an earlier rung, what changed)` wherever the wiring stays the same. Sizes are
 those of the sources: nanoGPT's for char-gpt and baby-gpt, OpenAI's for the four of GPT-2.

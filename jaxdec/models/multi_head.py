@@ -1,8 +1,8 @@
-"""Several attention heads side by side: each gathers by a question of its own, `out` mixes what they bring (Vaswani et
-al. 2017, section 3.2.2).
+"""Several attention heads side by side: each asks a question of its own, `out` mixes their outputs (Vaswani et al.
+2017, section 3.2.2).
 
-H heads of head_dim D / H cost what one head of head_dim D costs, and the projection beside. Still no residual sum and
-no norm: `logits = head(attention(token_embed + position_embed))`.
+H heads of head_dim D / H cost as much as one head of head_dim D, plus the projection. There is still no residual sum
+and no norm: `logits = head(attention(token_embed + position_embed))`.
 
 Initialisation: 1. token table, 2. position table, 3. query, key, value, out, 4. head; all normal(init_std), no biases.
 """

@@ -1,7 +1,7 @@
 """The transformer block between embeddings and head: attention and feed-forward layer, each added to what it read
 (He et al. 2015) after a norm of it (Xiong et al. 2020, fig. 1b).
 
-The residual sum lets the current token pass beside the heads, and gives every parameter a short way to the loss. Unlike
+The residual sum lets the current token bypass the heads, and gives every parameter a short path to the loss. Unlike
 `decoder` it has an untied head and no norm before it. `config.layers` blocks stand one after the other.
 
 Initialisation: 1. token table, 2. position table, 3. block by block, as in `decoder`, 4. head; all normal(init_std),

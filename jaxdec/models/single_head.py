@@ -1,5 +1,5 @@
 """One attention head between embeddings and output head: each position becomes a mean of values, weighted by how well
-their keys answer its query (Vaswani et al. 2017, eq. 1).
+their keys match its query (Vaswani et al. 2017, eq. 1).
 
 No output projection, no residual sum, no norm: `logits = head(heads(token_embed + position_embed))`. What the head does
 not gather is lost, the current token included.

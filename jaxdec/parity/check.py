@@ -1,4 +1,4 @@
-"""The whole check of a pair: every stage, every kind of weights, every precision, and where it stops being equal."""
+"""The whole check of a pair: every stage, every weight init, every precision, and where both sides start to differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pair: a PyTorch reference, a JAX candidate, and how the names of one are those of the other."""
+"""A pair: a PyTorch reference, a JAX candidate, and how their names correspond."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class MetricsLog:
 
     def truncate_after(self, step: int) -> None:
         """Drops what a resumed run will write again: the lines of later steps, an evaluation after the last step (which
-        follows the last save), and a line that a kill cut short. Lines that cannot be read are set aside, and said."""
+        follows the last save), and a line that a kill cut short. Unreadable lines are set aside, with a warning."""
         lines, damaged = parse_metrics(self.path)
         kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= step and not self._is_final(line)]
         self._file.close()

@@ -104,7 +104,7 @@ def _fit(
 
 
 def meta_of(config: RunConfig, stage: Stage) -> dict[str, Any]:
-    """What a checkpoint says of the run that it belongs to."""
+    """The metadata in a checkpoint about the run that it belongs to."""
     return {
         "seed": config.train.seed,
         "config": config_to_dict(config),

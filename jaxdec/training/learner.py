@@ -31,7 +31,7 @@ class Learner:
     trainable: frozenset[str] | None = None
 
     def split(self, params: Mapping[str, Leaf]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
-        """The parameters that are trained, and those that are frozen; or what else there is one of for each."""
+        """The trained and the frozen parameters; also for any other values by parameter name."""
         if self.trainable is None:
             return dict(params), {}
         trained = {name: param for name, param in params.items() if name in self.trainable}

@@ -1,9 +1,9 @@
 """What a weight rule may do to an array: move elements or pick some of them, and add a constant.
 
-Since every op but `plus` only moves and picks, one definition serves four ends: to carry weights over; to carry the
-ids of elements, which shows whether each arrives exactly once; to write a candidate's array back to where its elements
-came from (`place`), through views of the receiving array, without a table of indices; and to tell the shape of the
-array that it came from (`shape_before`).
+Since every op except `plus` only moves and picks, one definition serves four purposes: to carry weights over; to carry
+the ids of elements, which shows whether each arrives exactly once; to write a candidate's array back to where its
+elements came from (`place`), through views of the receiving array, without a table of indices; and to tell the shape of
+the array that it came from (`shape_before`).
 """
 
 from __future__ import annotations

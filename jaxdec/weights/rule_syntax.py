@@ -1,7 +1,7 @@
 """One line of a rule table, `CANDIDATE <- REFERENCE : OP OP ...`, and the patterns of names in it.
 
-`{i}` stands for text without a dot (one part of a dotted name, or some of a part, as in "Block_{i}"), `{*path}` for one
-or more whole parts. The same variable is the same text on both sides. `<-?` is a rule that a model may have no use for.
+`{i}` stands for text without a dot (one component of a dotted name, or a piece of one, as in "Block_{i}"), `{*path}`
+for one or more whole components. The same variable stands for the same text on both sides. `<-?` is an optional rule.
 """
 
 from __future__ import annotations

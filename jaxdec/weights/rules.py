@@ -1,7 +1,7 @@
 """The weight rule table: how a reference's tensors become a candidate's parameters.
 
 One rule a line, `CANDIDATE <- REFERENCE : OP OP ...`; `#` starts a comment. For each candidate parameter the first rule
-is used whose left side matches and whose reference exists. A rule that serves no parameter is an error, unless it is
+is used whose left side matches and whose reference exists. A rule that matches no parameter is an error, unless it is
 written `<-?`: so one table can serve models with and without a part. A variable on the right side alone gathers all
 tensors that match, in numeric order, stacked along a new first axis. `- <- REFERENCE` names what is left out on
 purpose. `docs/parity_rules.md` has the ops and an example.

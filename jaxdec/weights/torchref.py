@@ -1,6 +1,6 @@
 """Weights between `jaxdec` and its PyTorch twin `torchref`, both ways.
 
-Module paths are equal by construction, so four rules on a name's last part are the whole bridge: `kernel` is torch's
+Module paths are equal by construction, so four rules on a name's last part are enough: `kernel` is torch's
 `weight` transposed (ours is [in, out], torch's [out, in]); `embedding` and `scale` are `weight`; every other name and
 layout is kept. Each direction is given the receiver's names and shapes and fails by name on what is missing, left over
 or of another shape. A square kernel that was not transposed has the right shape: only a comparison of outputs finds

@@ -1,4 +1,4 @@
-"""Rules that serve no parameter: what each of them asks for, and the names that are nearest to it."""
+"""Rules that match no parameter: what each of them asks for, and the names that are nearest to it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Targets of an encoder-decoder by beam search, one source at a time and without a cache: the plain form that the
-compiled search of a batch is held against."""
+"""Targets of an encoder-decoder by beam search, one source at a time and without a cache: the plain form with which
+the compiled search of a batch is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Continue a text token by token, without a cache: the plain form that a cached decoder is held against."""
+"""Continue a text token by token, without a cache: the plain form with which a cached decoder is compared."""
 
 from __future__ import annotations
 

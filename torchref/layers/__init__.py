@@ -1,1 +1,1 @@
-"""The parts of a decoder, one idea a file."""
+"""The parts of a decoder, one idea per file."""

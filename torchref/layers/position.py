@@ -1,4 +1,4 @@
-"""What tells a model the order of its tokens: rotary angles, fixed sines, ALiBi slopes."""
+"""Position encodings: rotary angles, fixed sines, ALiBi slopes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first transformer (Vaswani et al. 2017): an encoder of the source, a decoder that attends to it."""
+"""The original transformer (Vaswani et al. 2017): an encoder of the source, a decoder that attends to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training and generation know of every model."""
+"""The interface of every model that training and generation use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class LanguageModel(nn.Module):
-    """tokens [B,T], and what `inputs` names of a batch beside them -> Output."""
+    """tokens [B,T], and the other entries of a batch that `inputs` names -> Output."""
 
     inputs: ClassVar[tuple[str, ...]] = ()
     context: int  # the most tokens that are read at once

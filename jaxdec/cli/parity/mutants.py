@@ -1,4 +1,4 @@
-"""`jaxdec parity mutate|seams`: how much a check is worth, and where the frameworks are known to differ."""
+"""`jaxdec parity mutate|seams`: how sensitive a check is, and where the frameworks are known to differ."""
 
 from __future__ import annotations
 

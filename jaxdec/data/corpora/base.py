@@ -1,4 +1,4 @@
-"""What every corpus is: a text, what determines it, and what is known of it; and one that a program writes."""
+"""The base of all corpora: a text, the settings that determine it, what is known about it; and generated corpora."""
 
 from __future__ import annotations
 

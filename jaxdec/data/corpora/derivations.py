@@ -1,4 +1,4 @@
-"""What a probabilistic grammar knows of its texts: samples, log-probabilities, and the exact entropy.
+"""Samples, log-probabilities and the exact entropy of a probabilistic grammar.
 
 The distribution is over texts of the start rule. `parse` reads the text alone and returns every derivation of it, so it
 shows for each text whether the grammar is unambiguous there.

@@ -1,7 +1,7 @@
-"""The corpus `markov`: a stationary chain of order k over eight letters, and what n letters of context are worth in it.
+"""The corpus `markov`: a stationary chain of order k over eight letters, and its exact loss with n letters of context.
 
 H(next | n letters before) is exact for every n: from the stationary distribution of blocks of n + 1 letters while
-n < k, the entropy rate from n = k on. A model that sees n letters and does better than that reads what it must not.
+n < k, the entropy rate from n = k on. A model that reads n letters and has a lower loss reads what it must not.
 """
 
 from __future__ import annotations

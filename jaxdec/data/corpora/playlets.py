@@ -52,7 +52,7 @@ def entropy_rate() -> float:
 
 
 def log_probability(text: str) -> float:
-    """log p in nats of a text of whole plays, read from the text alone. ParseError where it is none."""
+    """log p in nats of a text of whole plays, read from the text alone. ParseError where it is not one."""
     *plays, rest = text.split(END)
     if rest:
         raise ParseError(f"the text ends within a play: {rest[-60:]!r}")

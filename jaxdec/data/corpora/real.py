@@ -1,4 +1,4 @@
-"""Corpora that people wrote: files known by their checksums, looked up in the data folder, then downloaded into it."""
+"""Corpora that people wrote: files known by their checksums, taken from the data folder or else downloaded into it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RealCorpus:
         return data_folder() / self.name / self.file
 
     def read(self) -> str:
-        """The text, downloaded where it is missing. Raises UserError where it cannot be had or is another file."""
+        """The text, downloaded where it is missing. Raises UserError where it is not available or is another file."""
         if not self.place.exists():
             content = fetch(self.name, self.mirrors, self.size, self.sha256, self.place)
         else:

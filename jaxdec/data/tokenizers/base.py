@@ -1,4 +1,4 @@
-"""What every tokenizer can do, and the part of it that all kinds do alike: checks, the hash, the files in a run."""
+"""The interface of every tokenizer, and what all kinds share: checks, the hash, the files in a run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class BaseTokenizer(ABC):
     @abstractmethod
     def from_settings(cls, settings: Any, text: str | None) -> Self | None:
         """What a value of `data.tokenizer` asks for, with the vocabulary of `text` where the kind has none of its own;
-        None where it needs a text and there is none. Raises UserError where a file that it needs cannot be had."""
+        None where it needs a text and there is none. Raises UserError where a file that it needs is not available."""
 
     @classmethod
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A tokenizer.json of Hugging Face's `tokenizers`, of whatever model. Its content goes with the run."""
+"""A tokenizer.json of Hugging Face's `tokenizers`, of any model. Its content is stored with the run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
 
     @classmethod
     def from_file(cls, path: str) -> Self:
-        """UserError where the file is missing or is none that `tokenizers` reads."""
+        """UserError where the file is missing or `tokenizers` cannot read it."""
         place = Path(path).expanduser()
         content = decode(read_bytes(place, "the tokenizer file"), place, "the tokenizer file")
         try:

@@ -1,9 +1,9 @@
 """Where a text may be cut so that its pieces, encoded one by one, give the tokens of the whole.
 
 Byte-level BPE first splits a text with GPT-2's pattern. No match of it goes on from something to white space, and of a
-run of white space before something the last character never belongs to what comes before it. So both places are seams.
-Cutting there keeps tiktoken's regex engine from overflowing its stack (it steps back through a long run of white space
-one frame a character) and bounds the memory that a large text takes.
+run of white space before something the last character never belongs to what comes before it. So a text may be
+cut at both places. Cutting there keeps tiktoken's regex engine from overflowing its stack (it steps back through a long
+run of white space one frame a character) and bounds the memory that a large text takes.
 """
 
 from __future__ import annotations

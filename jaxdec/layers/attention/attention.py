@@ -24,7 +24,7 @@ from jaxdec.layers.position import rotate
 
 
 class Heads(nnx.Module):
-    """x [B,T,D] -> [B,T,H C]: what H heads of size C gather, side by side."""
+    """x [B,T,D] -> [B,T,H C]: the outputs of H heads of size C, concatenated."""
 
     def __init__(self, config: DecoderConfig, pattern: Pattern, *, rngs: nnx.Rngs):
         std, bias = config.init_std, config.qkv_bias
@@ -94,7 +94,7 @@ class Heads(nnx.Module):
 
 
 class Attention(Heads):
-    """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of what they gather."""
+    """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of their outputs."""
 
     def __init__(self, config: DecoderConfig, pattern: Pattern, residual_std: float, *, rngs: nnx.Rngs):
         super().__init__(config, pattern, rngs=rngs)

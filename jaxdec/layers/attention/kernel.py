@@ -49,7 +49,7 @@ def attend(
     dropout: float,
     key: jax.Array | None,
 ) -> jax.Array:
-    """What each query head gathers, [B,T,H,C], in the dtype of the values.
+    """The output of each query head, [B,T,H,C], in the dtype of the values.
 
     Query heads k G to k G + G - 1 read key/value head k. `scale` multiplies q k^T (None: 1 / sqrt(C)), a soft cap
     bounds the products, ALiBi lowers them with distance (its value is the exponent of the last head's slope), and the

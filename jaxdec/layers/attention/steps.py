@@ -1,8 +1,8 @@
 """Attention in nine steps, from dot products to the heads of `layers.attention`.
 
 To be read from top to bottom; `docs/attention_steps.md` adds equations and numbers. Every step is written for one
-sequence, x [T,D], and keeps its dtype. Batches, caches, patterns and low precision are the business of
-`layers.attention`, which no step uses.
+sequence, x [T,D], and keeps its dtype. Batches, caches, patterns and low precision are left to `layers.attention`,
+which no step uses.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def linear_layers(x_TD: jax.Array, projections: Projections) -> jax.Array:
 
 
 def naive_causal_weights(scores_TS: jax.Array) -> jax.Array:
-    """Softmax over all keys, those after the query set to zero, each row divided by what is left of it: [T,S]."""
+    """Softmax over all keys, those after the query set to zero, each row divided by its sum: [T,S]."""
     weights_TS = jnp.tril(jax.nn.softmax(scores_TS, axis=-1))
     return weights_TS / weights_TS.sum(axis=-1, keepdims=True)
 

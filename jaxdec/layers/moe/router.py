@@ -1,4 +1,4 @@
-"""Routing of tokens to experts: scores, choices, gates, slots, and the losses that keep a router healthy.
+"""Routing of tokens to experts: scores, choices, gates, slots, and the losses that keep the load even and scores small.
 
 Pure functions on arrays. N tokens (all of a batch) form one group; each makes K choices among E experts. Everything is
 in at least float32, whatever the rest of the model computes in: rounded scores send tokens elsewhere.

@@ -1,1 +1,1 @@
-"""What a check is worth: seeded bugs, and how many of them it catches."""
+"""How sensitive a check is: seeded bugs, and how many of them it catches."""

@@ -1,4 +1,4 @@
-"""False alarms: what the float64 check says of pairs without a bug, over many seeds."""
+"""False alarms: what the float64 check reports for pairs without a bug, over many seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two dumps, one of each side, held against the tolerances of their precision.
+"""Two dumps, one of each side, compared with the tolerances of their precision.
 
 float64 is the semantic test: relative differences. In low precision a difference says nothing by itself; a third dump,
 the reference's in float64, is the oracle against which both sides' errors are measured.

@@ -1,4 +1,4 @@
-"""Whether microbatches are weighed by their targets, or one like the other."""
+"""Whether microbatches are weighted by their number of targets, or all equally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between the projections of a feed-forward layer: which activation, and what it gates."""
+"""The function between the projections of a feed-forward layer: which activation, and what it gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes that carry one convention of projections into another: which is which, how large, where channels lie.
+"""Changes from one convention of projections to another: their order, their size, and where channels lie.
 
 The last axis of what a projection hands on is that of its kernel and of its bias as well: the same changes are tried on
 recorded outputs and on parameters.

@@ -1,4 +1,4 @@
-"""Parameters that one side alone has a use for: a gradient of exactly zero tells."""
+"""Parameters that only one side uses: on the other the gradient is exactly zero."""
 
 from __future__ import annotations
 

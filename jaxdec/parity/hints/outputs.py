@@ -1,4 +1,4 @@
-"""Values that differ by a constant alone: a factor, or a vector added to every position."""
+"""Values that differ only by a constant: a factor, or a vector added to every position."""
 
 from __future__ import annotations
 

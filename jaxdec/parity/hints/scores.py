@@ -1,4 +1,4 @@
-"""How each side makes logits: by which table, with which factor, under which cap."""
+"""How each side computes logits: with which table, which factor and which cap."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where two sides part: which module, which step, which cast."""
+"""Where two sides start to differ: which module, which step, which cast."""

@@ -1,4 +1,4 @@
-"""Where the first NaN or infinity stands: it is named in place of all that it spreads to."""
+"""Where the first NaN or infinity is: it alone is reported, not all the values that it spreads to."""
 
 from __future__ import annotations
 

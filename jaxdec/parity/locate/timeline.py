@@ -1,4 +1,4 @@
-"""In time: the first training step after which the two runs differ, and which parameters do."""
+"""The first training step after which the two runs differ, and the parameters that differ then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only our twins can be compared in: initial laws, the schedule, accumulation, dropout, sampling."""
+"""Stages that exist only for our twins: distributions of initial weights, schedule, accumulation, dropout, sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check ran on: whatever may move a figure or the last bit of one."""
+"""What a check ran on: everything that may change a figure or its last bit."""
 
 from __future__ import annotations
 

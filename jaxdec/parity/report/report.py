@@ -185,7 +185,7 @@ def to_json(report: Report) -> str:
 
 
 def from_json(text: str, source: str = "the report") -> Report:
-    """The report that `to_json` wrote. Raises UserError, calling it `source`, when the text is none."""
+    """The report that `to_json` wrote. Raises UserError, calling it `source`, when the text is not a report."""
     try:
         plain = json.loads(text)
         if plain["format"] != FORMAT:

@@ -1,6 +1,6 @@
 """A report on the terminal: a line per stage, what fails in detail, and the verdict.
 
-Legible in 80 columns and without colour: whatever is coloured is also said.
+Legible in 80 columns and without colour: what a colour says, the text says too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stages of a check: each has both sides compute something, and the engine compare it.
 
-`Sides` holds a pair's two sides. The order is the one in which a fault shows first where it sits: what a stage finds,
-those before it have not.
+`Sides` holds a pair's two sides. The stages run from causes to effects, so the first stage that fails is
+nearest to the fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Weights to compare models with, of two kinds, because some differences show with one kind alone.
+"""The two weight inits with which models are compared, because some differences show with only one of them.
 
 "init" weights are small: epsilons show. "generic" ones give activations of order one, with random norms and biases: the
 form of the activation, head order and transposed kernels show. Both are exact in float32, so that a float32 run and

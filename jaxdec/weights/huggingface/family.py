@@ -1,4 +1,4 @@
-"""What there is to know about a family of decoders: one value of `Family`, made in the family's own file."""
+"""All that is known about a family of decoders: one value of `Family`, made in the family's own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When two configs are the same function of their weights: whatever is a matter of training, or said twice, is left."""
+"""Whether two configs are the same function of their weights: settings of training, and redundant ones, are ignored."""
 
 from __future__ import annotations
 

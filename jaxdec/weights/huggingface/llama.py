@@ -1,4 +1,4 @@
-"""Llama (Touvron et al. 2023; Dubey et al. 2024), and what is made like it."""
+"""Llama (Touvron et al. 2023; Dubey et al. 2024), and models of the same form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OPT (Zhang et al. 2022): GPT-2's wiring with ReLU, and position rows that start at 2."""
+"""OPT (Zhang et al. 2022): GPT-2's structure with ReLU, and position rows that start at 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders of Hugging Face's transformers as ours, and ours as theirs: configs, weights and taps, family by family.
+"""Decoders of Hugging Face's transformers as our models, and back: configs, weights and taps, family by family.
 
 `config_of` gives the model that computes the same function, `rules_of` the table (`jaxdec.weights.rules`) that carries
 its weights over. Both read a transformers config object, or a dict as in `config.json`: transformers need not be

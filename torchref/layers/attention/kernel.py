@@ -1,6 +1,6 @@
 """Attention from heads to sums of values: softmax(scale q k^T) v (Vaswani et al. 2017, eq. 1).
 
-`attend` is the one way to it, for the heads of a decoder, for an encoder and for cross-attention.
+Everything calls `attend`: the heads of a decoder, an encoder and cross-attention.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Routing of tokens to experts: scores, choices, gates, capacity, and the losses that keep a router healthy.
-
+"""Routing of tokens to experts: scores, choices, gates, capacity, and the losses for even load and small scores.
 N tokens (all of a batch) form one group; each makes K choices among E experts.
 """
 

@@ -1,4 +1,4 @@
-"""Bugs in weights and constants: what arrived is not what was sent, or is not trained."""
+"""Bugs in weights and constants: wrong values, or values that are not trained."""
 
 from __future__ import annotations
 
