@@ -1,4 +1,4 @@
-"""Reports of parity checks that nobody ran: one of equal models, and one with a fault in the second block."""
+"""Made-up reports of parity checks: one of equal models, and one with a fault in the second block."""
 
 from __future__ import annotations
 

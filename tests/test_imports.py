@@ -1,4 +1,4 @@
-"""The house: imports point one way, between rooms and between files, and nothing lies loose.
+"""The structure: imports point one way, between folders and between files, and no file is in the wrong place.
 
 Every import counts, those inside functions too: a lazy import hides a cycle from Python and not from a reader.
 """

@@ -30,7 +30,7 @@ class TextStream:
     """Gives out a row's text piece by piece, and ends it before the first `stop` string.
 
     What may be the beginning of `stop`, or of a character, is held back until it is decided. `before` are the tokens of
-    the text that is continued: whether a space belongs between the two is the tokenizer's to say.
+    the text that is continued: the tokenizer decides whether a space belongs between the two.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: str | None, before: np.ndarray | Sequence[int] = ()):

@@ -66,7 +66,7 @@ def pair_names() -> list[str]:
 
 @contextmanager
 def needed_packages(what: str) -> Iterator[None]:
-    """An optional package that is missing is the user's to install, whoever imports it first inside the block."""
+    """A missing optional package is a UserError, whichever module imports it first inside the block."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -120,7 +120,7 @@ def _refuse_arguments(function: Callable[..., Any], path: Path, name: str) -> No
 
 
 def _run(path: Path) -> ModuleType:
-    """Runs the file as a module of a name that nobody else has. Modules beside it can be imported, as in a program."""
+    """Runs the file as a module with a unique name. Modules beside it can be imported, as in a program."""
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

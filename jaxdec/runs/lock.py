@@ -21,7 +21,7 @@ from jaxdec.errors import UserError
 
 LOCK = "run.lock"
 WINDOWS_BYTE = 1 << 20
-PATIENCE = 25  # looks at a lock that nobody has signed yet
+PATIENCE = 25  # looks at a lock that names no process yet
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _write(file: int) -> None:
 
 
 def _release(path: Path, file: int) -> None:
-    """Removes the lock file while the lock is still held, so that nobody's new one is taken away."""
+    """Removes the lock file while the lock is still held, so that a new one of another process is not removed."""
     if os.name == "nt":  # an open file cannot be removed there
         os.close(file)
     with contextlib.suppress(OSError):

@@ -136,7 +136,7 @@ class Trainer:
 
     @property
     def state(self) -> State:
-        """The train state, on the devices. `run` takes it for good at each dispatch and puts another in its place."""
+        """The train state, on the devices. `run` donates it at each dispatch and replaces it."""
         assert self._state is not None, "start() or restore() comes first"
         return self._state
 

@@ -209,7 +209,7 @@ def test_a_damaged_file_is_named_and_said_how_to_mend(corpus: str, name: str, ha
     folder = folder_of(prepare(DataConfig(corpus)))
     harm(folder / name)
     if name == "shards.json" and (folder / name).exists() and _is_json(folder / name):
-        return  # the flipped bit or the missing last newline is one that JSON does not care for
+        return  # the flipped bit or the missing last newline makes no difference to JSON
     with pytest.raises(UserError) as caught:
         prepare(DataConfig(corpus))
     message = str(caught.value)

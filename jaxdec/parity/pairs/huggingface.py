@@ -1,7 +1,7 @@
 """Pairs of transformers' decoders with ours, from the tiny configs of the families: nothing is downloaded.
 
 `PAIRS["hf:llama"]()` is the pair. Each config shows something that would otherwise hide: fewer keys than queries,
-heads of other than width / heads channels, windows shorter than the text, rotary settings whose ramp lies inside the
+a head_dim other than width / heads, windows shorter than the text, rotary settings whose ramp lies inside the
 pairs. None has a padding token, to whose embedding torch gives no gradient.
 """
 

@@ -136,7 +136,7 @@ class JaxTwin:
     ) -> tuple[np.ndarray, dict[int, Params]]:
         """By the program that `jaxdec train` runs; as many steps a dispatch as lie between marks."""
         optimizer, run_steps = self.training_program(precision)
-        params = jax.tree.map(jnp.copy, start)  # the program is given its state for good
+        params = jax.tree.map(jnp.copy, start)  # the program donates its state
         state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
         slots, losses, reached, done = len(batches), [], {}, 0
         for mark in marks:
