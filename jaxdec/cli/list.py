@@ -47,7 +47,7 @@ def show_ladder() -> list[dict[str, Any]]:
         print(f"  {rung['rung']:<18}{rung['adds']:<56}{figures}")
     print(
         f"  Parameters with a vocabulary of {CHARACTERS} characters where the tokenizer decides ({MODERN:,} byte\n"
-        "  pairs in modern); FLOPs of training, by the rule in jaxdec/flops.py."
+        "  pairs in modern); FLOPs of training, by the rule in jaxdec/models/flops.py."
     )
     return rungs
 

@@ -61,7 +61,7 @@ class DecoderConfig(Config):
     kv_heads: int | None = setting(
         None, "key/value heads; fewer than heads is grouped-query attention (Ainslie et al. 2023); None: as many"
     )
-    head_dim: int | None = setting(None, "channels of a head; None: width / heads")
+    head_dim: int | None = setting(None, "size of a head; None: width / heads")
     position: Learned | Sinusoidal | RoPE | NoPosition = setting(Learned(), "how the model knows the order of tokens")
     norm: Norm = setting(LayerNorm(), "the norm of the blocks, and the one before the head")
     branch_norm: Literal["pre", "post", "both"] = setting(
