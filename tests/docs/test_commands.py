@@ -43,6 +43,12 @@ def commands() -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def run_and_accept(command: str, words: list[str]) -> None:
+    """Runs a command. Raises Accepted where it gets as far as jax, or to its end without it."""
+    importlib.import_module(f"jaxdec.cli.{command}").run(words)
+    raise Accepted
+
+
 @pytest.mark.parametrize("line", commands())
 def test_a_documented_command_is_accepted(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def stop() -> None:
@@ -55,8 +61,7 @@ def test_a_documented_command_is_accepted(line: str, monkeypatch: pytest.MonkeyP
     if command == "parity":
         pytest.importorskip("torch", reason="the checker needs the extra torch")
     with pytest.raises((Accepted, UserError, SystemExit)) as ended:
-        importlib.import_module(f"jaxdec.cli.{command}").run(words)
-        raise Accepted
+        run_and_accept(command, words)
     if not isinstance(ended.value, Accepted):
         said = str(ended.value)
         assert ("--help" in words and said in ("0", "None")) or READ.search(said), f"{line}: {said}"
