@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.stages import Pretrain, Translate
 from jaxdec.runs.directory import require_run
 
 SAMPLE_TOKENS = 400
@@ -27,17 +27,17 @@ LABELS = {
 
 def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     """Prints a sample of the trained model and where it stands; returns the summary with the sample. A run without
-    evaluation shows no sample."""
+    evaluation shows no sample, and neither does one of a stage that has none in `SAMPLES`."""
     config = require_run(run_dir)
-    translates, evaluates = isinstance(config.model, EncoderDecoderConfig), config.train.evaluate == "all"
+    evaluates, stage = config.train.evaluate == "all", config.resolved_stage.kind
     sample = {}
-    if evaluates:
+    if evaluates and stage in SAMPLES:
         print("\nsample")
-        sample = {"sample": _translated_sample(run_dir) if translates else _generated_sample(run_dir)}
+        sample = {"sample": SAMPLES[stage](run_dir)}
     print("\nresult (nats per token)" if evaluates else "\nresult")
     show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
-    more = f"jaxdec translate {run_dir} --text TEXT" if translates else f"jaxdec generate {run_dir} --prompt TEXT"
-    print(f"\nwritten to {run_dir}; more text: {more}")
+    more = f"; more text: {MORE[stage].format(run_dir)}" if stage in MORE else ""
+    print(f"\nwritten to {run_dir}{more}")
     return {**summary, **sample}
 
 
@@ -71,6 +71,13 @@ def _translated_sample(run_dir: Path) -> list[dict[str, str]]:
     found = [translation for translation, _ in translate_text(run, sources, GREEDY)]
     show_translations(sources, found)
     return [{"text": text, "translation": translation} for text, translation in zip(sources, found, strict=True)]
+
+
+SAMPLES = {Pretrain.kind: _generated_sample, Translate.kind: _translated_sample}
+MORE = {
+    Pretrain.kind: "jaxdec generate {} --prompt TEXT",
+    Translate.kind: "jaxdec translate {} --text TEXT",
+}
 
 
 def show_translations(texts: Sequence[str], translations: Sequence[str]) -> None:
