@@ -16,6 +16,7 @@ import optax
 import pytest
 
 from jaxdec.checkpoints.checkpoints import restore_params
+from jaxdec.cli.summary import show_summary
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig
 from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.config.stages import AnyStage, Pretrain, Translate
@@ -62,6 +63,8 @@ def test_a_new_stage_trains_resumes_and_is_evaluated(tmp_path: Path) -> None:
     assert evaluate(run) == {"step": 120, "accuracy": summary["accuracy"]}
     reports = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in reports if "accuracy" in line] == [60, 120]
+
+    assert show_summary(summary, run) == summary, "there is no sample for a stage that nothing shows one of"
 
     whole, _ = restore_params(run / "checkpoints")
     shutil.rmtree(run / "checkpoints" / "120")
