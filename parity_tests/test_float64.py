@@ -29,7 +29,7 @@ TRAINED = {name: (INIT, GENERIC) if name in (*MIXED, *DENSE) else (INIT,) for na
 # Every model is compared by activations, logits, loss and gradients. What builds on these is run here where a model
 # adds code of its own to it, and for the rest by `make test-long`: training where the loss, the router or the source
 # add something, greedy decoding for each way of filling and reading a cache.
-KINDS_OF_TRAINING = ("bigram", "one block", "gpt", "moe-gpt", "modern", "translation")
+KINDS_OF_TRAINING = ("gpt", "moe-gpt", "translation")
 HERE = {
     "dropout": ("gpt", DROPS, "one block", "norms on both sides", NORM_BEFORE),
     "accumulation": ("gpt", DROPS, "translation"),

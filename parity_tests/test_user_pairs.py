@@ -58,6 +58,7 @@ def test_an_example_is_equal_in_every_stage(name: str) -> None:
     assert sum(comparison.stage == "taps" for comparison in report.comparisons) >= 9
 
 
+@pytest.mark.long
 def test_an_example_is_equal_in_every_precision() -> None:
     pair = load_pair(str(EXAMPLES / "nnx_pair.py"))
     report = assert_parity(pair, precisions=["float64", "float32", "bfloat16"], weight_inits=["generic"], steps=10)

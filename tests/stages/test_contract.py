@@ -120,7 +120,9 @@ def after_one_sgd_step(name: str, mesh_config: MeshConfig, parts: int) -> tuple[
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize(("mesh", "parts"), [(MeshConfig(data=1), 4), (MeshConfig(data=2, fsdp=2), 2)])
+@pytest.mark.parametrize(
+    ("mesh", "parts"), [(MeshConfig(data=2, fsdp=2), 2), pytest.param(MeshConfig(data=1), 4, marks=pytest.mark.long)]
+)
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(name: str, mesh: MeshConfig, parts: int) -> None:
     params, metrics = after_one_sgd_step(name, MeshConfig(data=1), 1)
     cut_params, cut_metrics = after_one_sgd_step(name, mesh, parts)

@@ -297,6 +297,7 @@ def refused_unchanged(run: Path, capsys: pytest.CaptureFixture[str], named: str)
     assert {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()} == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
 def test_a_disk_that_fills_up_during_training(tmp_path: Path, corpus: Path, whole: Path) -> None:
     run = tmp_path / "run"

@@ -113,7 +113,11 @@ def test_only_what_is_trained_has_moments() -> None:
     assert adam.mu.keys() == adam.nu.keys() == trained.keys()
 
 
-@pytest.mark.parametrize("mesh", [MeshConfig(data=1), MeshConfig(data=2, fsdp=2)], ids=["one", "sharded"])
+@pytest.mark.parametrize(
+    "mesh",
+    [pytest.param(MeshConfig(data=1), marks=pytest.mark.long), MeshConfig(data=2, fsdp=2)],
+    ids=["one", "sharded"],
+)
 def test_what_is_frozen_keeps_its_bits(mesh: MeshConfig) -> None:
     """Under weight decay, and with microbatches."""
     config = tiny.run_config(mesh=mesh, trainable=LAST, optim=replace(tiny.OPTIM, weight_decay=0.5))
