@@ -58,8 +58,8 @@ def test_a_documented_command_is_accepted(line: str, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     command, *words = shlex.split(line)[1:]
-    if command == "parity":
-        pytest.importorskip("torch", reason="the checker needs the extra torch")
+    if line.startswith(("jaxdec parity", "jaxdec bench train")):
+        pytest.importorskip("torch", reason="it compares with PyTorch: the extra torch")
     with pytest.raises((Accepted, UserError, SystemExit)) as ended:
         run_and_accept(command, words)
     if not isinstance(ended.value, Accepted):
