@@ -1,7 +1,8 @@
 # `make demo` trains a small model and shows what it writes; `make test` runs the tests. Both make .venv when it is missing.
 # `make test-long` runs the wider sweeps (marked `long`): every stage of the check on every tiny model, every model in
-# low precision, two of three of our own seeded bugs, every Hugging Face configuration with both kinds of weights, certificates, kills at many moments,
-# trainings to the end. It compiles as users' runs do, without the flags by which conftest.py has other tests compile fast.
+# low precision, two of three of our own seeded bugs (CI runs these), every Hugging Face configuration with both kinds of
+# weights, certificates, kills at many moments, trainings to the end. It compiles as users' runs do, without the flags by
+# which conftest.py has other tests compile fast.
 # Other targets: lint, format, bench, clean.
 # Settings: make demo STEPS=50, make test JOBS=4 PYTEST="tests/cli -x", make PYTHON=python3.13 ...
 
