@@ -42,7 +42,7 @@ class Dataset:
     """Token ids, uint16 or uint32 [tokens], mapped from disk. `hash`: equal hashes, equal ids in both splits.
 
     `conditional_entropy` is the corpus's (nats a character), so it bounds the loss only where tokens are characters:
-    None for all other tokenizers.
+    None for all other tokenizers. `train_starts`, `validation_starts`: int64, where the documents of a split begin.
     """
 
     train: np.memmap
@@ -52,6 +52,8 @@ class Dataset:
     conditional_entropy: Callable[[int], float] | None
     hash: str
     answers: Callable[[str], np.ndarray] | None = None  # of the corpus
+    train_starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1, np.int64))
+    validation_starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1, np.int64))
 
 
 def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None) -> Dataset:

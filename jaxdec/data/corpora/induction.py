@@ -14,7 +14,7 @@ import string
 
 import numpy as np
 
-from jaxdec.data.corpora.base import Corpus, Generated
+from jaxdec.data.corpora.base import Corpus, Generated, one_text
 from jaxdec.data.files import sha256
 
 LETTERS = string.ascii_lowercase
@@ -60,7 +60,7 @@ def fingerprint(lines: int = LINES, seed: int = SEED) -> str:
 
 def corpus(name: str) -> Corpus:
     rate = entropy_rate()
-    return Corpus(name, fingerprint(), generate, lambda n: rate, answers)
+    return one_text(name, fingerprint(), generate, lambda n: rate, answers)
 
 
 CORPUS = Generated(

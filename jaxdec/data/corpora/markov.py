@@ -14,7 +14,7 @@ import random
 
 import numpy as np
 
-from jaxdec.data.corpora.base import Corpus, Generated, Number
+from jaxdec.data.corpora.base import Corpus, Generated, Number, one_text
 from jaxdec.data.files import sha256
 
 ALPHABET = "abcdefgh"
@@ -93,7 +93,7 @@ def _entropy(probabilities: np.ndarray) -> float:
 
 def corpus(name: str, order: int) -> Corpus:
     chain = Markov(order)
-    return Corpus(name, chain.fingerprint(), chain.generate, chain.conditional_entropy)
+    return one_text(name, chain.fingerprint(), chain.generate, chain.conditional_entropy)
 
 
 CORPUS = Generated(

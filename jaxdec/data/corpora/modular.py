@@ -10,7 +10,7 @@ import string
 
 import numpy as np
 
-from jaxdec.data.corpora.base import Corpus, Generated, Number
+from jaxdec.data.corpora.base import Corpus, Generated, Number, one_text
 from jaxdec.data.files import sha256
 
 NUMBERS = string.digits + string.ascii_lowercase
@@ -45,7 +45,7 @@ def fingerprint(modulus: int = MODULUS, lines: int = LINES, seed: int = SEED) ->
 
 def corpus(name: str, modulus: int) -> Corpus:
     rate = entropy_rate(modulus)
-    return Corpus(name, fingerprint(modulus), functools.partial(generate, modulus), lambda n: rate, answers)
+    return one_text(name, fingerprint(modulus), functools.partial(generate, modulus), lambda n: rate, answers)
 
 
 CORPUS = Generated(

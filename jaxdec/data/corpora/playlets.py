@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 
-from jaxdec.data.corpora.base import Corpus, Generated
+from jaxdec.data.corpora.base import Corpus, Generated, one_text
 from jaxdec.data.corpora.derivations import ParseError, entropy_and_length, samples
 from jaxdec.data.corpora.derivations import log_probability as _log_probability
 from jaxdec.data.corpora.embedded import embedded_text
@@ -66,7 +66,7 @@ def sample_text(plays: int, seed: int = SEED) -> str:
 
 def corpus(name: str) -> Corpus:
     rate = entropy_rate()
-    return Corpus(name, fingerprint(), generate, lambda n: rate)
+    return one_text(name, fingerprint(), generate, lambda n: rate)
 
 
 CORPUS = Generated("short stage plays from a grammar, 1.7 MB, with the exact entropy rate (generated)", corpus)

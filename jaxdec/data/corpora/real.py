@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxdec.data.corpora.base import Corpus
+from jaxdec.data.corpora.base import Corpus, one_text
 from jaxdec.data.download import fetch
 from jaxdec.data.files import decode, read_bytes, sha256, write_whole
 from jaxdec.data.folders import data_folder
@@ -34,7 +34,7 @@ class RealCorpus:
                 )
             if not self.place.exists():
                 write_whole(self.place, content, "the data file")
-        return Corpus(self.name, self.sha256, self.read)
+        return one_text(self.name, self.sha256, self.read)
 
     @property
     def place(self) -> Path:

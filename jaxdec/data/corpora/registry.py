@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxdec.data.corpora import induction, markov, modular, playlets
-from jaxdec.data.corpora.base import Corpus, Generated
+from jaxdec.data.corpora.base import Corpus, Generated, one_text
 from jaxdec.data.corpora.real import THE_VERDICT, TINYSHAKESPEARE, RealCorpus
 from jaxdec.data.files import decode, read_bytes, sha256
 from jaxdec.errors import UserError, nearest
@@ -47,4 +47,4 @@ def load_corpus(name_or_path: str, from_file: Path | None = None) -> Corpus:
         raise UserError(f"--from-file is for a corpus of the list, not beside the path {name_or_path}: leave one out")
     content = read_bytes(path, "the corpus")
     text = decode(content, path, "the corpus")
-    return Corpus(str(path), sha256(content), lambda: text)
+    return one_text(str(path), sha256(content), lambda: text)
