@@ -1,0 +1,1 @@
+"""Weights as other programs write them: one file per format, read and written tensor by tensor."""
