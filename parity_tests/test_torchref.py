@@ -77,7 +77,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     "norm place, sum": lambda: residual_sum(torch.nn.Identity(), torch.ones(1), torch.ones(1), "both"),  # type: ignore[arg-type]
     "norm of queries": lambda: built(changed(GPT, qk_norm_over="pair")),
     "position": lambda: built(changed(GPT, position=OTHER))(TOKENS),
-    "position of a layer": lambda: Heads(changed(GPT, position=OTHER), Full())(torch.ones(1, 4, GPT.width)),
+    "position of a layer": lambda: Heads(changed(GPT, position=OTHER), 0)(torch.ones(1, 4, GPT.width)),
     "position of an encoder": lambda: built(changed(PAPER, position=OTHER)).embed(TOKENS, source=True),
     "scaling": lambda: rope_frequencies(changed(RoPE(), scaling=OTHER), 8),
     "gates": lambda: gates(torch.ones(2, 3), torch.zeros(2, 1).long(), "some"),  # type: ignore[arg-type]

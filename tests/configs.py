@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
 from jaxdec.config.parts import MLP, MoE
-from jaxdec.config.positions import Llama3Scaling, YarnScaling
+from jaxdec.config.positions import Llama3Scaling, NoPosition, RoPE, YarnScaling
 from jaxdec.config.run import BPE
 from jaxdec.config.yaml import field_types, takes_tuple, variants
 
@@ -58,10 +58,13 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
         values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
         values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
+        if isinstance(position := values["position"], tuple):
+            values |= {"position": tuple(each if isinstance(each, RoPE) else NoPosition() for each in position)}
     if cls is MLP and values["expansion"]:
         values["hidden"] = None
     if cls is MoE:
         values["experts"] += values["top_k"]
+        values["shared_gate"] = values["shared_gate"] and values["shared"] is not None
     if cls is Llama3Scaling:
         values["high_frequency"] += values["low_frequency"]
     if cls is YarnScaling:

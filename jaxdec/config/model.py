@@ -23,7 +23,7 @@ from jaxdec.config.parts import (
     require_positive,
     require_whole,
 )
-from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
+from jaxdec.config.positions import Learned, NoPosition, Position, RoPE, Sinusoidal
 from jaxdec.config.setting import setting
 
 # Help texts of settings that several models have.
@@ -62,11 +62,12 @@ class DecoderConfig(Config):
         None, "key/value heads; fewer than heads is grouped-query attention (Ainslie et al. 2023); None: as many"
     )
     head_dim: int | None = setting(None, "size of a head; None: width / heads")
-    position: Learned | Sinusoidal | RoPE | NoPosition = setting(Learned(), "how the model knows the order of tokens")
+    position: Position | tuple[Position, ...] = setting(Learned(), "how the model knows the order of tokens")
     norm: Norm = setting(LayerNorm(), "the norm of the blocks, and the one before the head")
     branch_norm: Literal["pre", "post", "both"] = setting(
         "pre", "where a block normalises: pre x + f(norm(x)), post x + norm(f(x)) (OLMo 2), or both (Gemma 2)"
     )
+    residual_scale: float | None = setting(None, "what a branch returns is multiplied by this, then added (Granite)")
     qk_norm: RMSNorm | None = setting(None, "norm of queries and keys, before the rotation (Henry et al. 2020)")
     qk_norm_over: Literal["head", "all"] = setting(
         "head", "qk_norm takes each head by itself, or all heads' channels as one vector (OLMo 2)"
@@ -80,6 +81,7 @@ class DecoderConfig(Config):
     )
     embed_scale: float | None = setting(None, "token embeddings are multiplied by this; Gemma: sqrt(width)")
     tied_head: bool = setting(True, TIED_HEAD)
+    logit_scale: float | None = setting(None, "logits are multiplied by this, before any soft cap (Granite, Cohere)")
     logit_softcap: float | None = setting(None, "logits become softcap * tanh(logits / softcap) (Gemma 2)")
     dropout: float = setting(0.0, "dropout of embeddings, attention weights and both residual branches, as in GPT-2")
     init_std: float = setting(0.02, "std of every matrix; residual projections get init_std / sqrt(2 * layers)")
@@ -94,8 +96,9 @@ class DecoderConfig(Config):
             f"model.kv_heads {self.kv_heads} does not divide model.heads {self.heads}: "
             "every key/value head serves the same number of query heads",
         )
+        places = self.position if isinstance(self.position, tuple) else (self.position,)
         require(
-            not isinstance(self.position, RoPE) or self.resolved_head_dim % 2 == 0,
+            not any(isinstance(place, RoPE) for place in places) or self.resolved_head_dim % 2 == 0,
             f"rotary positions turn channels in pairs: heads of {self.resolved_head_dim} channels are odd. "
             "Change model.width, model.heads or model.head_dim",
         )
@@ -103,12 +106,17 @@ class DecoderConfig(Config):
             not isinstance(self.position, Sinusoidal) or self.width % 2 == 0,
             f"sinusoidal positions need an even model.width, not {self.width}",
         )
-        require_positive(self, "model", "score_scale", "embed_scale", "logit_softcap")
+        require(
+            not isinstance(self.position, tuple) or all(isinstance(place, RoPE | NoPosition) for place in places),
+            "model.position differs from layer to layer, but learned and sinusoidal positions are added to the "
+            "embeddings, before all layers: give one of them alone, or layers with rope and none",
+        )
+        require_positive(self, "model", "residual_scale", "score_scale", "embed_scale", "logit_scale", "logit_softcap")
         require(
             self.qk_norm_over == "head" or self.qk_norm is not None,
             f"model.qk_norm_over is {self.qk_norm_over}, but there is no such norm: set model.qk_norm too",
         )
-        for name in ("attention", "mlp"):
+        for name in ("position", "attention", "mlp"):
             values = getattr(self, name)
             require(
                 not isinstance(values, tuple) or 1 <= len(values) <= self.layers,
@@ -140,6 +148,9 @@ class DecoderConfig(Config):
     def out_bias(self) -> bool:
         """Whether the projection back to the residual stream has a bias."""
         return self.qkv_bias and self.attention_bias != "qkv"
+
+    def position_of(self, layer: int) -> Position:
+        return per_layer(self.position, layer)
 
     def attention_of(self, layer: int) -> Pattern:
         return per_layer(self.attention, layer)

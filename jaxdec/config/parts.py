@@ -212,6 +212,7 @@ class MoE(Config):
     top_k: int = setting(2, "experts that a token goes to")
     expert: MLP | GatedMLP = setting(MLP(), "the layer that every expert is")
     shared: MLP | GatedMLP | None = setting(None, "an expert beside them that every token goes to (Dai et al. 2024)")
+    shared_gate: bool = setting(False, "what the shared expert returns is multiplied by sigmoid(x w) (Qwen 2 MoE)")
     router_bias: bool = setting(False, "the router's scores get a trained bias (GPT-OSS)")
     noisy: bool = setting(False, "router scores get trained noise in training (Shazeer et al. 2017, eq. 4)")
     gates: Literal["chosen", "all"] = setting("chosen", "gates are a softmax over the chosen scores, or over all")
@@ -231,6 +232,10 @@ class MoE(Config):
         require(
             self.top_k <= self.experts,
             f"model.mlp.top_k {self.top_k} is more than the {self.experts} experts there are: lower it",
+        )
+        require(
+            not self.shared_gate or self.shared is not None,
+            "model.mlp.shared_gate is True, but there is no shared expert: set model.mlp.shared too",
         )
         for name in ("capacity_factor", "eval_capacity_factor", "init_scale"):
             value = getattr(self, name)

@@ -100,3 +100,6 @@ class RoPE(Config):
 
     def __post_init__(self) -> None:
         require(self.theta > 1, f"model.position.theta is {self.theta}: give more than 1")
+
+
+Position = Learned | Sinusoidal | RoPE | NoPosition

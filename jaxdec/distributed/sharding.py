@@ -46,9 +46,10 @@ def spec(axes: tuple[str | None, ...]) -> P:
     return P(*(None if axis is None else RULES[axis] for axis in axes))
 
 
-def is_split(axis: str) -> bool:
-    """Whether arrays with this logical axis lie in parts on the devices of the mesh in use (`jax.set_mesh`)."""
-    mesh, names = jax.sharding.get_abstract_mesh(), RULES[axis]
+def is_split(axis: str | None) -> bool:
+    """Whether arrays with this logical axis lie in parts on the devices of the mesh in use (`jax.set_mesh`); None is an
+    axis that never does."""
+    mesh, names = jax.sharding.get_abstract_mesh(), None if axis is None else RULES[axis]
     return any(mesh.shape.get(name, 1) > 1 for name in ((names,) if isinstance(names, str) else names or ()))
 
 

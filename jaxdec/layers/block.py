@@ -41,11 +41,11 @@ class Block(nnx.Module):
     def __init__(self, config: DecoderConfig, layer: int, *, rngs: nnx.Rngs):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         part = config.mlp_of(layer)
-        self.dropout = config.dropout
+        self.dropout, self.residual_scale = config.dropout, config.residual_scale
         norm = partial(make_norm, config.width, config.norm, config.bias)
         before, after = branch_norms(config.branch_norm)
         self.attention_norm = norm() if before else None
-        self.attention = Attention(config, config.attention_of(layer), residual_std, rngs=rngs)
+        self.attention = Attention(config, layer, residual_std, rngs=rngs)
         self.attention_post_norm = norm() if after else None
         self.mlp_norm = norm() if before else None
         mixture = isinstance(part, MoE)
@@ -63,11 +63,16 @@ class Block(nnx.Module):
         """The new x, this layer's cache, and the losses and metrics of its router (None without one)."""
         weights_key, attention_key, mlp_key = (None,) * 3 if key is None else jax.random.split(key, 3)
         y_BTD, layer = self.attention(normalised(self.attention_norm, x_BTD), positions_BT, cache, layer, weights_key)
-        x_BTD = x_BTD + dropout(normalised(self.attention_post_norm, y_BTD), self.dropout, attention_key)
+        x_BTD = x_BTD + self.added(normalised(self.attention_post_norm, y_BTD), attention_key)
         y_BTD, report = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoEModule):
             router_key = None if mlp_key is None else jax.random.fold_in(mlp_key, 1)
             y_BTD, report = self.mlp(y_BTD, router_key)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + dropout(normalised(self.mlp_post_norm, y_BTD), self.dropout, mlp_key), layer, report
+        return x_BTD + self.added(normalised(self.mlp_post_norm, y_BTD), mlp_key), layer, report
+
+    def added(self, y_BTD: jax.Array, key: jax.Array | None) -> jax.Array:
+        """What of a branch is added to the stream: with dropout, and times `residual_scale` where there is one."""
+        y_BTD = dropout(y_BTD, self.dropout, key)
+        return y_BTD if self.residual_scale is None else self.residual_scale * y_BTD

@@ -24,7 +24,7 @@ class DecoderBlock(nnx.Module):
         self.norm_place: NormPlace = config.norm_place
         self.dropout = config.dropout
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
-        self.attention = Attention(config.decoder, config.decoder.attention_of(layer), residual_std, rngs=rngs)
+        self.attention = Attention(config.decoder, layer, residual_std, rngs=rngs)
         self.cross_attention_norm = make_norm(config.width, config.norm, config.bias)
         self.cross_attention = CrossAttention(config.decoder, residual_std, rngs=rngs)
         self.mlp_norm = make_norm(config.width, config.norm, config.bias)

@@ -44,7 +44,7 @@ class Linear(nnx.Module):
     `axes` names the logical axes of the kernel for `sharding.RULES`.
     """
 
-    def __init__(self, shape: tuple[int, int], axes: tuple[str, str], std: float, bias: bool, *, rngs: nnx.Rngs):
+    def __init__(self, shape: tuple[int, int], axes: tuple[str, str | None], std: float, bias: bool, *, rngs: nnx.Rngs):
         self.axes = axes
         self.kernel = nnx.Param(std * jax.random.normal(rngs.params(), shape), axes=axes)
         self.bias = nnx.Param(jnp.zeros(shape[1]), axes=axes[1:]) if bias else None

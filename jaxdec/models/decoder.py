@@ -55,7 +55,7 @@ class Decoder(nnx.Module):
             case Sinusoidal():
                 table = jnp.asarray(sinusoids(self.config.context, self.config.width, position.base), dtype)
                 return x_BTD + jnp.take(table, rows_BT, axis=0, mode="clip")
-            case RoPE() | NoPosition():
+            case RoPE() | NoPosition() | tuple():  # of the layers
                 return x_BTD
             case _:
                 assert_never(position)
@@ -76,6 +76,8 @@ class Decoder(nnx.Module):
             reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
         logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
+        if self.config.logit_scale is not None:
+            logits_BTV = self.config.logit_scale * logits_BTV
         if self.config.logit_softcap is not None:
             logits_BTV = self.config.logit_softcap * jnp.tanh(logits_BTV / self.config.logit_softcap)
         if cache is not None:

@@ -161,7 +161,8 @@ def _moe(width: int, part: MoE, bias: bool) -> Count:
     noise = _linear(width, part.experts, bias=False) if part.noisy else NOTHING
     expert = _mlp(width, part.expert, bias)
     experts = Count(part.experts * expert.parameters, part.top_k * expert.active)
-    return router + noise + experts + (NOTHING if part.shared is None else _mlp(width, part.shared, bias))
+    gate = _linear(width, 1, bias=False) if part.shared_gate else NOTHING
+    return router + noise + experts + gate + (NOTHING if part.shared is None else _mlp(width, part.shared, bias))
 
 
 def _linear(inputs: int, outputs: int, bias: bool) -> Count:

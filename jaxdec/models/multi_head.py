@@ -21,4 +21,4 @@ class MultiHead(SingleHead):
 
     def make_attention(self, config: DecoderConfig, *, rngs: nnx.Rngs) -> Attention:
         # There is no residual stream that `out` should start small for
-        return Attention(config, config.attention_of(0), config.init_std, rngs=rngs)
+        return Attention(config, 0, config.init_std, rngs=rngs)

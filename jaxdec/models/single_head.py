@@ -34,7 +34,7 @@ class SingleHead(nnx.Module):
         self.head = Linear((width, vocab), ("embed", "vocab"), std, bias=False, rngs=rngs)
 
     def make_attention(self, config: DecoderConfig, *, rngs: nnx.Rngs) -> Heads:
-        return Heads(config, config.attention_of(0), rngs=rngs)
+        return Heads(config, 0, rngs=rngs)
 
     def __call__(
         self, tokens_BT: jax.Array, dtype: jnp.dtype, cache: Cache | None = None, key: jax.Array | None = None

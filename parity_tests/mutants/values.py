@@ -1,4 +1,5 @@
-"""Seeded bugs in what the decoders of Qwen 2, OLMo 2, Gemma 2 and GPT-OSS have beside the common parts."""
+"""Seeded bugs in what the decoders of Qwen 2, OLMo 2, Gemma 2, GPT-OSS, Granite and SmolLM 3 have beside the common
+parts."""
 # ruff: noqa: E731 - a mutant is one changed expression, which a lambda shows best
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torchref.layers.attention import attention
 from torchref.layers.moe import moe
 from torchref.models import decoder
 
-AFTER, BOTH, CLAMPED = "norms after", "norms on both sides", "clamped experts"
+AFTER, BOTH, CLAMPED, SCALED = "norms after", "norms on both sides", "clamped experts", "scaled, layers differ"
 HEADS, EXPERTS = "blocks.0.attention", "blocks.0.mlp"
 
 # Norms
@@ -176,3 +177,72 @@ def yarn_ramp_rounded() -> Patch:
     original = position.yarn_frequencies
     rounded = lambda plain, scaling, theta: original(plain, replace(scaling, truncate=True), theta)
     return patch.object(position, "yarn_frequencies", rounded)
+
+
+# Branches, logits, layers that differ
+
+
+def _block(change: Any) -> Patch:
+    """`change` makes another block of a block, and is undone behind it."""
+    original = block.Block.forward
+
+    def forward(self: Any, x: Tensor) -> Any:
+        with change(self):
+            return original(self, x)
+
+    return patch.object(block.Block, "forward", forward)
+
+
+@mutant("blocks.0", SCALED)
+def branches_not_scaled() -> Patch:
+    return _block(lambda self: patch.object(self, "residual_scale", 1.0))
+
+
+@mutant("blocks.0", SCALED)
+def branches_scaled_by_the_root() -> Patch:
+    return _block(lambda self: patch.object(self, "residual_scale", self.residual_scale**0.5))
+
+
+def _logits(change: Any) -> Patch:
+    original = decoder.Decoder.forward
+
+    def forward(self: Any, tokens: Tensor) -> Any:
+        output = original(self, tokens)
+        return output._replace(logits_BTV=change(output.logits_BTV, self.config.logit_scale))
+
+    return patch.object(decoder.Decoder, "forward", forward)
+
+
+@mutant("model", SCALED)
+def logits_not_scaled() -> Patch:
+    return _logits(lambda logits, scale: logits / scale)
+
+
+@mutant("model", SCALED)
+def logits_divided_by_their_scale() -> Patch:
+    return _logits(lambda logits, scale: logits / scale**2)
+
+
+@mutant("blocks.1.attention", SCALED)
+def layers_without_positions_turned() -> Patch:
+    rope = MODELS[SCALED].decoder.position_of(0)  # type: ignore[union-attr]
+    original = attention.Heads.forward
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        with patch.object(self, "position", rope):
+            return original(self, x)
+
+    return patch.object(attention.Heads, "forward", forward)
+
+
+# The shared expert
+
+
+@mutant("blocks.1.mlp", SCALED)
+def gate_of_the_shared_expert_left_out() -> Patch:
+    return patch.object(moe.torch, "sigmoid", torch.ones_like)
+
+
+@mutant("blocks.1.mlp", SCALED)
+def gate_of_the_shared_expert_without_its_sigmoid() -> Patch:
+    return patch.object(moe.torch, "sigmoid", lambda x: x)

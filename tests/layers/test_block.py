@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxdec.config.parts import Full, RMSNorm
+from jaxdec.config.parts import RMSNorm
 from jaxdec.config.run import Precision
 from jaxdec.layers.attention.attention import Heads
 from jaxdec.layers.attention.kernel import scores
@@ -72,7 +72,7 @@ def test_a_block_holds_the_norms_that_it_uses(place: BranchNorm, held: set[str])
 def projected(**values: Any) -> tuple[Any, jax.Array, jax.Array]:
     """Heads of scores of another width than the model's, and their queries and keys."""
     config = replace(tiny.MODEL, heads=4, kv_heads=2, head_dim=6, qk_norm=RMSNorm(0.1), **values)
-    heads = Heads(config, Full(), rngs=nnx.Rngs(0))
+    heads = Heads(config, 0, rngs=nnx.Rngs(0))
     for norm in (heads.query_norm, heads.key_norm):
         assert norm is not None
         norm.scale[...] = jnp.linspace(0.5, 2.0, norm.scale.shape[0])

@@ -76,11 +76,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "norm of a block": lambda: Block(changed(tiny.MODEL, branch_norm="none"), 0, rngs=rngs()),
     "norm place, input": lambda: branch_input(make_norm(16, tiny.MODEL.norm, True), X, "both"),  # type: ignore[arg-type]
     "norm place, sum": lambda: residual_sum(make_norm(16, tiny.MODEL.norm, True), X, X, "both"),  # type: ignore[arg-type]
-    "norm of queries": lambda: Heads(changed(tiny.MODEL, qk_norm_over="pair"), tiny.MODEL.attention_of(0), rngs=rngs()),
+    "norm of queries": lambda: Heads(changed(tiny.MODEL, qk_norm_over="pair"), 0, rngs=rngs()),
     "position": lambda: applied(changed(tiny.MODEL, position=OTHER)),
-    "position of a layer": lambda: Heads(
-        changed(tiny.MODEL, position=OTHER), tiny.MODEL.attention_of(0), rngs=rngs()
-    ).project(X, SLOTS),
+    "position of a layer": lambda: Heads(changed(tiny.MODEL, position=OTHER), 0, rngs=rngs()).project(X, SLOTS),
     "position of an encoder": lambda: EncoderDecoder(
         changed(encoder_decoders.PAPER, position=OTHER), rngs=rngs()
     ).embed(SLOTS, SLOTS, jnp.dtype("float32"), source=True),

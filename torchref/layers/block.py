@@ -24,9 +24,10 @@ class Block(nn.Module):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         part = config.mlp_of(layer)
+        self.residual_scale = 1.0 if config.residual_scale is None else config.residual_scale
         before, after = BRANCH_NORMS[config.branch_norm]
         self.attention_norm = make_norm(config.width, config.norm, config.bias) if before else None
-        self.attention = Attention(config, config.attention_of(layer))
+        self.attention = Attention(config, layer)
         self.attention_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.attention_dropout = Dropout(config.dropout)
         self.mlp_norm = make_norm(config.width, config.norm, config.bias) if before else None
@@ -37,10 +38,10 @@ class Block(nn.Module):
     def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport | None]:
         """The new x, and the losses and metrics of its router (None without one)."""
         y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
-        x_BTD = x_BTD + self.attention_dropout(y_BTD)
+        x_BTD = x_BTD + self.attention_dropout(y_BTD) * self.residual_scale
         y_BTD, report = normalised(self.mlp_norm, x_BTD), None
         if isinstance(self.mlp, MoEModule):
             y_BTD, report = self.mlp(y_BTD)
         else:
             y_BTD = self.mlp(y_BTD)
-        return x_BTD + self.mlp_dropout(normalised(self.mlp_post_norm, y_BTD)), report
+        return x_BTD + self.mlp_dropout(normalised(self.mlp_post_norm, y_BTD)) * self.residual_scale, report

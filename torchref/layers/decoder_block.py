@@ -21,7 +21,7 @@ class DecoderBlock(nn.Module):
         super().__init__()
         self.norm_place: NormPlace = config.norm_place
         self.attention_norm = make_norm(config.width, config.norm, config.bias)
-        self.attention = Attention(config.decoder, config.decoder.attention_of(layer))
+        self.attention = Attention(config.decoder, layer)
         self.attention_dropout = Dropout(config.dropout)
         self.cross_attention_norm = make_norm(config.width, config.norm, config.bias)
         self.cross_attention = CrossAttention(config.decoder)

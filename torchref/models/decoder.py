@@ -59,7 +59,7 @@ class Decoder(LanguageModel):
                 return x_BTD + self.position_embed(slots_1T)
             case Sinusoidal():
                 return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
-            case RoPE() | NoPosition():
+            case RoPE() | NoPosition() | tuple():
                 return x_BTD
             case _:
                 assert_never(position)
@@ -74,6 +74,8 @@ class Decoder(LanguageModel):
         x_BTD = self.final_norm(x_BTD)
         weight_VD = self.token_embed.weight if self.head is None else self.head.weight
         logits_BTV = F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD.to(x_BTD.dtype)))
+        if self.config.logit_scale is not None:
+            logits_BTV = logits_BTV * self.config.logit_scale
         if self.config.logit_softcap is not None:
             logits_BTV = self.config.logit_softcap * torch.tanh(logits_BTV / self.config.logit_softcap)
         return Output(logits_BTV, *summarise(reports))

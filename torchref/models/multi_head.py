@@ -12,7 +12,7 @@ class MultiHead(SingleHead):
     """tokens [B,T] int -> Output. All matrices are drawn from normal(0, init_std)."""
 
     def make_attention(self, config: DecoderConfig) -> Attention:
-        attention = Attention(config, config.attention_of(0))
+        attention = Attention(config, 0)
         # There is no residual stream that `out` should start small for
         attention.out = Linear(config.width, config.width, bias=False, init_std=config.init_std)
         return attention

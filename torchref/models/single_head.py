@@ -34,7 +34,7 @@ class SingleHead(LanguageModel):
         self.head = Linear(width, config.vocab_size, bias=False, init_std=std)
 
     def make_attention(self, config: DecoderConfig) -> Heads:
-        return Heads(config, config.attention_of(0))
+        return Heads(config, 0)
 
     def forward(self, tokens_BT: Tensor) -> Output:
         if (length := tokens_BT.shape[1]) > self.context:

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import Pattern
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.layers.attention.cache import Cache, LayerCache, extend
 from jaxdec.layers.attention.kernel import Mask, attend
@@ -26,10 +25,11 @@ from jaxdec.layers.position import rotate
 class Heads(nnx.Module):
     """x [B,T,D] -> [B,T,H C]: the outputs of H heads of size C, concatenated."""
 
-    def __init__(self, config: DecoderConfig, pattern: Pattern, *, rngs: nnx.Rngs):
+    def __init__(self, config: DecoderConfig, layer: int, *, rngs: nnx.Rngs):
         std, bias = config.init_std, config.qkv_bias
         queries, keys = (heads * config.resolved_head_dim for heads in (config.heads, config.resolved_kv_heads))
-        self.config, self.pattern = config, pattern
+        pattern = config.attention_of(layer)
+        self.config, self.pattern, self.position = config, pattern, config.position_of(layer)
         self.query = Linear((config.width, queries), ("embed", "heads"), std, bias, rngs=rngs)
         self.key = Linear((config.width, keys), ("embed", "heads"), std, bias, rngs=rngs)
         self.value = Linear((config.width, keys), ("embed", "heads"), std, bias, rngs=rngs)
@@ -53,13 +53,13 @@ class Heads(nnx.Module):
         q, k, v = (part.reshape(*x_BTD.shape[:-1], -1, config.resolved_head_dim) for part in (q, k, v))
         if config.qk_norm_over == "head":
             q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
-        match config.position:
+        match self.position:
             case RoPE() as rope:
                 q, k = rotate(q, positions_BT, rope), rotate(k, positions_BT, rope)
             case Learned() | Sinusoidal() | NoPosition():  # of the embeddings, or of the scores (ALiBi)
                 pass
             case _:
-                assert_never(config.position)
+                assert_never(self.position)
         return q, k, v
 
     def __call__(
@@ -96,8 +96,8 @@ class Heads(nnx.Module):
 class Attention(Heads):
     """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of their outputs."""
 
-    def __init__(self, config: DecoderConfig, pattern: Pattern, residual_std: float, *, rngs: nnx.Rngs):
-        super().__init__(config, pattern, rngs=rngs)
+    def __init__(self, config: DecoderConfig, layer: int, residual_std: float, *, rngs: nnx.Rngs):
+        super().__init__(config, layer, rngs=rngs)
         shape = (config.heads * config.resolved_head_dim, config.width)
         self.out = Linear(shape, ("heads", "embed"), residual_std, config.out_bias, rngs=rngs)
 

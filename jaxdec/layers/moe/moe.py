@@ -16,6 +16,7 @@ from flax import nnx
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MoE
+from jaxdec.layers.linear import Linear
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.moe import router
 from jaxdec.layers.moe.experts import Experts, truncated_normal
@@ -63,6 +64,10 @@ class MoEModule(nnx.Module):
         residual_std = config.init_std / (2 * config.layers) ** 0.5
         shared = None if part.shared is None else make_mlp(config, part.shared, residual_std, rngs=rngs)
         self.shared = shared
+        gate = (
+            Linear((config.width, 1), ("embed", None), config.init_std, False, rngs=rngs) if part.shared_gate else None
+        )
+        self.shared_gate = gate
 
     def __call__(self, x_BTD: jax.Array, key: jax.Array | None) -> tuple[jax.Array, RouterReport]:
         part, x_ND = self.part, x_BTD.reshape(-1, x_BTD.shape[-1])
@@ -77,7 +82,10 @@ class MoEModule(nnx.Module):
         y_GCD = self.experts(router.dispatch(x_ND, assignment), assignment.expert_G)
         y_ND = router.combine(y_GCD, router.gates(scores_NE, chosen_NK, part.gates), assignment).astype(x_ND.dtype)
         if self.shared is not None:
-            y_ND = y_ND + self.shared(x_ND)
+            shared_ND = self.shared(x_ND)
+            if self.shared_gate is not None:
+                shared_ND = jax.nn.sigmoid(self.shared_gate(x_ND)) * shared_ND
+            y_ND = y_ND + shared_ND
         return y_ND.reshape(x_BTD.shape), report(part, scores_NE, count_E, assignment)
 
 

@@ -32,6 +32,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("rotary theta", "the base of the angles: 10000, 500000, a million", "0.1 to 0.6"),
     Seam("rotary positions", "turned at all; distances divided to stretch a context", "0.3 to 0.6"),
     Seam("query and key positions", "an offset of both is invisible, one between them is not: a cache's bug", "0.3"),
+    Seam("positions by layer", "all layers turn alike, or some by another base, or not at all", "0.1 to 0.6"),
     Seam("ALiBi", "scores lowered with distance, by slopes that depend on the head", "0.2"),
     # Attention
     Seam("score scale", "1 / sqrt of the head's width, of the model's, or none", "0.3"),
@@ -42,6 +43,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("soft cap", "c tanh(x / c) on scores or logits", "0.01 to 1"),
     Seam("attention sink", "one more score in the softmax, without a value", "0.1"),
     Seam("residual sum", "which branches are added to the stream, and what a norm reads", "0.1 to 1"),
+    Seam("branch scale", "what a branch returns is multiplied by a constant, or not", "0.1 to 1"),
     # Norms and activations
     Seam("norm epsilon", "Flax 1e-6, torch's LayerNorm 1e-5, torch's RMSNorm the dtype's own", "6e-3 at init"),
     Seam("epsilon place", "inside the root or outside", "1e-2 at init"),
@@ -52,6 +54,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("fast variance", "Flax computes E[x^2] - E[x]^2 by default", "1e-2 in float32 at a mean of 1000"),
     # Mixture of experts
     Seam("expert weights", "the chosen experts' weights sum to one, or to what the softmax gave them", "0.05 to 0.7"),
+    Seam("shared expert", "added as it is, or times the sigmoid of a score of the token", "0.2 to 0.5"),
     Seam("top-k ties", "which of two equal scores comes first", "sets differ at ties alone"),
     Seam("router precision", "a router in bfloat16: 64 experts, 4 chosen", "1.5 % of tokens"),
     # Training

@@ -60,6 +60,14 @@ RUNGS: dict[str, AnyModel] = {
         mlp=GatedMLP(48, activation="gelu_tanh"),
         tied_head=True,
     ),
+    "scaled, layers differ": replace(
+        ROPE,
+        kv_heads=2,
+        position=(RoPE(theta=100.0), NoPosition()),
+        residual_scale=0.3,
+        logit_scale=0.25,
+        mlp=(GatedMLP(48), replace(DROPLESS, expert=GatedMLP(24), shared=GatedMLP(40), shared_gate=True)),
+    ),
     "clamped experts": replace(ROPE, bias=True, attention_bias=False, position=RoPE(100.0, UNROUNDED), mlp=CLAMPED),
 }
 MODELS: dict[str, AnyModel] = {**DENSE, **RUNGS}

@@ -11,6 +11,8 @@ from jaxdec.config.parts import MLP, GatedMLP, MoE
 from jaxdec.config.positions import Learned, RoPE, YarnScaling
 from jaxdec.weights.huggingface.layers import shortest
 
+SCALES = ("residual_scale", "embed_scale", "logit_scale")
+
 
 def first_difference(config: DecoderConfig, other: DecoderConfig) -> str:
     """The first field that makes another function of `other`, with both values; "" where none does."""
@@ -28,7 +30,8 @@ def plain(config: DecoderConfig) -> DecoderConfig:
         head_dim=config.resolved_head_dim,
         attention_bias="qkv" if config.qkv_bias and not config.out_bias else config.qkv_bias,
         score_scale=config.score_scale or config.resolved_head_dim**-0.5,
-        position=_position(config.position),
+        position=shortest([_position(config.position_of(layer)) for layer in every]),
+        **{scale: None for scale in SCALES if getattr(config, scale) == 1},
         attention=shortest([each if each.sink is None else replace(each, sink=0.0) for each in attention]),
         mlp=shortest([_mlp(config.mlp_of(layer), config.width) for layer in every]),
         dropout=0.0,

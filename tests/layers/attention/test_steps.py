@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import Full
 from jaxdec.layers.attention import steps
 from jaxdec.layers.attention.attention import Attention, Heads
 from jaxdec.layers.linear import linear
@@ -162,8 +161,8 @@ def test_stacked_and_split_heads_drop_out_with_a_key_and_stacked_heads_on_their_
 def test_split_heads_are_the_heads_of_the_models(seed: int, length: int):
     config = DecoderConfig(layers=1, heads=HEADS, width=WIDTH, context=8, bias=False)
     x_TD, split = inputs(seed, length), split_like(stacked(seed))
-    attention = Attention(config, Full(), 0.5, rngs=nnx.Rngs(params=seed))
-    heads = Heads(config, Full(), rngs=nnx.Rngs(params=seed))
+    attention = Attention(config, 0, 0.5, rngs=nnx.Rngs(params=seed))
+    heads = Heads(config, 0, rngs=nnx.Rngs(params=seed))
     for name in ("query", "key", "value"):
         for layer in (attention, heads):
             getattr(layer, name).kernel[...] = getattr(split.projections, name).kernel[...]

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import Pattern
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from torchref.layers.attention.kernel import attend
 from torchref.layers.dropout import Dropout
@@ -20,10 +19,11 @@ from torchref.layers.position import rotate
 class Heads(nn.Module):
     """x [B,T,D] -> [B,T,H C]; head h owns outputs h*C to (h+1)*C of each projection."""
 
-    def __init__(self, config: DecoderConfig, pattern: Pattern) -> None:
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         width, head_dim, bias, std = config.width, config.resolved_head_dim, config.qkv_bias, config.init_std
-        self.config, self.pattern = config, pattern
+        pattern = config.attention_of(layer)
+        self.config, self.pattern, self.position = config, pattern, config.position_of(layer)
         self.query = Linear(width, config.heads * head_dim, bias=bias, init_std=std)
         self.key = Linear(width, config.resolved_kv_heads * head_dim, bias=bias, init_std=std)
         self.value = Linear(width, config.resolved_kv_heads * head_dim, bias=bias, init_std=std)
@@ -51,13 +51,13 @@ class Heads(nn.Module):
         if self.config.qk_norm_over == "head":
             q_BTHC, k_BTKC = normalised(self.query_norm, q_BTHC), normalised(self.key_norm, k_BTKC)
         q_BHTC, k_BKTC, v_BKTC = (part.transpose(1, 2) for part in (q_BTHC, k_BTKC, v_BTKC))
-        match self.config.position:
+        match self.position:
             case RoPE() as rope:
                 q_BHTC, k_BKTC = rotate(q_BHTC, rope), rotate(k_BKTC, rope)
             case Learned() | Sinusoidal() | NoPosition():  # of the embeddings, or of the scores (ALiBi)
                 pass
             case _:
-                assert_never(self.config.position)
+                assert_never(self.position)
         y_BHTC = attend(
             q_BHTC,
             k_BKTC,
@@ -76,8 +76,8 @@ class Heads(nn.Module):
 class Attention(Heads):
     """x [B,T,D] -> [B,T,D]: the heads, and the projection `out` of what they gather."""
 
-    def __init__(self, config: DecoderConfig, pattern: Pattern) -> None:
-        super().__init__(config, pattern)
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__(config, layer)
         std = config.init_std / (2 * config.layers) ** 0.5
         self.out = Linear(config.heads * config.resolved_head_dim, config.width, bias=config.out_bias, init_std=std)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, GatedMLP, MoE
+from torchref.layers.linear import Linear
 from torchref.layers.mlp import ACTIVATIONS, gated_product, make_mlp
 from torchref.layers.moe import router
 from torchref.layers.promotion import at_least_float32
@@ -104,6 +105,8 @@ class MoEModule(nn.Module):
         self.noise = RouterLinear(torch.zeros(shape), bias=False) if part.noisy else None
         self.experts = Experts(config, part)
         self.shared = None if part.shared is None else make_mlp(config, part.shared)
+        gated = part.shared_gate
+        self.shared_gate = Linear(config.width, 1, bias=False, init_std=config.init_std) if gated else None
         self.noise_NE: Tensor | None = None
 
     def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport]:
@@ -122,7 +125,8 @@ class MoEModule(nn.Module):
             y_ND = y_ND.index_add(0, tokens, gate * self.experts.one(expert, x_ND[tokens]))
         y_ND = y_ND.to(x_ND.dtype)
         if self.shared is not None:
-            y_ND = y_ND + self.shared(x_ND)
+            share_N1 = 1.0 if self.shared_gate is None else torch.sigmoid(self.shared_gate(x_ND))
+            y_ND = y_ND + share_N1 * self.shared(x_ND)
         return y_ND.view_as(x_BTD), report(part, scores_NE, chosen_NK, kept_NK)
 
 
