@@ -34,7 +34,8 @@ class Corpus:
 
     `pieces(after)`: the pieces behind a place, from the beginning for None; the same for every call, each of PIECE
     characters at most, about. `characters()` counts those of a corpus of one document, which is split into training and
-    validation by position; None for a corpus of many documents, which is split by document.
+    validation by position; None for a corpus of many documents, which is split by document. `share(place)`: about which
+    share of the corpus lies before a place, 0 to 1, for the time left; None if unknown.
     `conditional_entropy(n)`: H(next character | n characters before) in nats, or a lower bound of it; None if unknown.
     `answers(text)`: bool, the characters of a stretch of the text that are certain; None if there are none.
     """
@@ -45,6 +46,7 @@ class Corpus:
     characters: Callable[[], int] | None
     conditional_entropy: Callable[[int], float] | None = None
     answers: Callable[[str], np.ndarray] | None = None
+    share: Callable[[Place], float] | None = None
 
     @functools.cached_property
     def text(self) -> str:
@@ -68,7 +70,10 @@ def one_text(
             end = min(start + PIECE, len(text))
             yield Piece(text[start:end], end == len(text), (0, end))
 
-    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers)
+    def share(place: Place) -> float:
+        return place[1] / max(1, len(read()))
+
+    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers, share)
 
 
 class Number(NamedTuple):

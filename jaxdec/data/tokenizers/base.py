@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -15,6 +16,7 @@ from jaxdec.errors import UserError
 
 FILE = "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
+Cut = tuple[int, int]
 
 
 @runtime_checkable
@@ -22,8 +24,11 @@ class Tokenizer(Protocol):
     """Ids are int32 from 0 to vocab_size - 1. `hash` is a sha256 (hex) of map and settings: equal hashes, equal ids.
 
     `encode` never makes a special token of plain text, unless `allow_special` says that the text may hold them: without
-    it the characters "<|endoftext|>" are characters like all others. `end_of_text` is the id of that token, None where
-    the kind has none. `decode` takes any ids; bytes that are no UTF-8 become U+FFFD. `to_dict` is complete, for JSON.
+    it the characters "<|endoftext|>" are characters like all others. `encode_all` encodes many texts, each for itself,
+    and may be called in many threads at once. `last_cut` is the last place where a text may be cut whatever follows it:
+    (end, start) such that text[:end] and text[start:] with what follows, encoded one by one, give the ids of the whole;
+    None where there is none. `end_of_text` is the id of <|endoftext|>, None where the kind has none. `decode` takes any
+    ids; bytes that are no UTF-8 become U+FFFD. `to_dict` is complete, for JSON.
     """
 
     kind: ClassVar[str]
@@ -35,6 +40,8 @@ class Tokenizer(Protocol):
     @property
     def end_of_text(self) -> int | None: ...
     def encode(self, text: str, allow_special: bool = False) -> np.ndarray: ...
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]: ...
+    def last_cut(self, text: str) -> Cut | None: ...
     def decode(self, ids: Any) -> str: ...
     def to_dict(self) -> dict[str, Any]: ...
     def save(self, folder: Path) -> None: ...
@@ -80,9 +87,9 @@ class BaseTokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def from_settings(cls, settings: Any, text: str | None) -> Self | None:
-        """What a value of `data.tokenizer` asks for, with the vocabulary of `text` where the kind has none of its own;
-        None where it needs a text and there is none. Raises UserError where a file that it needs is not available."""
+    def from_settings(cls, settings: Any, texts: Iterable[str] | None) -> Self | None:
+        """What a value of `data.tokenizer` asks for, with the vocabulary of `texts` where the kind has none of its own;
+        None where it needs texts and there are none. Raises UserError where a file that it needs is not available."""
 
     @classmethod
     @abstractmethod
@@ -116,6 +123,14 @@ class BaseTokenizer(ABC):
         for part in others:
             parts += [end, self._ordinary(part)]
         return np.concatenate(parts)
+
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """`encode` of each text."""
+        return [self.encode(text) for text in texts]
+
+    @abstractmethod
+    def last_cut(self, text: str) -> Cut | None:
+        """(end, start) as `Tokenizer` says."""
 
     def decode(self, ids: Any) -> str:
         """The text of any sequence of ids. UserError for an id outside the vocabulary."""

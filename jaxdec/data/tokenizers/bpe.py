@@ -7,6 +7,7 @@ GPT-2's order, then each merge as it was found, then <|endoftext|>. So ids are t
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 from jaxdec.config.run import BPE
@@ -36,11 +37,15 @@ class BPETokenizer(ByteTokenizer):
         )
 
     @classmethod
-    def train(cls, text: str, vocab_size: int) -> Self:
+    def train(cls, texts: str | Iterable[str], vocab_size: int) -> Self:
         """At most `vocab_size` tokens: a short text has fewer pairs to merge. Equal texts give equal tokens."""
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-        require_unicode(text)
+        def words() -> Iterator[str]:
+            for text in [texts] if isinstance(texts, str) else texts:
+                require_unicode(text)
+                yield from training_pieces(text)
+
         learner = Tokenizer(models.BPE())
         learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # GPT-2's pattern
         trainer = trainers.BpeTrainer(
@@ -48,14 +53,14 @@ class BPETokenizer(ByteTokenizer):
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        learner.train_from_iterator(training_pieces(text), trainer=trainer)
+        learner.train_from_iterator(words(), trainer=trainer)
         letters = _byte_of_letter()
         vocabulary = sorted(learner.get_vocab().items(), key=lambda item: item[1])
         return cls([bytes(letters[letter] for letter in token) for token, _ in vocabulary])
 
     @classmethod
-    def from_settings(cls, settings: BPE, text: str | None) -> Self | None:
-        return None if text is None else cls.train(text, settings.vocab_size)
+    def from_settings(cls, settings: BPE, texts: Iterable[str] | None) -> Self | None:
+        return None if texts is None else cls.train(texts, settings.vocab_size)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

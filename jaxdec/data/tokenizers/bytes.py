@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxdec.data.tokenizers.base import BaseTokenizer
-from jaxdec.data.tokenizers.pieces import pieces
+from jaxdec.data.tokenizers.base import BaseTokenizer, Cut
+from jaxdec.data.tokenizers.pieces import BYTE_SEAMS, last_seam, pieces
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -29,6 +29,10 @@ class ByteTokenizer(BaseTokenizer):
     def _ordinary(self, text: str) -> np.ndarray:
         found = [self.encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces(text)]
         return np.concatenate(found).astype(np.int32)
+
+    def last_cut(self, text: str) -> Cut | None:
+        place = last_seam(text, BYTE_SEAMS)
+        return None if place is None else (place, place)
 
     def _decode(self, ids: list[int]) -> str:
         """Bytes that are no UTF-8, as of a character that is cut, become U+FFFD."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from jaxdec.config.run import Characters
 from jaxdec.data.files import sha256
-from jaxdec.data.tokenizers.base import BaseTokenizer, UnseenCharacter
+from jaxdec.data.tokenizers.base import BaseTokenizer, Cut, UnseenCharacter
 from jaxdec.errors import UserError
 
 
@@ -31,13 +32,13 @@ class CharTokenizer(BaseTokenizer):
         self._points = _code_points(characters)
 
     @classmethod
-    def train(cls, text: str) -> Self:
+    def train(cls, texts: str | Iterable[str]) -> Self:
         """The characters of the training split: of no other text, or validation would leak into the vocabulary."""
-        return cls("".join(sorted(set(text))))
+        return cls("".join(sorted(set().union(*map(set, [texts] if isinstance(texts, str) else texts)))))
 
     @classmethod
-    def from_settings(cls, settings: Characters, text: str | None) -> Self | None:
-        return None if text is None else cls.train(text)
+    def from_settings(cls, settings: Characters, texts: Iterable[str] | None) -> Self | None:
+        return None if texts is None else cls.train(texts)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -60,6 +61,9 @@ class CharTokenizer(BaseTokenizer):
         Half of a surrogate pair is such a character, so there is no check before; and there are no special tokens.
         """
         return self._ordinary(text)
+
+    def last_cut(self, text: str) -> Cut | None:
+        return (len(text), len(text)) if text else None
 
     def _ordinary(self, text: str) -> np.ndarray:
         points = _code_points(text)

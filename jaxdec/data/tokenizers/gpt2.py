@@ -8,6 +8,7 @@ import http.client
 import os
 import tempfile
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -40,7 +41,7 @@ class GPT2Tokenizer(ByteTokenizer):
         self.encoding = _encoding()
 
     @classmethod
-    def from_settings(cls, settings: GPT2, text: str | None) -> Self:
+    def from_settings(cls, settings: GPT2, texts: Iterable[str] | None) -> Self:
         return cls()
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,8 +12,12 @@ import numpy as np
 
 from jaxdec.config.run import HuggingFace
 from jaxdec.data.files import decode, read_bytes
-from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, require_unicode
+from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, Cut, require_unicode
 from jaxdec.errors import UserError
+
+CONTEXT = 256  # characters on both sides of a cut that are encoded with and without it
+TRIES = 64  # places where a cut is tried
+_PLACE = re.compile(r"(?<=\S)\s")
 
 
 class HuggingFaceTokenizer(BaseTokenizer):
@@ -33,6 +38,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
             self.tokenizer = Tokenizer.from_str(content)
             self.tokenizer.no_truncation()
             self.tokenizer.no_padding()
+            self.tokenizer.encode_special_tokens = True  # as plain text
             vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
         except Exception as error:  # the library raises bare ones
             raise ValueError(_line(error)) from None
@@ -59,7 +65,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
             ) from None
 
     @classmethod
-    def from_settings(cls, settings: HuggingFace, text: str | None) -> Self:
+    def from_settings(cls, settings: HuggingFace, texts: Iterable[str] | None) -> Self:
         return cls.from_file(settings.path)
 
     @classmethod
@@ -82,7 +88,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
         if allow_special:
             return self._encode(text, plain=False)
         ids = self._ordinary(text)
-        if np.isin(ids, list(self._special)).any():
+        if not self._is_plain(ids):
             # The model's own vocabulary has them as words: cut each in two, as no word.
             names = sorted((re.escape(token) for token in self._special.values() if len(token) > 1), key=len)
             inside = [match.start() + 1 for match in re.finditer("|".join(names[::-1]) or "(?!)", text)]
@@ -95,21 +101,59 @@ class HuggingFaceTokenizer(BaseTokenizer):
             )
         return ids
 
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """On all cores."""
+        for text in texts:
+            require_unicode(text)
+        try:
+            found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:
+            raise _cannot_encode(error) from None
+        ids = [np.array(each.ids, np.int32) for each in found]
+        special = list(self._special)
+        return [
+            self.encode(text) if np.isin(each, special).any() else each for text, each in zip(texts, ids, strict=True)
+        ]
+
+    def _is_plain(self, ids: np.ndarray) -> bool:
+        return not np.isin(ids, list(self._special)).any()
+
+    def last_cut(self, text: str) -> Cut | None:
+        """A place before white space where the surroundings have the same ids with the cut and without it.
+
+        What the file's parts do around a cut is not known, so it is tried. A file that puts a space before each text
+        (as Llama's) takes a cut only where that space stands for one of the text, which is left out.
+        """
+        places = [match.start() for match in _PLACE.finditer(text, max(0, len(text) - 2**14), len(text) - CONTEXT)]
+        for place in places[: -TRIES - 1 : -1]:
+            before, after = text[max(0, place - CONTEXT) : place], text[place : place + CONTEXT]
+            whole = self._ordinary(before + after)
+            for left_out in (0, 1) if after[0] == " " else (0,):
+                halves = [self._ordinary(before), self._ordinary(after[left_out:])]
+                if np.array_equal(np.concatenate(halves), whole):
+                    return place, place + left_out
+        return None
+
     def _ordinary(self, text: str) -> np.ndarray:
         return self._encode(text, plain=True)
 
     def _encode(self, text: str, plain: bool) -> np.ndarray:
-        self.tokenizer.encode_special_tokens = plain
+        if plain != self.tokenizer.encode_special_tokens:  # setting it while another thread encodes is an error
+            self.tokenizer.encode_special_tokens = plain
         try:
             return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
         except Exception as error:
-            raise UserError(f"the tokenizer file cannot encode the text ({_line(error)}): use another one") from None
+            raise _cannot_encode(error) from None
 
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def _map(self) -> dict[str, Any]:
         return {"content": self.content}
+
+
+def _cannot_encode(error: Exception) -> UserError:
+    return UserError(f"the tokenizer file cannot encode the text ({_line(error)}): use another one")
 
 
 def _unknown(content: str) -> str | int | None:

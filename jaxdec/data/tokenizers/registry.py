@@ -7,6 +7,7 @@ of `Tokenizer` in a file of this folder, a line in `KINDS`, and its settings in 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ KINDS: dict[str, Any] = {
 }
 
 
-def train_tokenizer(settings: AnyTokenizer, text: str) -> Tokenizer:
-    """The tokenizer that a run asks for, with the vocabulary of `text` (the training split) where its kind has none.
+def train_tokenizer(settings: AnyTokenizer, texts: str | Iterable[str]) -> Tokenizer:
+    """The tokenizer that a run asks for, with the vocabulary of `texts` (the training split) where its kind has none.
+    A text that comes in parts is cut between words.
 
     Raises UserError where a file that it needs is missing, damaged or out of reach, and for text that is not Unicode.
     """
-    return _class_of(settings).from_settings(settings, text)
+    return _class_of(settings).from_settings(settings, [texts] if isinstance(texts, str) else texts)
 
 
 def fixed_tokenizer(settings: AnyTokenizer) -> Tokenizer | None:

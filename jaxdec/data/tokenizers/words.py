@@ -7,12 +7,14 @@ A text is cut at white space, at "--" and around punctuation, as in chapter 2 of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from jaxdec.config.run import Words
-from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, require_unicode
+from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, Cut, require_unicode
+from jaxdec.data.tokenizers.pieces import WORD_SEAMS, last_seam
 
 UNKNOWN = "<|unk|>"
 _CUTS = re.compile(r"""(--|[,.:;?_!"()'])|\s+""")
@@ -38,14 +40,17 @@ class WordTokenizer(BaseTokenizer):
         self._ids = {word: number for number, word in enumerate(words)}
 
     @classmethod
-    def train(cls, text: str) -> Self:
+    def train(cls, texts: str | Iterable[str]) -> Self:
         """The words of the training split, without those that look like a special token."""
-        require_unicode(text)
-        return cls(sorted(set(split(text)) - {END_OF_TEXT, UNKNOWN}))
+        words: set[str] = set()
+        for text in [texts] if isinstance(texts, str) else texts:
+            require_unicode(text)
+            words.update(split(text))
+        return cls(sorted(words - {END_OF_TEXT, UNKNOWN}))
 
     @classmethod
-    def from_settings(cls, settings: Words, text: str | None) -> Self | None:
-        return None if text is None else cls.train(text)
+    def from_settings(cls, settings: Words, texts: Iterable[str] | None) -> Self | None:
+        return None if texts is None else cls.train(texts)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -65,6 +70,10 @@ class WordTokenizer(BaseTokenizer):
     def _ordinary(self, text: str) -> np.ndarray:
         unknown = len(self.words) + 1
         return np.array([self._ids.get(word, unknown) for word in split(text)], np.int32)
+
+    def last_cut(self, text: str) -> Cut | None:
+        place = last_seam(text, WORD_SEAMS)
+        return None if place is None else (place, place)
 
     def _decode(self, ids: list[int]) -> str:
         """Where spaces stood is guessed, from the left alone, so that more ids never change what is there."""
