@@ -18,9 +18,18 @@ INTERNAL_ERROR = 3  # the exit code of a bug
 
 
 class UserError(Exception):
-    """Wrong input: one line, nothing half-written, exit code 2."""
+    """Wrong input: one line, nothing half-written, exit code 2. `details` are lines that follow it, where the one line
+    speaks of a list: each of the names that do not fit."""
 
     exit_code = 2
+
+    def __init__(self, line: str = "", details: Iterable[str] = ()) -> None:
+        super().__init__(line)
+        self.details = tuple(details)
+
+    def within(self, line: str) -> UserError:
+        """The same error with another line."""
+        return UserError(line, self.details)
 
 
 class TrainingError(Exception):

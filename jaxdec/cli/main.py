@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "score a run's model on the whole validation split",
     "generate": "write text with a run's model",
     "translate": "translate texts with an encoder-decoder's run",
+    "convert": "read other programs' weights, and write a run's in their formats",
     "prepare": "read and cut a corpus into token shards",
     "parity": "prove that a JAX model equals a PyTorch model, or name what differs",
     "bench": "measure training speed against PyTorch",
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Different as found:
         result, code = found.result, found.exit_code
     except (UserError, TrainingError) as error:
-        result, code = _failed(str(error)), error.exit_code
+        result, code = _failed(str(error), getattr(error, "details", ())), error.exit_code
     except KeyboardInterrupt:
         result, code = _failed("interrupted"), 130
     except BrokenPipeError:  # the reader of our output has gone, as in `jaxdec list | head -1`
@@ -111,10 +112,10 @@ def overview() -> str:
     return "\n".join(lines)
 
 
-def _failed(line: str) -> dict[str, Any]:
+def _failed(line: str, details: Sequence[str] = ()) -> dict[str, Any]:
     line = " ".join(line.split())
-    print(f"jaxdec: {line}", file=sys.stderr, flush=True)
-    return {"error": line}
+    print("\n  ".join([f"jaxdec: {line}", *details]), file=sys.stderr, flush=True)
+    return {"error": line, **({"details": list(details)} if details else {})}
 
 
 def _os_line(error: OSError) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,22 +40,36 @@ def our_tensors(
 
 
 def require_names(plan: WeightPlan, source: str) -> None:
-    """UserError with all that is wrong with names and shapes. Without the ids of elements that `WeightPlan.problems`
-    counts, which take as much memory as the model."""
-    problems = [problem.text for problem in (*plan.missing, *plan.unused)]
-    used = {name for entry in (*plan.entries, *plan.left_out) for name in entry.sources}
-    problems += [f"{name} {shape} goes nowhere" for name, shape in plan.reference_shapes.items() if name not in used]
-    for entry in plan.entries:
+    """UserError with all that is wrong with names and shapes, a line each. Without the ids of elements that
+    `WeightPlan.problems` counts, which take as much memory as the model: elements are counted instead."""
+    missing = [f"missing: {problem.text}" for problem in plan.missing]
+    used: dict[str, int] = {name: 0 for name in plan.reference_shapes}
+    misshapen = []
+    for entry in (*plan.entries, *plan.left_out):
         given = plan.reference_shapes[entry.sources[0]]
         try:
             made = plan.made_shape(entry)
         except OpError as error:
-            problems.append(f"{entry.sources[0]} {given}: {error}")
-            continue
-        if made != entry.shape:
-            problems.append(f"{entry.sources[0]} {given} makes {entry.name} {made} where the config has {entry.shape}")
-    if problems:
-        raise UserError(f"{source} does not fit its config: " + "; ".join(problems))
+            made, why = None, str(error)
+        else:
+            why = f"it makes {made} where the config has {entry.shape}"
+        if made is None or (entry.name != "-" and made != entry.shape):
+            misshapen.append(f"misshapen: {entry.sources[0]} {given}, for {entry.name}: {why}")
+        for name in entry.sources:
+            used[name] += math.prod(plan.reference_shapes[name] if made is None else made) // len(entry.sources)
+    left_over = [f"left over: {name} {plan.reference_shapes[name]}" for name, count in used.items() if not count]
+    if not misshapen:
+        left_over += [
+            f"left over: {count} of the {math.prod(plan.reference_shapes[name])} elements of {name} are used"
+            for name, count in used.items()
+            if count not in (0, math.prod(plan.reference_shapes[name]))
+        ]
+    unused = [f"missing: {problem.text}" for problem in plan.unused] if not missing else []
+    if problems := [*missing, *unused, *misshapen, *left_over]:
+        counts = {"missing": len(missing) + len(unused), "misshapen": len(misshapen), "left over": len(left_over)}
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        what = f"{source} does not fit its config ({kinds}): is the file of another model, or incomplete?"
+        raise UserError(f"{what} {problems[0]}" if len(problems) == 1 else what, problems if len(problems) > 1 else ())
 
 
 @dataclass(frozen=True)
@@ -66,28 +81,50 @@ class Outgoing:
     dtype: np.dtype
     entries: tuple[Entry, ...]
     params: Mapping[str, Any]
+    stacks: Stacks
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self) -> np.ndarray:
         whole = np.zeros(self.shape, self.dtype)
         for entry in self.entries:
-            place(entry.rule.ops, np.asarray(self.params[entry.name]), whole)
+            if entry.stacked:
+                place((), self.stacks.whole(entry, self)[entry.sources.index(self.name)], whole)
+            else:
+                place(entry.rule.ops, np.asarray(self.params[entry.name]), whole)
         return whole
+
+
+class Stacks:
+    """The tensors that one of our parameters is taken apart into, one below the other. The last one asked for is kept:
+    they are asked for in turn."""
+
+    def __init__(self) -> None:
+        self._name, self._whole = "", np.zeros(0)
+
+    def whole(self, entry: Entry, tensor: Outgoing) -> np.ndarray:
+        if self._name != entry.name:
+            self._name, self._whole = entry.name, np.zeros((len(entry.sources), *tensor.shape), tensor.dtype)
+            place(entry.rule.ops, np.asarray(tensor.params[entry.name]), self._whole)
+        return self._whole
 
 
 def their_tensors(rules: str, params: Mapping[str, Any]) -> dict[str, Outgoing]:
     """The tensors that a rule table makes of our flat parameters, dtypes kept, each made when it is read.
 
-    Parts that no parameter fills are zero. Rules that stack tensors are not supported. Raises UserError where no rule
-    matches a parameter.
+    Parts that no parameter fills are zero. Raises UserError where no rule matches a parameter.
     """
     table = WeightRules.parse(rules)
     shapes = table.reference_shapes(params)
     entries: dict[str, list[Entry]] = {}
     for entry in table.plan(params, shapes).entries:
-        assert not entry.stacked, f"{entry.rule} stacks tensors"
-        entries.setdefault(entry.sources[0], []).append(entry)
+        for source in entry.sources:
+            entries.setdefault(source, []).append(entry)
+    stacks = Stacks()
     return {
-        name: Outgoing(name, shapes[name], np.dtype(params[parts[0].name].dtype), tuple(parts), params)
+        name: Outgoing(name, shapes[name], np.dtype(params[parts[0].name].dtype), tuple(parts), params, stacks)
         for name, parts in entries.items()
     }
 

@@ -54,7 +54,7 @@ class BPETokenizer(ByteTokenizer):
             show_progress=False,
         )
         learner.train_from_iterator(words(), trainer=trainer)
-        letters = _byte_of_letter()
+        letters = byte_of_letter()
         vocabulary = sorted(learner.get_vocab().items(), key=lambda item: item[1])
         return cls([bytes(letters[letter] for letter in token) for token, _ in vocabulary])
 
@@ -79,7 +79,7 @@ def _parse(lines: str) -> list[bytes]:
     return [base64.b64decode(token, validate=True) for token, _ in pairs]
 
 
-def _byte_of_letter() -> dict[str, int]:
+def byte_of_letter() -> dict[str, int]:
     """The letters that stand for bytes in `tokenizers`: printable Latin-1 for itself, the others from U+0100 on."""
     printable = {byte for byte in range(256) if chr(byte).isprintable() and byte != 0x20}
     others = [byte for byte in range(256) if byte not in printable]

@@ -21,7 +21,8 @@ _PLACE = re.compile(r"(?<=\S)\s")
 
 
 class HuggingFaceTokenizer(BaseTokenizer):
-    """`content`: the text of the file. ValueError where `tokenizers` cannot read it.
+    """`content`: the text of the file. `end_of_text`: the token that ends a text; None: <|endoftext|>, where the file has
+    it. ValueError where `tokenizers` cannot read the file, or it has no such token.
 
     What a model wants around each text ([CLS], <s>) is not added, and the file's truncation and padding are turned off:
     a corpus is one long text. Whether text comes back unchanged is the file's affair; with byte-level BPE it does.
@@ -30,10 +31,10 @@ class HuggingFaceTokenizer(BaseTokenizer):
     kind: ClassVar[str] = "huggingface"
     own_file: ClassVar[tuple[str, str]] = ("content", "huggingface.json")
 
-    def __init__(self, content: str) -> None:
+    def __init__(self, content: str, end_of_text: str | None = None) -> None:
         from tokenizers import Tokenizer
 
-        self.content = content
+        self.content, self._end = content, end_of_text
         try:
             self.tokenizer = Tokenizer.from_str(content)
             self.tokenizer.no_truncation()
@@ -45,7 +46,9 @@ class HuggingFaceTokenizer(BaseTokenizer):
         if not vocabulary:
             raise ValueError("it has no tokens")
         self._vocab_size = max(vocabulary.values()) + 1
-        self._end_of_text = vocabulary.get(END_OF_TEXT)
+        self._end_of_text = vocabulary.get(end_of_text or END_OF_TEXT)
+        if end_of_text is not None and self._end_of_text is None:
+            raise ValueError(f"it has no token {end_of_text}")
         added = self.tokenizer.get_added_tokens_decoder()
         unknown = _unknown(content)
         special = {number: token.content for number, token in added.items() if token.special}
@@ -72,7 +75,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
     def from_dict(cls, values: dict[str, Any]) -> Self:
         if not isinstance(values["content"], str):
             raise TypeError("content")
-        return cls(values["content"])
+        return cls(values["content"], values.get("end_of_text"))
 
     @property
     def vocab_size(self) -> int:
@@ -149,7 +152,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def _map(self) -> dict[str, Any]:
-        return {"content": self.content}
+        return {"content": self.content, **({} if self._end is None else {"end_of_text": self._end})}
 
 
 def _cannot_encode(error: Exception) -> UserError:

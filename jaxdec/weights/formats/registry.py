@@ -14,9 +14,10 @@ from jaxdec.data.files import new_folder
 from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.formats.base import Format, StoredModel
+from jaxdec.weights.formats.huggingface import HUGGINGFACE
 
 # In the order in which they are asked whether they recognise a path.
-FORMATS: Mapping[str, Format] = {each.name: each for each in ()}
+FORMATS: Mapping[str, Format] = {each.name: each for each in (HUGGINGFACE,)}
 
 
 def open_model(path: Path) -> StoredModel:

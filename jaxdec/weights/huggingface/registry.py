@@ -106,10 +106,15 @@ def to_huggingface(params: Mapping[str, Any], config: DecoderConfig, model_type:
     parameter is not the config's.
     """
     hf_config_of(config, model_type)
-    family = _family(model_type)
-    rules = WeightRules.parse(rule_lines([{**family.parameters(config), **family.files(config)}]))
+    rules = WeightRules.parse(file_rules(config, model_type))
     arrays = {name: np.asarray(value) for name, value in params.items()}
     return rules.plan(arrays, rules.reference_shapes(arrays)).to_reference(arrays)
+
+
+def file_rules(config: DecoderConfig, model_type: str) -> str:
+    """The rule table between our parameters and the names of a family's files, one source for each."""
+    family = _family(model_type)
+    return rule_lines([{**family.parameters(config), **family.files(config)}])
 
 
 def from_huggingface(tensors: Mapping[str, Any], hf_config: Any, expected: Mapping[str, Any]) -> dict[str, np.ndarray]:
