@@ -43,7 +43,7 @@ def require_names(plan: WeightPlan, source: str) -> None:
     """UserError with all that is wrong with names and shapes, a line each. Without the ids of elements that
     `WeightPlan.problems` counts, which take as much memory as the model: elements are counted instead."""
     missing = [f"missing: {problem.text}" for problem in plan.missing]
-    used: dict[str, int] = {name: 0 for name in plan.reference_shapes}
+    used: dict[str, int] = dict.fromkeys(plan.reference_shapes, 0)
     misshapen = []
     for entry in (*plan.entries, *plan.left_out):
         given = plan.reference_shapes[entry.sources[0]]

@@ -21,8 +21,8 @@ _PLACE = re.compile(r"(?<=\S)\s")
 
 
 class HuggingFaceTokenizer(BaseTokenizer):
-    """`content`: the text of the file. `end_of_text`: the token that ends a text; None: <|endoftext|>, where the file has
-    it. ValueError where `tokenizers` cannot read the file, or it has no such token.
+    """`content`: the text of the file. `end_of_text`: the token that ends a text; None: <|endoftext|>, where the file
+    has it. ValueError where `tokenizers` cannot read the file, or it has no such token.
 
     What a model wants around each text ([CLS], <s>) is not added, and the file's truncation and padding are turned off:
     a corpus is one long text. Whether text comes back unchanged is the file's affair; with byte-level BPE it does.

@@ -32,7 +32,7 @@ def read_tokenizer(folder: Path, ends: Sequence[int] = ()) -> Tokenizer | None:
 
 
 def tokenizer_of(content: str, place: Path, ends: Sequence[int] = ()) -> Tokenizer:
-    """The tokenizer of the content of a tokenizer.json: one of our kinds where the ids are the same, which is faster."""
+    """The tokenizer of the content of a tokenizer.json: one of our own kinds, which are faster, where ids are equal."""
     if (ours := ours_of(content)) is not None:
         return ours
     try:

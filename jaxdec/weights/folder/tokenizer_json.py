@@ -8,11 +8,11 @@ there, which it does here only where it is asked for. What is decoded is the sam
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from jaxdec.data.tokenizers.base import END_OF_TEXT, Tokenizer
+from jaxdec.data.tokenizers.base import END_OF_TEXT, Tokenizer, require_unicode
 from jaxdec.data.tokenizers.bpe import BPETokenizer, byte_of_letter
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.data.tokenizers.gpt2 import GPT2Tokenizer
@@ -92,7 +92,7 @@ def merges_of(ranks: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
             continue
         parts = [token[i : i + 1] for i in range(len(token))]
         while len(parts) > 2:
-            joined = [by_token.get(a + b, rank) for a, b in zip(parts, parts[1:], strict=False)]
+            joined = [by_token.get(a + b, rank) for a, b in pairwise(parts)]
             least = min(joined)
             if least >= rank:
                 raise ValueError("a token is not two others")
@@ -199,5 +199,6 @@ def _byte_level() -> dict[str, Any]:
 
 
 def _text(values: Mapping[str, Any]) -> str:
-    # Half of a surrogate pair, which a character tokenizer may know, has no UTF-8.
-    return re.sub(r"[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", json.dumps(values, ensure_ascii=False, indent=1)) + "\n"
+    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    require_unicode(text)  # a character tokenizer may know half of a surrogate pair
+    return text

@@ -113,8 +113,8 @@ def write_folder(
 ) -> None:
     """Writes our flat parameters, which may be made when they are asked for, into an empty folder, dtypes kept.
 
-    `family`: the model_type; None takes the first that has all of the config. Raises UserError where none has, and where
-    the tokenizer cannot be written.
+    `family`: the model_type; None takes the first that has all of the config. Raises UserError where none has, and
+    where the tokenizer cannot be written.
     """
     family = family or first_family(config)
     settings = hf_config_of(config, family)
