@@ -73,6 +73,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     "expert": lambda: built(replace(GPT, mlp=changed(MoE(experts=2), expert=OTHER))),
     "norm": lambda: make_norm(16, OTHER, bias=True),
     "norm of a block": lambda: built(changed(GPT, branch_norm="none")),
+    "residual of a block": lambda: built(changed(GPT, residual="none")),
     "norm place, input": lambda: branch_input(torch.nn.Identity(), torch.ones(1), "both"),  # type: ignore[arg-type]
     "norm place, sum": lambda: residual_sum(torch.nn.Identity(), torch.ones(1), torch.ones(1), "both"),  # type: ignore[arg-type]
     "norm of queries": lambda: built(changed(GPT, qk_norm_over="pair")),

@@ -57,6 +57,7 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     if cls is DecoderConfig:
         values |= {"layers": values["layers"] + 2, "kv_heads": values["kv_heads"] and values["heads"]}
         values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
+        values |= {"residual": "parallel" if values["branch_norm"] == "post" else values["residual"]}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
         if isinstance(position := values["position"], tuple):
             values |= {"position": tuple(each if isinstance(each, RoPE) else NoPosition() for each in position)}
@@ -65,6 +66,8 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     if cls is MoE:
         values["experts"] += values["top_k"]
         values["shared_gate"] = values["shared_gate"] and values["shared"] is not None
+    if cls is RoPE:
+        values["channels"] = values["channels"] and 2
     if cls is Llama3Scaling:
         values["high_frequency"] += values["low_frequency"]
     if cls is YarnScaling:

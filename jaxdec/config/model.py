@@ -48,6 +48,20 @@ def check_heads(width: int, heads: int) -> None:
     )
 
 
+def check_rotary(rope: RoPE, head_dim: int) -> None:
+    require(
+        rope.turned(head_dim) <= head_dim,
+        f"model.position.channels {rope.channels} is more than the {head_dim} channels of a head: lower it",
+    )
+    require(
+        rope.turned(head_dim) % 2 == 0,
+        f"rotary positions turn channels in pairs: model.position.channels {rope.channels} is odd. Change it"
+        if rope.channels is not None
+        else f"rotary positions turn channels in pairs: heads of {head_dim} channels are odd. "
+        "Change model.width, model.heads or model.head_dim",
+    )
+
+
 @dataclass(frozen=True)
 class DecoderConfig(Config):
     """A decoder: token embeddings, blocks of causal attention and a feed-forward layer, a norm and a head."""
@@ -67,12 +81,20 @@ class DecoderConfig(Config):
     branch_norm: Literal["pre", "post", "both"] = setting(
         "pre", "where a block normalises: pre x + f(norm(x)), post x + norm(f(x)) (OLMo 2), or both (Gemma 2)"
     )
+    residual: Literal["sequential", "parallel", "parallel_one_norm"] = setting(
+        "sequential",
+        "what the feed-forward layer reads: the sum with attention, or in parallel what attention reads, with a norm "
+        "of its own (GPT-NeoX) or with one norm for both (Cohere)",
+    )
     residual_scale: float | None = setting(None, "what a branch returns is multiplied by this, then added (Granite)")
     qk_norm: RMSNorm | None = setting(None, "norm of queries and keys, before the rotation (Henry et al. 2020)")
     qk_norm_over: Literal["head", "all"] = setting(
         "head", "qk_norm takes each head by itself, or all heads' channels as one vector (OLMo 2)"
     )
     attention: Pattern | tuple[Pattern, ...] = setting(Full(), "which tokens a query attends to")
+    qkv_clip: float | None = setting(
+        None, "queries, keys and values are cut off beyond plus and minus this, before the rotation (OLMo)"
+    )
     score_scale: float | None = setting(None, "attention scores are q k^T times this; None: 1 / sqrt(head_dim)")
     mlp: FeedForward | tuple[FeedForward, ...] = setting(MLP(), "the feed-forward layer of a block")
     bias: bool = setting(True, "biases of every projection and layer norm in the blocks, and of the final norm")
@@ -98,10 +120,13 @@ class DecoderConfig(Config):
         )
         places = self.position if isinstance(self.position, tuple) else (self.position,)
         require(
-            not any(isinstance(place, RoPE) for place in places) or self.resolved_head_dim % 2 == 0,
-            f"rotary positions turn channels in pairs: heads of {self.resolved_head_dim} channels are odd. "
-            "Change model.width, model.heads or model.head_dim",
+            self.residual != "parallel_one_norm" or self.branch_norm != "post",
+            "model.residual is parallel_one_norm, but with model.branch_norm post no norm stands before the branches: "
+            "change one of them",
         )
+        for place in places:
+            if isinstance(place, RoPE):
+                check_rotary(place, self.resolved_head_dim)
         require(
             not isinstance(self.position, Sinusoidal) or self.width % 2 == 0,
             f"sinusoidal positions need an even model.width, not {self.width}",
@@ -111,7 +136,8 @@ class DecoderConfig(Config):
             "model.position differs from layer to layer, but learned and sinusoidal positions are added to the "
             "embeddings, before all layers: give one of them alone, or layers with rope and none",
         )
-        require_positive(self, "model", "residual_scale", "score_scale", "embed_scale", "logit_scale", "logit_softcap")
+        for name in ("residual_scale", "qkv_clip", "score_scale", "embed_scale", "logit_scale", "logit_softcap"):
+            require_positive(self, "model", name)
         require(
             self.qk_norm_over == "head" or self.qk_norm is not None,
             f"model.qk_norm_over is {self.qk_norm_over}, but there is no such norm: set model.qk_norm too",

@@ -59,6 +59,8 @@ class LayerNorm(Config):
 
     kind: ClassVar[str] = "layer_norm"
     epsilon: float = setting(1e-5, "added to the variance, or to the mean square")
+    scale: bool = setting(True, "a trained factor of each channel (OLMo has none)")
+    bias: bool | None = setting(None, "a trained bias of each channel; None: where the model's projections have one")
 
     def __post_init__(self) -> None:
         require(self.epsilon > 0, f"model.norm.epsilon is {self.epsilon}: give a positive number")

@@ -90,16 +90,27 @@ class YarnScaling(Config):
 
 @dataclass(frozen=True)
 class RoPE(Config):
-    """Rotary positions (Su et al. 2021), in the half-split layout: channel c turns with channel c + C / 2."""
+    """Rotary positions (Su et al. 2021), in the half-split layout: channel c turns with channel c + C / 2.
+
+    Where not all channels turn, C counts those that do, in the frequencies too.
+    """
 
     kind: ClassVar[str] = "rope"
     theta: float = setting(10_000.0, "wavelengths go from 2 pi to 2 pi times this")
     scaling: LinearScaling | Llama3Scaling | YarnScaling | None = setting(
         None, "how frequencies change to reach beyond the positions that were trained on"
     )
+    channels: int | None = setting(
+        None, "only the first of a head's channels turn, this many (GPT-NeoX); None: all of them"
+    )
 
     def __post_init__(self) -> None:
         require(self.theta > 1, f"model.position.theta is {self.theta}: give more than 1")
+        require_whole(self, "model.position", "channels")
+
+    def turned(self, head_dim: int) -> int:
+        """How many of a head's channels turn."""
+        return head_dim if self.channels is None else self.channels
 
 
 Position = Learned | Sinusoidal | RoPE | NoPosition

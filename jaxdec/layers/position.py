@@ -17,12 +17,12 @@ from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScal
 from jaxdec.layers.promotion import at_least_float32
 
 
-def rope_frequencies(rope: RoPE, head_dim: int) -> tuple[np.ndarray, float]:
-    """Radians per position of each pair of channels, float64 [C/2], and the factor of the rotated vectors.
+def rope_frequencies(rope: RoPE, channels: int) -> tuple[np.ndarray, float]:
+    """Radians per position of each pair of C channels that turn, float64 [C/2], and the factor of the rotated vectors.
 
     theta^(-2 i / C) (Su et al. 2021, eq. 15), changed by the scaling. Only YaRN has a factor other than 1.
     """
-    plain = rope.theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+    plain = rope.theta ** (-np.arange(0, channels, 2, dtype=np.float64) / channels)
     match rope.scaling:
         case LinearScaling(factor=factor):
             return plain / factor, 1.0
@@ -62,8 +62,15 @@ def _yarn(plain: np.ndarray, scaling: YarnScaling, theta: float) -> np.ndarray:
 
 
 def rotate(x_BTHC: jax.Array, positions_BT: jax.Array, rope: RoPE) -> jax.Array:
-    """Turns channel c with channel c + C/2 by the angle of the position (Su et al. 2021, eq. 34); keeps x's dtype."""
-    frequencies, factor = rope_frequencies(rope, x_BTHC.shape[-1])
+    """Turns channel c with channel c + C/2 by the angle of the position (Su et al. 2021, eq. 34); keeps x's dtype.
+
+    With `rope.channels` only these turn, as a head of that size would; the others pass as they are.
+    """
+    turned = rope.turned(x_BTHC.shape[-1])
+    if turned < x_BTHC.shape[-1]:
+        first, rest = jnp.split(x_BTHC, [turned], axis=-1)
+        return jnp.concatenate([rotate(first, positions_BT, rope), rest], axis=-1)
+    frequencies, factor = rope_frequencies(rope, turned)
     wide_BTHC = at_least_float32(x_BTHC)
     frequencies = jnp.asarray(frequencies, wide_BTHC.dtype)[None, None, None, :]
     angles = positions_BT[..., None, None].astype(wide_BTHC.dtype) * frequencies

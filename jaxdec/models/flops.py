@@ -111,8 +111,13 @@ def _blocks(config: DecoderConfig) -> Parts:
     for layer in range(config.layers):
         attention += _attention(config, config.attention_of(layer), out=True)
         mlp += _mlp(config.width, config.mlp_of(layer), config.bias)
-        norms += _norm(config, config.width).times(4 if config.branch_norm == "both" else 2)
+        norms += _norm(config, config.width).times(_norms_of_a_block(config))
     return {"attention": attention, "feed-forward": mlp, "norms": norms}
+
+
+def _norms_of_a_block(config: DecoderConfig) -> int:
+    before = 0 if config.branch_norm == "post" else 1 if config.residual == "parallel_one_norm" else 2
+    return before + (0 if config.branch_norm == "pre" else 2)
 
 
 def _encoder_decoder(config: EncoderDecoderConfig) -> Parts:
@@ -171,8 +176,8 @@ def _linear(inputs: int, outputs: int, bias: bool) -> Count:
 
 def _norm(config: DecoderConfig, width: int) -> Count:
     match config.norm:
-        case LayerNorm():
-            return Count(width * (2 if config.bias else 1), 0)
+        case LayerNorm(scale=scale, bias=bias):
+            return Count(width * (scale + (config.bias if bias is None else bias)), 0)
         case RMSNorm():
             return Count(width, 0)
         case _:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jaxdec.config.model import DecoderConfig
+from jaxdec.config.positions import RoPE
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.errors import UserError
 
@@ -28,6 +29,18 @@ def changed(section: str, **values: Any) -> RunConfig:
         ("model", {"score_scale": 0.0}, "model.score_scale is 0.0: give more than 0, or None"),
         ("model", {"embed_scale": -1.0}, "model.embed_scale is -1.0: give more than 0, or None"),
         ("model", {"qk_norm_over": "all"}, "model.qk_norm_over is all, but there is no such norm: set model.qk_norm"),
+        (
+            "model",
+            {"branch_norm": "post", "residual": "parallel_one_norm"},
+            "model.residual is parallel_one_norm, but with model.branch_norm post no norm stands before the branches",
+        ),
+        ("model", {"qkv_clip": 0.0}, "model.qkv_clip is 0.0: give more than 0, or None"),
+        ("model", {"position": RoPE(channels=6)}, "model.position.channels 6 is more than the 4 channels of a head"),
+        (
+            "model",
+            {"position": RoPE(channels=3)},
+            "rotary positions turn channels in pairs: model.position.channels 3 is odd",
+        ),
         ("model", {"vocab_size": 0}, "model.vocab_size is 0"),
         ("data", {"window": 17}, "data.window 17 is longer than model.context 16"),
         ("data", {"window": 0}, "data.window is 0"),

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxdec.config.parts import RMSNorm
+from jaxdec.config.parts import LayerNorm, RMSNorm
+from jaxdec.config.positions import RoPE
 from jaxdec.config.run import Precision
 from jaxdec.layers.attention.attention import Heads
 from jaxdec.layers.attention.kernel import scores
 from jaxdec.layers.block import Block
+from jaxdec.layers.position import rotate
 from jaxdec.models.functional import Model
 from tests import tiny
 
@@ -27,9 +29,9 @@ def vectors(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
-def block(place: BranchNorm) -> Any:
+def block(place: BranchNorm, **values: Any) -> Any:
     """A block whose norms scale by other factors than one."""
-    made = Block(replace(tiny.MODEL, branch_norm=place, norm=RMSNorm()), 0, rngs=nnx.Rngs(0))
+    made = Block(replace(tiny.MODEL, branch_norm=place, norm=RMSNorm(), **values), 0, rngs=nnx.Rngs(0))
     for number, name in enumerate(("attention_norm", "attention_post_norm", "mlp_norm", "mlp_post_norm")):
         if getattr(made, name) is not None:
             getattr(made, name).scale[...] = jnp.linspace(0.5, 2.0 + number, 16)
@@ -54,6 +56,52 @@ def test_norms_stand_where_the_config_puts_them() -> None:
         wired[place], *_ = made(x, SLOTS, None, None, None)
         np.testing.assert_allclose(wired[place], expected, rtol=1e-6, atol=1e-6)
     assert all(np.abs(wired[a] - wired[b]).max() > 0.1 for a, b in (("pre", "post"), ("post", "both")))
+
+
+def test_branches_in_parallel_read_the_same_stream() -> None:
+    x, wired = vectors(2, 5, 16), {}
+    for residual in ("sequential", "parallel", "parallel_one_norm"):
+        made = block("both", residual=residual)
+        norm = made.mlp_norm if made.mlp_norm is not None else made.attention_norm
+        h = made.attention_post_norm(made.attention(made.attention_norm(x), SLOTS, None, None, None)[0])
+        expected = x + h + made.mlp_post_norm(made.mlp(norm(x + h if residual == "sequential" else x)))
+        wired[residual], *_ = made(x, SLOTS, None, None, None)
+        assert (made.mlp_norm is None) == (residual == "parallel_one_norm")
+        np.testing.assert_allclose(wired[residual], expected, rtol=1e-5, atol=1e-5)
+    assert all(np.abs(wired["parallel"] - wired[other]).max() > 0.1 for other in ("sequential", "parallel_one_norm"))
+
+
+def test_the_first_channels_turn_as_a_head_of_their_number() -> None:
+    x, positions, rope = vectors(1, 5, 2, 8), SLOTS, RoPE(theta=100.0, channels=6)
+    turned = rotate(x, positions, rope)
+    np.testing.assert_array_equal(turned[..., 6:], x[..., 6:])
+    np.testing.assert_array_equal(turned[..., :6], rotate(x[..., :6], positions, RoPE(theta=100.0)))
+    np.testing.assert_array_equal(rotate(x, positions, RoPE(channels=8)), rotate(x, positions, RoPE()))
+
+
+def test_queries_keys_and_values_are_clipped() -> None:
+    x = 40 * vectors(1, 5, 16)
+    plain, clipped = (Heads(replace(tiny.MODEL, qkv_clip=clip), 0, rngs=nnx.Rngs(0)) for clip in (None, 0.5))
+    for part, expected in zip(clipped.project(x, SLOTS), plain.project(x, SLOTS), strict=True):
+        np.testing.assert_array_equal(part, np.clip(expected, -0.5, 0.5))
+        assert np.abs(expected).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("norm", "bias", "held"),
+    [
+        (LayerNorm(), True, {"scale", "bias"}),
+        (LayerNorm(), False, {"scale"}),
+        (LayerNorm(bias=True), False, {"scale", "bias"}),
+        (LayerNorm(bias=False), True, {"scale"}),
+        (LayerNorm(scale=False), True, {"bias"}),
+        (LayerNorm(scale=False), False, set()),
+    ],
+)
+def test_a_layer_norm_says_what_it_holds(norm: LayerNorm, bias: bool, held: set[str]) -> None:
+    names = Model(replace(tiny.MODEL, norm=norm, bias=bias), Precision()).shapes()
+    assert {name.split(".")[-1] for name in names if "norm" in name} == held
+    assert ("blocks.0.mlp.up.bias" in names) == bias
 
 
 @pytest.mark.parametrize(

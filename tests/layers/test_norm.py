@@ -12,17 +12,17 @@ from jaxdec.layers.norm import layer_norm
 
 def plain(x, scale, bias, epsilon):
     mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    y = (x - mean) / jnp.sqrt(variance + epsilon) * scale[None, None]
+    y = (x - mean) / jnp.sqrt(variance + epsilon) * (1 if scale is None else scale[None, None])
     return y if bias is None else y + bias[None, None]
 
 
-@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("scaled", "biased"), [(True, True), (True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("epsilon", [1e-5, 0.3])
-def test_values_and_gradients_equal_the_definition(biased: bool, epsilon: float):
+def test_values_and_gradients_equal_the_definition(scaled: bool, biased: bool, epsilon: float):
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         x, weights = jnp.asarray(rng.normal(size=(2, 3, 8))), jnp.asarray(rng.normal(size=(2, 3, 8)))
-        parts = (jnp.asarray(rng.normal(size=8)), jnp.asarray(rng.normal(size=8)) if biased else None)
+        parts = tuple(jnp.asarray(rng.normal(size=8)) if held else None for held in (scaled, biased))
 
         def value(function, x, parts):
             return jnp.sum(weights * function(x, *parts, epsilon))

@@ -74,6 +74,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "expert": lambda: Experts(16, 2, OTHER, False, 0.1, rngs=rngs()),
     "norm": lambda: make_norm(16, OTHER, bias=True),
     "norm of a block": lambda: Block(changed(tiny.MODEL, branch_norm="none"), 0, rngs=rngs()),
+    "residual of a block": lambda: applied(changed(tiny.MODEL, residual="none")),
     "norm place, input": lambda: branch_input(make_norm(16, tiny.MODEL.norm, True), X, "both"),  # type: ignore[arg-type]
     "norm place, sum": lambda: residual_sum(make_norm(16, tiny.MODEL.norm, True), X, X, "both"),  # type: ignore[arg-type]
     "norm of queries": lambda: Heads(changed(tiny.MODEL, qk_norm_over="pair"), 0, rngs=rngs()),

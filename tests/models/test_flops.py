@@ -38,11 +38,11 @@ mixtures = st.builds(
     router_bias=st.booleans(),
     noisy=st.booleans(),
 )
-norms = one_of([LayerNorm(), RMSNorm()])
+norms = one_of([LayerNorm(), LayerNorm(scale=False), LayerNorm(bias=True), LayerNorm(bias=False), RMSNorm()])
 norms_of_queries = one_of([{}, {"qk_norm": RMSNorm()}, {"qk_norm": RMSNorm(), "qk_norm_over": "all"}])
 models = st.one_of(
     st.builds(
-        lambda of_queries, **others: DecoderConfig(**of_queries, **others),
+        lambda of_queries, places, **others: DecoderConfig(**of_queries, **places, **others),
         of_queries=norms_of_queries,
         layers=one_of([1, 2, 3]),
         heads=st.just(4),
@@ -53,7 +53,13 @@ models = st.one_of(
         head_dim=one_of([None, 4, 6]),
         position=one_of([Learned(), Sinusoidal(), RoPE(), NoPosition()]),
         norm=norms,
-        branch_norm=one_of(["pre", "post", "both"]),
+        places=one_of(
+            [
+                {"branch_norm": "post", "residual": "parallel"},
+                *({"branch_norm": place, "residual": "parallel_one_norm"} for place in ("pre", "both")),
+                *({"branch_norm": place} for place in ("pre", "post", "both")),
+            ]
+        ),
         attention=one_of([Full(), (Local(window=3, sink=0.0),), Strided(stride=2), Full(sink=1.0)]),
         mlp=plain_mlps | mixtures | mixtures.map(lambda mixture: (mixture,)),
         bias=st.booleans(),

@@ -12,13 +12,15 @@ from torchref.layers.mlp import make_mlp
 from torchref.layers.moe.moe import MoEModule, RouterReport
 from torchref.layers.norm import make_norm, normalised
 
+PARALLEL = {"sequential": False, "parallel": True, "parallel_one_norm": True}  # whether both branches read the same x
 BRANCH_NORMS = {"pre": (True, False), "post": (False, True), "both": (True, True)}  # before a branch, behind it
 
 
 class Block(nn.Module):
     """x [B,T,D] -> x + attention(norm(x)) -> that + mlp(norm(that)), with dropout on both branches.
 
-    The post-norms act on what a branch returns, before it is added.
+    In parallel it is x + attention(norm(x)) + mlp(norm(x)), where both may be one norm. The post-norms act on what a
+    branch returns, before it is added.
     """
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
@@ -30,16 +32,22 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.attention_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.attention_dropout = Dropout(config.dropout)
-        self.mlp_norm = make_norm(config.width, config.norm, config.bias) if before else None
+        self.parallel, self.one_norm = PARALLEL[config.residual], config.residual == "parallel_one_norm"
+        if before and not self.one_norm:
+            self.mlp_norm = make_norm(config.width, config.norm, config.bias)
+        else:
+            self.mlp_norm = None
         self.mlp = MoEModule(config, part) if isinstance(part, MoE) else make_mlp(config, part)
         self.mlp_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.mlp_dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport | None]:
         """The new x, and the losses and metrics of its router (None without one)."""
+        input_BTD = x_BTD
         y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
         x_BTD = x_BTD + self.attention_dropout(y_BTD) * self.residual_scale
-        y_BTD, report = normalised(self.mlp_norm, x_BTD), None
+        norm = self.attention_norm if self.one_norm else self.mlp_norm
+        y_BTD, report = normalised(norm, input_BTD if self.parallel else x_BTD), None
         if isinstance(self.mlp, MoEModule):
             y_BTD, report = self.mlp(y_BTD)
         else:

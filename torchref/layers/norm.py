@@ -13,21 +13,23 @@ from torchref.layers.promotion import at_least_float32
 
 
 class LayerNormModule(nn.Module):
-    """x [..., width] -> the same shape and dtype: zero mean and unit variance over the width, then scale and bias.
+    """x [..., width] -> the same shape and dtype: zero mean and unit variance over the width, then scale and bias, as
+    far as there are such.
 
     The variance is the biased one (divided by the width) and epsilon stands inside the root.
     """
 
-    def __init__(self, width: int, *, epsilon: float, bias: bool) -> None:
+    def __init__(self, width: int, *, epsilon: float, scale: bool, bias: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(width)) if scale else None
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
         wide = at_least_float32(x)
+        weight = None if self.weight is None else self.weight.to(wide.dtype)
         bias = None if self.bias is None else self.bias.to(wide.dtype)
-        return F.layer_norm(wide, self.weight.shape, self.weight.to(wide.dtype), bias, self.epsilon).to(x.dtype)
+        return F.layer_norm(wide, wide.shape[-1:], weight, bias, self.epsilon).to(x.dtype)
 
 
 class RMSNormModule(nn.Module):
@@ -49,10 +51,10 @@ def normalised(norm: nn.Module | None, x: Tensor) -> Tensor:
 
 
 def make_norm(width: int, config: Norm, bias: bool) -> LayerNormModule | RMSNormModule:
-    """The norm that the config asks for; only a layer norm can have a bias."""
+    """The norm that the config asks for; `bias` is the model's, for a layer norm that does not say it itself."""
     match config:
-        case LayerNorm():
-            return LayerNormModule(width, epsilon=config.epsilon, bias=bias)
+        case LayerNorm(epsilon=epsilon, scale=scale, bias=own):
+            return LayerNormModule(width, epsilon=epsilon, scale=scale, bias=own if own is not None else bias)
         case RMSNorm():
             return RMSNormModule(width, epsilon=config.epsilon)
         case _:

@@ -58,7 +58,13 @@ def yarn_frequencies(plain: Tensor, scaling: YarnScaling, theta: float) -> Tenso
 
 
 def rotate(x_BHTC: Tensor, rope: RoPE) -> Tensor:
-    """Turns the pairs (c, c + C/2) of the token at position t by t times the frequency (Su et al. 2021, eq. 34)."""
+    """Turns the pairs (c, c + C/2) of the token at position t by t times the frequency (Su et al. 2021, eq. 34).
+
+    Of a head whose first channels alone turn, C counts these; the rest is put back behind them.
+    """
+    if rope.channels is not None and rope.channels != x_BHTC.shape[-1]:
+        head = rotate(x_BHTC[..., : rope.channels], rope)
+        return torch.cat((head, x_BHTC[..., rope.channels :]), dim=-1)
     wide = at_least_float32(x_BHTC)
     frequencies, factor = rope_frequencies(rope, x_BHTC.shape[-1])
     positions_T = torch.arange(x_BHTC.shape[2], device=wide.device, dtype=wide.dtype)

@@ -53,6 +53,8 @@ class Heads(nnx.Module):
         q, k, v = (part.reshape(*x_BTD.shape[:-1], -1, config.resolved_head_dim) for part in (q, k, v))
         if config.qk_norm_over == "head":
             q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
+        if config.qkv_clip is not None:
+            q, k, v = (jnp.clip(part, -config.qkv_clip, config.qkv_clip) for part in (q, k, v))
         match self.position:
             case RoPE() as rope:
                 q, k = rotate(q, positions_BT, rope), rotate(k, positions_BT, rope)

@@ -29,6 +29,7 @@ SEAMS: tuple[Seam, ...] = (
     Seam("embedding scale", "token vectors multiplied by the root of the width, or by its value in bfloat16", "0.8"),
     Seam("position shift", "the first position is 0, 1 or, after padding, 2", "0.5 to 1"),
     Seam("rotary layout", "pairs of channels half a head apart, or neighbours", "0.65, generic"),
+    Seam("rotary channels", "all of a head's channels turn, or the first few, which its frequencies then count", "0.1"),
     Seam("rotary theta", "the base of the angles: 10000, 500000, a million", "0.1 to 0.6"),
     Seam("rotary positions", "turned at all; distances divided to stretch a context", "0.3 to 0.6"),
     Seam("query and key positions", "an offset of both is invisible, one between them is not: a cache's bug", "0.3"),

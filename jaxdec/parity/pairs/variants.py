@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from jaxdec.config.model import AnyModel, BigramConfig, DecoderConfig, MultiHeadConfig, OneBlockConfig, SingleHeadConfig
-from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
+from jaxdec.config.parts import MLP, Full, GatedMLP, LayerNorm, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import LinearScaling, Llama3Scaling, NoPosition, RoPE, Sinusoidal, YarnScaling
 
 GPT = DecoderConfig(layers=2, heads=4, width=32, context=16, vocab_size=37)
@@ -67,6 +67,23 @@ RUNGS: dict[str, AnyModel] = {
         residual_scale=0.3,
         logit_scale=0.25,
         mlp=(GatedMLP(48), replace(DROPLESS, expert=GatedMLP(24), shared=GatedMLP(40), shared_gate=True)),
+    ),
+    "in parallel": replace(
+        GPT,
+        residual="parallel",
+        position=RoPE(theta=100.0, scaling=YARN, channels=6),
+        bias=False,
+        norm=LayerNorm(bias=True),
+        tied_head=False,
+    ),
+    "in parallel, one norm": replace(
+        ROPE,
+        kv_heads=2,
+        residual="parallel_one_norm",
+        branch_norm="both",
+        norm=LayerNorm(scale=False),
+        attention_bias="qkv",
+        qkv_clip=0.5,
     ),
     "clamped experts": replace(ROPE, bias=True, attention_bias=False, position=RoPE(100.0, UNROUNDED), mlp=CLAMPED),
 }

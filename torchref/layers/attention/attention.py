@@ -51,6 +51,8 @@ class Heads(nn.Module):
         if self.config.qk_norm_over == "head":
             q_BTHC, k_BTKC = normalised(self.query_norm, q_BTHC), normalised(self.key_norm, k_BTKC)
         q_BHTC, k_BKTC, v_BKTC = (part.transpose(1, 2) for part in (q_BTHC, k_BTKC, v_BTKC))
+        if (most := self.config.qkv_clip) is not None:
+            q_BHTC, k_BKTC, v_BKTC = (part.clamp(-most, most) for part in (q_BHTC, k_BKTC, v_BKTC))
         match self.position:
             case RoPE() as rope:
                 q_BHTC, k_BKTC = rotate(q_BHTC, rope), rotate(k_BKTC, rope)
