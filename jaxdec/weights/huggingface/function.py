@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, GatedMLP, MoE
+from jaxdec.config.parts import MLP, GatedMLP, LayerNorm, MoE, Norm
 from jaxdec.config.positions import Learned, RoPE, YarnScaling
 from jaxdec.weights.huggingface.layers import shortest
 
@@ -28,9 +28,10 @@ def plain(config: DecoderConfig) -> DecoderConfig:
         config,
         kv_heads=config.resolved_kv_heads,
         head_dim=config.resolved_head_dim,
+        norm=_norm(config.norm, config.bias),
         attention_bias="qkv" if config.qkv_bias and not config.out_bias else config.qkv_bias,
         score_scale=config.score_scale or config.resolved_head_dim**-0.5,
-        position=shortest([_position(config.position_of(layer)) for layer in every]),
+        position=shortest([_position(config.position_of(layer), config.resolved_head_dim) for layer in every]),
         **{scale: None for scale in SCALES if getattr(config, scale) == 1},
         attention=shortest([each if each.sink is None else replace(each, sink=0.0) for each in attention]),
         mlp=shortest([_mlp(config.mlp_of(layer), config.width) for layer in every]),
@@ -38,9 +39,15 @@ def plain(config: DecoderConfig) -> DecoderConfig:
     )
 
 
-def _position(position: Any) -> Any:
+def _norm(norm: Norm, bias: bool) -> Norm:
+    return replace(norm, bias=bias) if isinstance(norm, LayerNorm) and norm.bias is None else norm
+
+
+def _position(position: Any, head_dim: int) -> Any:
     if isinstance(position, Learned):
         return Learned()
+    if isinstance(position, RoPE) and position.channels == head_dim:
+        position = replace(position, channels=None)
     if isinstance(position, RoPE) and isinstance(position.scaling, YarnScaling):
         yarn = position.scaling
         factor = yarn.attention_factor or 0.1 * math.log(yarn.factor) + 1
