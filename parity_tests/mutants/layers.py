@@ -109,7 +109,7 @@ def final_norm_left_out() -> Patch:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
-    identity = lambda width, config, bias: Identity(width, epsilon=config.epsilon, bias=bias)
+    identity = lambda width, config, bias: Identity(width, epsilon=config.epsilon, scale=True, bias=bias)
     return patch.object(decoder, "make_norm", identity)
 
 
