@@ -57,6 +57,15 @@ class Interrupted(TrainingError):
         self.exit_code = 128 + signal_number
 
 
+def needs_extra(what: str, extra: str) -> UserError:
+    """The error of an optional package that is not installed.
+
+    >>> print(needs_extra("parquet files need pyarrow", "data"))
+    parquet files need pyarrow, which is not installed: pip install 'jaxdec[data]'
+    """
+    return UserError(f"{what}, which is not installed: pip install 'jaxdec[{extra}]'")
+
+
 def listed(names: Iterable[str], most: int = 4) -> str:
     """The first names, and how many more there are.
 

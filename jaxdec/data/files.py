@@ -43,10 +43,16 @@ def decode(content: bytes, path: Path, what: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{what} {path} is not UTF-8: byte {content[error.start]:#04x} at offset {error.start}. Convert it, for "
-            f"example with `iconv -f latin1 -t utf-8`"
-        ) from None
+        raise not_utf8(what, path, content[error.start], error.start) from None
+
+
+def not_utf8(what: str, path: Path, byte: int, offset: int) -> UserError:
+    """The error of a file that is not text, or text in another encoding."""
+    utf16 = " (it may be UTF-16)" if offset == 0 and byte in (0xFE, 0xFF) else ""
+    return UserError(
+        f"{what} {path} is not UTF-8: byte {byte:#04x} at offset {offset}{utf16}. Convert it, for example with "
+        f"`iconv -f {'utf-16' if utf16 else 'latin1'} -t utf-8`"
+    )
 
 
 @contextmanager

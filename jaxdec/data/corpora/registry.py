@@ -1,13 +1,14 @@
-"""Corpora by name or by path: generated ones, real ones with a known checksum, and any UTF-8 text file."""
+"""Corpora by name or by path: generated ones, real ones with a known checksum, and the user's own files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from jaxdec.data.corpora import induction, markov, modular, playlets
-from jaxdec.data.corpora.base import Corpus, Generated, one_text
+from jaxdec.data.corpora.base import Corpus, Generated
+from jaxdec.data.corpora.limits import first_documents
+from jaxdec.data.corpora.own import own_corpus
 from jaxdec.data.corpora.real import THE_VERDICT, TINYSHAKESPEARE, RealCorpus
-from jaxdec.data.files import decode, read_bytes, sha256
 from jaxdec.errors import UserError, nearest
 
 __all__ = ["CORPORA", "GENERATED", "REAL", "Corpus", "Generated", "RealCorpus", "load_corpus"]
@@ -22,16 +23,35 @@ REAL: dict[str, RealCorpus] = {corpus.name: corpus for corpus in (TINYSHAKESPEAR
 CORPORA = {name: corpus.about for name, corpus in {**GENERATED, **REAL}.items()}
 
 
-def load_corpus(name_or_path: str, from_file: Path | None = None) -> Corpus:
-    """The corpus of that name, or the text file at that path. `from_file`: the user's copy of a real corpus.
+def load_corpus(
+    name_or_path: str,
+    from_file: Path | None = None,
+    *,
+    text_field: str | None = None,
+    limit_documents: int | None = None,
+    limit_files: int | None = None,
+) -> Corpus:
+    """The corpus of that name, or that of the file or folder at that path. `from_file`: the user's copy of a real one.
 
-    Raises UserError for an unknown name, and for a file that is missing, a folder, empty, not UTF-8 or not the
-    one that the checksum asks for.
+    The others are settings of the same names in `config.run.DataConfig`. Raises UserError for an unknown name, for a
+    file that is missing, empty, not what its name says or not the one that the checksum asks for, and for a setting
+    that means nothing to the corpus.
     """
+    corpus = _load(name_or_path, from_file, text_field, limit_files)
+    return corpus if limit_documents is None else first_documents(corpus, limit_documents)
+
+
+def _load(name_or_path: str, from_file: Path | None, text_field: str | None, limit_files: int | None) -> Corpus:
+    base = name_or_path.partition(":")[0]
+    generated = GENERATED.get(base)
+    is_generated = generated is not None and (generated.number is not None or name_or_path in GENERATED)
+    if name_or_path in REAL or is_generated:
+        for setting, value in (("text_field", text_field), ("limit_files", limit_files)):
+            if value is not None:
+                raise UserError(f"data.{setting} means nothing to the corpus {name_or_path!r}: leave it out")
     if name_or_path in REAL:
         return REAL[name_or_path].load(from_file)
-    generated = GENERATED.get(name_or_path.partition(":")[0])
-    if generated is not None and (generated.number is not None or name_or_path in GENERATED):
+    if generated is not None and is_generated:
         if from_file is not None:
             raise UserError(
                 f"the corpus {name_or_path!r} is generated and needs no file: leave out --from-file {from_file}"
@@ -41,10 +61,8 @@ def load_corpus(name_or_path: str, from_file: Path | None = None) -> Corpus:
     if not path.exists():
         raise UserError(
             f"there is neither a corpus nor a file called {name_or_path!r}{nearest(name_or_path, CORPORA)}: "
-            f"`jaxdec list` shows the corpora, and a path must lead to a UTF-8 text file"
+            f"`jaxdec list` shows the corpora, and a path must lead to a file or folder of text or records"
         )
     if from_file is not None:
         raise UserError(f"--from-file is for a corpus of the list, not beside the path {name_or_path}: leave one out")
-    content = read_bytes(path, "the corpus")
-    text = decode(content, path, "the corpus")
-    return one_text(str(path), sha256(content), lambda: text)
+    return own_corpus(path, text_field, limit_files)

@@ -1,0 +1,61 @@
+"""The user's own files: a text is one document, a folder a document per file, a file of records a document per record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jaxdec.data.corpora.base import PIECE, Corpus, Piece, Place
+from jaxdec.data.files import sha256
+from jaxdec.data.sources.checksums import content_of
+from jaxdec.data.sources.documents import documents
+from jaxdec.data.sources.files import files_of
+from jaxdec.data.sources.kinds import records_of
+from jaxdec.errors import UserError
+
+
+def own_corpus(path: Path, text_field: str | None, limit_files: int | None) -> Corpus:
+    """The corpus at a path. `text_field`: the field of records that holds the text; `limit_files`: of a folder.
+
+    Raises UserError for a file that is empty, cannot be read or has no text.
+    """
+    files = files_of(path)
+    if limit_files is not None:
+        if not path.is_dir():
+            raise UserError(f"data.limit_files is for folders and large corpora, and {path} is one file: leave it out")
+        files = files[:limit_files]
+    kinds = [records_of(file) for file in files]
+    if text_field is not None and not any(kinds):
+        raise UserError(f"data.text_field is for files of records, and {path} is text: leave it out")
+    if not path.is_dir() and kinds == [None]:
+        return _one_text(path)
+    contents = [
+        [file.relative_to(path).as_posix() if file != path else file.name, content_of(file, is_text=kind is None).sha256]
+        for file, kind in zip(files, kinds, strict=True)
+    ]
+    corpus = Corpus(
+        str(path), sha256(json.dumps([contents, text_field]).encode()), _pieces_of(files, text_field), None
+    )
+    if next(corpus.pieces(None), None) is None:
+        raise UserError(f"the corpus {path} is empty: none of its records has text in it")
+    return corpus
+
+
+def _one_text(path: Path) -> Corpus:
+    content = content_of(path, is_text=True)
+    if not content.characters:
+        raise UserError(f"the corpus {path} is empty: give a file with text in it")
+    characters = content.characters
+    return Corpus(str(path), content.sha256, _pieces_of([path], None), lambda: characters)
+
+
+def _pieces_of(files: Sequence[Path], text_field: str | None):
+    def pieces(after: Place | None) -> Iterator[Piece]:
+        part, offset = after or (0, 0)
+        for number in range(part, len(files)):
+            for text, ends, place in documents(files[number], text_field, offset, PIECE):
+                yield Piece(text, ends, (number, place))
+            offset = 0
+
+    return pieces
