@@ -66,18 +66,34 @@ AnyTokenizer = Characters | Words | GPT2 | BPE | HuggingFace
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """What is read: a corpus by name or the path of a UTF-8 text file, and how it is cut."""
+    """What is read: a corpus by name or the path of a file or folder, and how it is cut."""
 
-    corpus: str = field(metadata={"help": "a corpus by name (see jaxdec list), or the path of a UTF-8 text file"})
+    corpus: str = field(
+        metadata={
+            "help": "a corpus by name (see jaxdec list), or the path of a text file, a file of records (.jsonl .json "
+            ".csv .tsv .parquet) or a folder of such files"
+        }
+    )
     tokenizer: AnyTokenizer = setting(Characters(), "how text is cut into tokens")
     window: int | None = setting(None, "tokens of a training example; None: model.context")
     validation_fraction: float = setting(0.1, "share of the text, at its end, that is never trained on")
     sweep_stride: int | None = setting(
         None, "tokens between the starts of validation windows; None: the window, so that none overlap"
     )
+    text_field: str | None = setting(
+        None, "the field of records that holds the text; None: `text`, or else the only one with text"
+    )
+    limit_documents: int | None = setting(None, "read this many documents of a corpus, its first ones; None: all")
+    limit_files: int | None = setting(
+        None, "read this many files of a folder or a corpus of many files, the first ones; None: all"
+    )
 
     def __post_init__(self) -> None:
         require(self.corpus != "", "data.corpus is empty: give the name of a corpus or the path of a text file")
+        require(self.text_field != "", "data.text_field is empty: give the name of a field, or None")
+        for name in ("limit_documents", "limit_files"):
+            limit = getattr(self, name)
+            require(limit is None or limit >= 1, f"data.{name} is {limit}: give a whole number from 1, or None")
         require(self.window is None or self.window >= 1, f"data.window is {self.window}: give a whole number from 1")
         require(
             0 < self.validation_fraction < 1,

@@ -74,6 +74,9 @@ def prepare_pairs(
 ) -> PairDataset:
     """The pairs of `data.corpus`, in rows of `window` tokens. Without `tokenizer` one is trained on both sides of the
     training split. Raises UserError for a corpus that cannot be used."""
+    for name in ("text_field", "limit_documents", "limit_files"):
+        if getattr(data, name) is not None:
+            raise UserError(f"data.{name} means nothing to a corpus of pairs: leave it out")
     corpus = load_pairs(data.corpus, from_file)
     train, validation = split(corpus, data.validation_fraction)
     if tokenizer is None:

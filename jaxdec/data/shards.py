@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jaxdec.config.run import AnyTokenizer, DataConfig
-from jaxdec.data.corpora.registry import Corpus, load_corpus
+from jaxdec.data.corpora.registry import Corpus, corpus_of
 from jaxdec.data.files import file_sha256, new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import (
@@ -63,7 +63,7 @@ def prepare(data: DataConfig, *, from_file: Path | None = None, tokenizer: Token
     evaluated gives its own. Raises UserError for a wrong corpus, a tokenizer that cannot be had, a character that it
     lacks, a damaged shard and a cache folder that cannot be written.
     """
-    corpus = load_corpus(data.corpus, from_file)
+    corpus = corpus_of(data, from_file)
     tokenizer = tokenizer or fixed_tokenizer(data.tokenizer)
     folder = _folder(corpus, f"{_key(data.tokenizer)} of the training split", data.validation_fraction)
     found = _open(folder, corpus, data) if folder.is_dir() else None

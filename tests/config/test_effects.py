@@ -7,6 +7,7 @@ by walking the types from `RunConfig` down, so that a field without an effect, o
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,9 @@ def values(cls: type) -> dict[str, Any]:
         settings.HuggingFace: {"path": "other.json"},
         DataConfig: {
             "corpus": "markov",
+            "text_field": (DataConfig("folder/records.jsonl"), "other"),
+            "limit_documents": (DataConfig("folder/records.jsonl"), 30),
+            "limit_files": (DataConfig("folder"), 1),
             "tokenizer": settings.Words(),
             "window": 8,
             "validation_fraction": 0.3,
@@ -398,6 +402,10 @@ def _texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A folder with the corpus and the tokenizer files that the configs name."""
     folder = tmp_path_factory.mktemp("texts")
     (folder / "text").write_text(TEXT)
+    (folder / "folder").mkdir()
+    records = [{"text": line, "other": line[::-1]} for line in TEXT.splitlines()]
+    (folder / "folder" / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (folder / "folder" / "text").write_text(TEXT)
     for name, size in (("one.json", 280), ("other.json", 290)):
         byte_pairs(size).save(str(folder / name))
     with pytest.MonkeyPatch.context() as patch:

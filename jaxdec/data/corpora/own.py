@@ -1,4 +1,4 @@
-"""The user's own files: a text is one document, a folder a document per file, a file of records a document per record."""
+"""The user's own files: a text is one document, of a folder every file is one, of a file of records every record."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def own_corpus(path: Path, text_field: str | None, limit_files: int | None) -> C
     if not path.is_dir() and kinds == [None]:
         return _one_text(path)
     contents = [
-        [file.relative_to(path).as_posix() if file != path else file.name, content_of(file, is_text=kind is None).sha256]
+        [
+            file.relative_to(path).as_posix() if file != path else file.name,
+            content_of(file, is_text=kind is None).sha256,
+        ]
         for file, kind in zip(files, kinds, strict=True)
     ]
-    corpus = Corpus(
-        str(path), sha256(json.dumps([contents, text_field]).encode()), _pieces_of(files, text_field), None
-    )
+    corpus = Corpus(str(path), sha256(json.dumps([contents, text_field]).encode()), _pieces_of(files, text_field), None)
     if next(corpus.pieces(None), None) is None:
         raise UserError(f"the corpus {path} is empty: none of its records has text in it")
     return corpus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jaxdec.config.run import DataConfig
 from jaxdec.data.corpora import induction, markov, modular, playlets
 from jaxdec.data.corpora.base import Corpus, Generated
 from jaxdec.data.corpora.limits import first_documents
@@ -11,7 +12,7 @@ from jaxdec.data.corpora.own import own_corpus
 from jaxdec.data.corpora.real import THE_VERDICT, TINYSHAKESPEARE, RealCorpus
 from jaxdec.errors import UserError, nearest
 
-__all__ = ["CORPORA", "GENERATED", "REAL", "Corpus", "Generated", "RealCorpus", "load_corpus"]
+__all__ = ["CORPORA", "GENERATED", "REAL", "Corpus", "Generated", "RealCorpus", "corpus_of", "load_corpus"]
 
 GENERATED: dict[str, Generated] = {
     "playlets": playlets.CORPUS,
@@ -39,6 +40,17 @@ def load_corpus(
     """
     corpus = _load(name_or_path, from_file, text_field, limit_files)
     return corpus if limit_documents is None else first_documents(corpus, limit_documents)
+
+
+def corpus_of(data: DataConfig, from_file: Path | None = None) -> Corpus:
+    """The corpus that a config names, as `load_corpus` gives it."""
+    return load_corpus(
+        data.corpus,
+        from_file,
+        text_field=data.text_field,
+        limit_documents=data.limit_documents,
+        limit_files=data.limit_files,
+    )
 
 
 def _load(name_or_path: str, from_file: Path | None, text_field: str | None, limit_files: int | None) -> Corpus:

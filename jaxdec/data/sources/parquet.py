@@ -10,7 +10,7 @@ from typing import Any
 from jaxdec.data.sources.lines import Row
 from jaxdec.errors import UserError, needs_extra
 
-BATCH = 256  # rows that are held at once
+BATCH = 64  # rows that are held at once
 
 
 def rows(path: Path, after: int = 0, columns: Sequence[str] = ()) -> Iterator[Row]:

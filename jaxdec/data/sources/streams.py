@@ -21,17 +21,13 @@ class Stream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: list[BinaryIO] = []
         with _named(path):
-            file = self._keep(path.open("rb"))
-            match path.suffix.lower():
-                case ".gz":
-                    self._reader: Any = self._keep(gzip.GzipFile(fileobj=file))
-                case ".zst":
-                    require_whole_frames(file, path)
-                    self._reader = _zstandard().ZstdDecompressor().stream_reader(file, read_across_frames=True)
-                case _:
-                    self._reader = file
+            self._file = path.open("rb")
+        try:
+            self._reader: Any = _unpacked(self._file, path)
+        except BaseException:
+            self._file.close()
+            raise
 
     def read(self, size: int = BLOCK) -> bytes:
         """Up to `size` bytes; none at the end."""
@@ -50,16 +46,24 @@ class Stream:
         while block := self.read(size):
             yield block
 
-    def _keep(self, file: Any) -> Any:
-        self._opened.append(file)
-        return file
-
     def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in reversed(self._opened):
-            file.close()
+        self._file.close()
+
+
+def _unpacked(file: BinaryIO, path: Path) -> Any:
+    """A reader of what the file was before compression."""
+    match path.suffix.lower():
+        case ".gz":
+            return gzip.GzipFile(fileobj=file)
+        case ".zst":
+            with _named(path):
+                require_whole_frames(file, path)
+            return _zstandard().ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        case _:
+            return file
 
 
 @contextmanager

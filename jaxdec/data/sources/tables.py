@@ -54,8 +54,7 @@ def _csv_cells(path: Path, after: int) -> Iterator[Cells]:
             start = end
     except csv.Error as error:
         raise UserError(
-            f"{where(path, start)} begins a row that is no CSV ({error}): check its quotes, or give the file as .tsv or "
-            ".jsonl"
+            f"{where(path, start)} begins a row that is no CSV ({error}): check its quotes, or give the file as .jsonl"
         ) from None
 
 

@@ -48,7 +48,7 @@ def records(documents: Sequence[str], kind: str, field: str = "text") -> bytes:
             arrow = pytest.importorskip("pyarrow")
             parquet = pytest.importorskip("pyarrow.parquet")
             sink = io.BytesIO()
-            parquet.write_table(arrow.Table.from_pylist(rows), sink, row_group_size=3)
+            parquet.write_table(arrow.Table.from_pylist(rows), sink, row_group_size=max(3, len(rows) // 10))
             return sink.getvalue()
         case _:
             raise ValueError(kind)

@@ -1,4 +1,4 @@
-"""Documents of files of every kind: what is read is what was written, from any place on, and in stretches of any size."""
+"""Documents of files of every kind: what is read is what was written, from any place on, in stretches of any size."""
 
 from __future__ import annotations
 
