@@ -15,9 +15,20 @@ from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.formats.base import Format, StoredModel
 from jaxdec.weights.formats.huggingface import HUGGINGFACE
+from jaxdec.weights.formats.mingpt import MINGPT
+from jaxdec.weights.formats.nanogpt import NANOGPT
+from jaxdec.weights.formats.torchref import TORCHREF
 
 # In the order in which they are asked whether they recognise a path.
-FORMATS: Mapping[str, Format] = {each.name: each for each in (HUGGINGFACE,)}
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        HUGGINGFACE,
+        NANOGPT,
+        MINGPT,
+        TORCHREF,
+    )
+}
 
 
 def open_model(path: Path) -> StoredModel:

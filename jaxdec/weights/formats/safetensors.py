@@ -22,6 +22,7 @@ from jaxdec.weights.formats.base import DTYPES, damaged, map_bytes
 
 LONGEST_HEADER = 100_000_000  # bytes, as in the library
 METADATA = "__metadata__"
+KEYS = ("dtype", "shape", "data_offsets")  # of an entry
 KINDS: Mapping[str, np.dtype] = {  # the file's names of dtypes; bytes are little-endian
     "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": DTYPES["bfloat16"],
     "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
@@ -132,20 +133,18 @@ def _header(path: Path, text: bytes) -> dict[str, Any]:
 
 def _slice(path: Path, name: str, entry: Any, data: int, available: int) -> Slice:
     """The tensor that an entry of the header describes, in a file with `available` bytes of tensors from `data` on."""
-    try:
-        kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = all(type(number) is int and number >= 0 for number in (*shape, start, end))
-    except (TypeError, KeyError, ValueError):
-        whole = False
-    if not whole or not isinstance(kind, str) or not isinstance(shape, list):
+    kind, shape, offsets = (entry.get(key) if isinstance(entry, dict) else None for key in KEYS)
+    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 else []
+    if not isinstance(kind, str) or not numbers or any(type(number) is not int or number < 0 for number in numbers):
         raise damaged(path, f"the entry of {name} in its header is not a dtype, a shape and two offsets")
+    *_, start, end = numbers
     if kind not in KINDS:
         raise UserError(f"{path}: {name} has dtype {kind}, which is not supported: {', '.join(KINDS)}")
     if start > end or end > available:
         raise damaged(path, f"{name} lies at {start} to {end} of {available} bytes")
-    if math.prod(shape) * KINDS[kind].itemsize != end - start:
-        raise damaged(path, f"{name} of shape {tuple(shape)} in {kind} does not take {end - start} bytes")
-    return Slice(path, tuple(shape), KINDS[kind], data + start, end - start)
+    if math.prod(numbers[:-2]) * KINDS[kind].itemsize != end - start:
+        raise damaged(path, f"{name} of shape {tuple(numbers[:-2])} in {kind} does not take {end - start} bytes")
+    return Slice(path, tuple(numbers[:-2]), KINDS[kind], data + start, end - start)
 
 
 def _check_gaps(path: Path, tensors: Mapping[str, Slice], start: int, size: int) -> None:
