@@ -6,20 +6,25 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from jaxdec.config.run import BPE, Characters, DataConfig, HuggingFace, Words
 from jaxdec.data import shards
-from jaxdec.data.files import file_sha256
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import CharTokenizer, train_tokenizer
+from jaxdec.data.tokens import make
+from jaxdec.data.tokens.file import HEADER, open_tokens
 from jaxdec.errors import UserError
 from tests.data.tokenizers.vocabularies import byte_level_file
 
+SHARDS = ["tokenizer", "train.safetensors", "validation.safetensors"]
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 40
 
 
@@ -42,8 +47,8 @@ def folder_of(dataset: Dataset) -> Path:
 
 def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     written: list[Path] = []
-    original = shards._write
-    monkeypatch.setattr(shards, "_write", lambda folder, *rest: (written.append(folder), original(folder, *rest)))
+    original = shards.make_shards
+    monkeypatch.setattr(shards, "make_shards", lambda folder, *rest: (written.append(folder), original(folder, *rest)))
     return written
 
 
@@ -71,7 +76,7 @@ def test_a_second_start_reads_what_the_first_wrote(corpus: str, monkeypatch: pyt
     first, second = prepare(DataConfig(corpus)), prepare(DataConfig(corpus))
     assert len(written) == 1
     assert (first.hash, folder_of(first)) == (second.hash, folder_of(second))
-    assert sorted(path.name for path in folder_of(first).iterdir()) == ["shards.json", "train.npy", "validation.npy"]
+    assert sorted(path.name for path in folder_of(first).iterdir()) == SHARDS
     assert list(folder_of(first).parent.iterdir()) == [folder_of(first)]
 
 
@@ -192,7 +197,7 @@ def damage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
-@pytest.mark.parametrize("name", ["train.npy", "validation.npy", "shards.json"])
+@pytest.mark.parametrize("name", ["train.safetensors", "validation.safetensors", "tokenizer/tokenizer.json"])
 @pytest.mark.parametrize(
     "harm",
     [
@@ -201,15 +206,16 @@ def damage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
         damage(lambda content: content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]),
         damage(lambda content: b"\x00" * len(content)),
         damage(lambda content: b""),
+        damage(lambda content: content + b"\x00"),
         Path.unlink,
     ],
-    ids=["a byte short", "half", "a bit flipped", "zeroed", "empty", "missing"],
+    ids=["a byte short", "half", "a bit flipped", "zeroed", "empty", "a byte more", "missing"],
 )
 def test_a_damaged_file_is_named_and_said_how_to_mend(corpus: str, name: str, harm: Callable[[Path], object]):
     folder = folder_of(prepare(DataConfig(corpus)))
     harm(folder / name)
-    if name == "shards.json" and (folder / name).exists() and _is_json(folder / name):
-        return  # the flipped bit or the missing last newline makes no difference to JSON
+    if name.endswith(".json") and (folder / name).exists() and _is_json(folder / name):
+        return  # the missing last newline makes no difference to JSON
     with pytest.raises(UserError) as caught:
         prepare(DataConfig(corpus))
     message = str(caught.value)
@@ -226,25 +232,55 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def test_a_large_shard_is_checked_by_its_length(corpus: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shards, "FULL_CHECK", 100)
-    path = folder_of(prepare(DataConfig(corpus))) / "train.npy"
-    path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(UserError, match=r"train\.npy is damaged: it has [\d,]+ bytes instead of "):
+def test_every_byte_of_a_shard_is_covered(corpus: str):
+    path = folder_of(prepare(DataConfig(corpus))) / "train.safetensors"
+    content = path.read_bytes()
+    end = len(content[:HEADER].rstrip(b" "))
+    places = [*range(0, end, 37), *range(HEADER, len(content), 5)]
+    for place in places:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(UserError, match="damaged"):
+            open_tokens(path)
+    path.write_bytes(content)
+    assert len(open_tokens(path).tokens) == int(len(TEXT) * 0.9)
+
+
+def test_a_start_checks_what_it_can_afford_and_the_check_all(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("jaxdec.data.tokens.file.BLOCK", 512)
+    monkeypatch.setattr("jaxdec.data.tokens.file.START_CHECK", 1024)
+    path = folder_of(prepare(DataConfig(corpus))) / "train.safetensors"
+    content = bytearray(path.read_bytes())
+    content[HEADER + 1600] ^= 1
+    path.write_bytes(content)
+    prepare(DataConfig(corpus))
+    with pytest.raises(UserError, match=r"train\.safetensors is damaged: the block from byte 5,632 on does not fit"):
+        prepare(DataConfig(corpus), check=True)
+    content[HEADER + 1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.safetensors is damaged: the block from byte 4,608 on does not fit"):
+        prepare(DataConfig(corpus))
+    path.write_bytes(content[:-2])
+    with pytest.raises(UserError, match=r"train\.safetensors is damaged: it has [\d,]+ bytes instead of "):
         prepare(DataConfig(corpus))
 
 
-def test_a_shard_that_would_be_unpickled_is_refused(corpus: str):
-    folder = folder_of(prepare(DataConfig(corpus)))
-    about = json.loads((folder / "shards.json").read_text())
-    np.save(folder / "train.npy", np.array([{}], dtype=object), allow_pickle=True)
-    about["shards"]["train"] |= {
-        "bytes": (folder / "train.npy").stat().st_size,
-        "sha256": file_sha256(folder / "train.npy"),
-    }
-    (folder / "shards.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=r"train\.npy is damaged: it is no numpy array"):
-        prepare(DataConfig(corpus))
+def test_shards_of_another_tokenizer_are_refused(corpus: str):
+    first, second = (folder_of(prepare(DataConfig(corpus, BPE(size)))) for size in (260, 261))
+    shutil.rmtree(first / "tokenizer")
+    shutil.copytree(second / "tokenizer", first / "tokenizer")
+    with pytest.raises(UserError, match=r"train\.safetensors is damaged: its ids are of another tokenizer than "):
+        prepare(DataConfig(corpus, BPE(260)))
+
+
+def test_other_programs_read_a_shard(corpus: str):
+    library = pytest.importorskip("safetensors.numpy")
+    dataset = prepare(DataConfig(corpus))
+    path = folder_of(dataset) / "train.safetensors"
+    tensors = library.load_file(path)
+    np.testing.assert_array_equal(tensors["tokens"], dataset.train)
+    np.testing.assert_array_equal(tensors["document_starts"], [0])
+    with pytest.importorskip("safetensors").safe_open(path, "np") as file:
+        assert file.metadata()["tokenizer_hash"] == dataset.tokenizer.hash
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(corpus: str, cache: Path):
@@ -253,34 +289,38 @@ def test_a_cache_folder_that_cannot_be_made_is_named(corpus: str, cache: Path):
         prepare(DataConfig(corpus))
 
 
-def test_a_full_disk_leaves_nothing_behind(corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch):
-    original, saved = np.save, []
+def test_a_full_disk_is_named_and_what_is_done_counts(corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def save(path: Path, *rest: object, **options: object) -> None:
-        if saved:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        saved.append(path)
-        original(path, *rest, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-    monkeypatch.setattr(np, "save", save)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free space there"):
-        prepare(DataConfig(corpus))
-    assert len(saved) == 1
-    assert list((cache / "shards").iterdir()) == []
-
-
-def test_of_two_writers_the_first_wins_and_both_go_on(corpus: str, monkeypatch: pytest.MonkeyPatch):
-    original, other = np.save, []
-
-    def save(*args: object, **options: object) -> None:
-        if not other:  # while the first prepare writes, a second one starts and ends
-            other.append(None)
-            other[0] = prepare(DataConfig(corpus))
-        original(*args, **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-    monkeypatch.setattr(np, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxdec.data.tokens.make.finish", full)
+        with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free space there and run"):
+            prepare(DataConfig(corpus))
+    assert [path.name[0] for path in (cache / "shards").iterdir()] == ["."]  # nothing that looks whole
+    monkeypatch.setattr(CharTokenizer, "train", full)  # the tokenizer is kept
     dataset = prepare(DataConfig(corpus))
-    assert folder_of(dataset) == folder_of(other[0])
+    assert list((cache / "shards").iterdir()) == [folder_of(dataset)]
+    assert dataset.tokenizer.decode(dataset.train) + dataset.tokenizer.decode(dataset.validation) == TEXT
+
+
+def test_a_second_writer_waits_and_takes_what_the_first_made(corpus: str, monkeypatch: pytest.MonkeyPatch):
+    original, waited, made = make.finish, threading.Event(), []
+
+    def finish(*args: Any) -> None:
+        if not made:  # while the first prepare writes, a second one starts
+            made.append(threading.Thread(target=second))
+            made[0].start()
+            assert waited.wait(20)
+        original(*args)
+
+    def second() -> None:
+        made.append(prepare(DataConfig(corpus), report=lambda progress: waited.set()))
+
+    monkeypatch.setattr(make, "finish", finish)
+    dataset = prepare(DataConfig(corpus))
+    made[0].join()
+    assert folder_of(dataset) == folder_of(made[1])
     assert list(folder_of(dataset).parent.iterdir()) == [folder_of(dataset)]
 
 

@@ -113,10 +113,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
         except Exception as error:
             raise _cannot_encode(error) from None
         ids = [np.array(each.ids, np.int32) for each in found]
-        special = list(self._special)
-        return [
-            self.encode(text) if np.isin(each, special).any() else each for text, each in zip(texts, ids, strict=True)
-        ]
+        return [each if self._is_plain(each) else self.encode(text) for text, each in zip(texts, ids, strict=True)]
 
     def _is_plain(self, ids: np.ndarray) -> bool:
         return not np.isin(ids, list(self._special)).any()
