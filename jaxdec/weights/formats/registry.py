@@ -23,10 +23,10 @@ from jaxdec.weights.formats.torchref import TORCHREF
 FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
-        HUGGINGFACE,
         NANOGPT,
         MINGPT,
         TORCHREF,
+        HUGGINGFACE,  # last: folders of minGPT have a config.json too
     )
 }
 

@@ -88,6 +88,11 @@ def read_torch_file(path: Path) -> Any:
         raise damaged(path, f"it is no zip archive as torch writes it ({error})") from None
 
 
+def open_torch(path: Path) -> dict[str, TorchTensor]:
+    """The tensors of a file that holds a state_dict alone, as `pytorch_model.bin` does."""
+    return state_dict(read_torch_file(path), path)
+
+
 def state_dict(value: Any, path: Path, prefix: str = "") -> dict[str, TorchTensor]:
     """`value` as names and tensors, with `prefix` taken off names that all have it. UserError where it is no such dict.
 
