@@ -82,7 +82,7 @@ def test_every_config_with_both_kinds_of_weights(name: str, weight_init: Any) ->
         require(stage(sides(name), Setting(weight_init)))
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gpt-oss"])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "gpt-oss"])
 def test_the_cached_decoder_continues_as_they_do(name: str) -> None:
     """Prompts and continuations are longer than the windows."""
     require(stages.greedy(sides(name), GENERIC))
@@ -105,7 +105,9 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
     "qwen3-moe": False,
     "qwen2": True,
     "qwen3": True,
+    "gemma": False,
     "gemma2": True,
+    "gemma3": True,
     "gpt-oss": True,
 }
 
@@ -120,6 +122,12 @@ def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str) -> None
     require(stages.logits(stages.Sides(pair_of_config(name, hf_config)), GENERIC))
     found = [type(config_of(hf_config).attention_of(layer)) for layer in range(2)]
     assert (found == [Full, Local]) == BY_TYPES[name]
+
+
+def test_gemma_3_does_not_cap_scores() -> None:
+    """It has the setting, and does not hand it on to its attention."""
+    hf_config = tiny_config("gemma3", attn_logit_softcapping=0.5)
+    require(stages.logits(stages.Sides(pair_of_config("gemma3", hf_config)), GENERIC))
 
 
 @pytest.mark.parametrize(("name", "width"), [("gpt2", "n_inner"), ("gpt-bigcode", "n_inner"), ("opt", "ffn_dim")])
@@ -141,7 +149,9 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "qwen3": (("q_norm", "k_norm"),),
     "qwen3_moe": (("mlp.gate.weight : T", "mlp.gate.weight : reshape(32,4)"),),
     "olmo2": (("post_attention_layernorm", "post_feedforward_layernorm"),),
+    "gemma": ((".input_layernorm.weight : plus(1)", ".input_layernorm.weight"),),
     "gemma2": ((".pre_feedforward_layernorm.weight : plus(1)", ".pre_feedforward_layernorm.weight"),),
+    "gemma3_text": (("self_attn.q_norm.weight : plus(1)", "self_attn.q_norm.weight"),),
     "gpt_oss": (("every(0,2,2)", "chunk(0,2,2)"), ("every(1,2,2)", "chunk(1,2,2)")),
 }
 
@@ -173,7 +183,10 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "qwen3": lambda config: replace(config, qk_norm=RMSNorm(1e-5)),
     "qwen3-moe": lambda config: replace(config, mlp=replace(config.mlp, gates="chosen")),
     "olmo2": lambda config: replace(config, qk_norm=RMSNorm(1e-6)),
+    "gemma": lambda config: replace(config, embed_scale=5.65625),  # the root of 32 in bfloat16
     "gemma2": lambda config: replace(config, score_scale=None),
+    "gemma3": lambda config: replace(config, position=tuple(reversed(config.position))),
+    "gemma3-six-layers": lambda config: replace(config, position=RoPE(1e4)),
     "gpt-oss": lambda config: with_scaling(config, truncate=True),
 }
 

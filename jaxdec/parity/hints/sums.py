@@ -38,7 +38,8 @@ def _fitting(terms: dict[str, np.ndarray], targets: Two) -> dict[str, np.ndarray
     """Terms that can be added, of proportional ones the first; a row for all texts counts as one for each."""
     shape, fitting = targets.reference.shape, {}
     for name, value in terms.items():
-        if value.shape[-2:] == shape[-2:] and value.ndim == len(shape) and value.shape[0] in (1, shape[0]):
+        alike = value.shape[-2:] == shape[-2:] and value.ndim == len(shape)
+        if alike and all(rows in (1, wanted) for rows, wanted in zip(value.shape, shape, strict=True)):
             whole = np.broadcast_to(value, shape)
             if not any(proportional(whole, other) for other in fitting.values()):
                 fitting[name] = whole

@@ -84,7 +84,7 @@ def pair_of_config(name: str, hf_config: Any) -> Pair:
         window=WINDOW,
         batch_size=BATCH_SIZE,
         routing=run.routed,
-        notes=(GEMMA_NORMS,) if hf_config.model_type == "gemma2" else (),
+        notes=(GEMMA_NORMS,) if hf_config.model_type.startswith("gemma") else (),
     )
 
 

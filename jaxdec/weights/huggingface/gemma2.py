@@ -6,11 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.weights.huggingface import layers, llama_like, rotary
-from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig
+from jaxdec.weights.huggingface import gemma, layers, llama_like, rotary
+from jaxdec.weights.huggingface.family import Family, TinyConfig
 from jaxdec.weights.huggingface.llama_like import TINY
 from jaxdec.weights.huggingface.settings import HFSettings
-from jaxdec.weights.huggingface.tables import Table
 
 
 def read(settings: HFSettings) -> DecoderConfig:
@@ -27,10 +26,11 @@ def read(settings: HFSettings) -> DecoderConfig:
     )
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
+def write(config: DecoderConfig, position: Any = None) -> dict[str, Any]:
+    """`position` is that of a layer where not all have one."""
     scale = config.score_scale or config.resolved_head_dim**-0.5
     return {
-        **llama_like.write(config),
+        **llama_like.write(config, position),
         **llama_like.write_gated(config, "hidden_activation"),
         **layers.write_types(config),
         "attention_bias": config.out_bias,
@@ -40,11 +40,6 @@ def write(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def parameters(config: DecoderConfig) -> Table:
-    """A norm is stored as its scale's distance from one."""
-    return llama_like.parameters(config, norm_ops=" : plus(1)")
-
-
 GEMMA2 = Family(
     model_type="gemma2",
     architecture="Gemma2ForCausalLM",
@@ -52,7 +47,7 @@ GEMMA2 = Family(
     "second layer local or as `layer_types` says, a GELU gate",
     read=read,
     write=write,
-    parameters=parameters,
+    parameters=gemma.parameters,
     taps=llama_like.taps,
     defaults={
         **llama_like.DEFAULTS,
@@ -82,6 +77,6 @@ GEMMA2 = Family(
         *rotary.REFUSED,
         *layers.REFUSED,
         layers.NO_WINDOW,
-        Refused("use_bidirectional_attention", True, "a decoder sees the past"),
+        gemma.NOT_CAUSAL,
     ),
 )

@@ -25,8 +25,8 @@ def windows(settings: HFSettings, local: Iterable[bool], **parts: Any) -> Any:
     return shortest([Local(window=window, **parts) if each and window else Full(**parts) for each in local])
 
 
-def windows_by_type(settings: HFSettings, default: Sequence[bool], **parts: Any) -> Any:
-    """The same for a family that obeys `layer_types`; `default` says what holds without them.
+def local_by_type(settings: HFSettings, default: Sequence[bool]) -> Sequence[bool]:
+    """Which layers are local in a family that obeys `layer_types`; `default` says what holds without them.
 
     Raises UserError for other kinds of layers, and where a layer has a window of which no size is given.
     """
@@ -34,7 +34,12 @@ def windows_by_type(settings: HFSettings, default: Sequence[bool], **parts: Any)
     local = default if kinds is None else [settings.choice("layer_types", kind, KINDS) for kind in kinds]
     if any(local) and not settings("sliding_window"):
         raise settings.unsupported("sliding_window", settings("sliding_window"), "some layers have a window")
-    return windows(settings, local, **parts)
+    return local
+
+
+def windows_by_type(settings: HFSettings, default: Sequence[bool], **parts: Any) -> Any:
+    """The windows of a family that obeys `layer_types`. Raises UserError as `local_by_type` does."""
+    return windows(settings, local_by_type(settings, default), **parts)
 
 
 def write_window(config: DecoderConfig) -> dict[str, Any]:

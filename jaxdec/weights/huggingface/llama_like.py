@@ -89,13 +89,14 @@ def read(settings: HFSettings, **parts: Any) -> DecoderConfig:
         "vocab_size": settings.whole("vocab_size"),
         "kv_heads": settings("num_key_value_heads"),
         "head_dim": settings("head_dim"),
-        "position": read_rope(settings),
         "norm": read_norm(settings),
         "bias": False,
         "attention_bias": settings("attention_bias"),
         "tied_head": settings("tie_word_embeddings"),
         "init_std": settings("initializer_range"),
     }
+    if "position" not in parts:
+        parts["position"] = read_rope(settings)
     if "mlp" not in parts:
         parts["mlp"] = read_gated(settings)
     return DecoderConfig(**{**shared, **parts})
@@ -126,8 +127,8 @@ def read_mixture(settings: HFSettings, expert: GatedMLP, **parts: Any) -> MoE:
     )
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
-    """The shared settings of a config, without those of its feed-forward layer."""
+def write(config: DecoderConfig, position: Any = None) -> dict[str, Any]:
+    """The shared settings of a config, without those of its feed-forward layer; `position` where layers have others."""
     return {
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
@@ -136,7 +137,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "num_key_value_heads": config.resolved_kv_heads,
         "head_dim": config.resolved_head_dim,
-        **write_rope(config.position),
+        **write_rope(position or config.position),
         "rms_norm_eps": config.norm.epsilon,
         "tie_word_embeddings": config.tied_head,
         "initializer_range": config.init_std,
@@ -165,7 +166,7 @@ def parameters(config: DecoderConfig, experts: Table | None = None, norm_ops: st
         **kernels({**QKV, **OUT}),
         **attention_biases[0],
         **attention_biases[1],
-        **when(config.qk_norm is not None, scales(QK_NORM)),
+        **when(config.qk_norm is not None, scales(QK_NORM, norm_ops)),
         **when(sinks, {"attention.sink": "self_attn.sinks"}),
         **when(dense, kernels(GATED)),
         **when(dense and config.bias, biases(GATED)),
@@ -180,12 +181,12 @@ def parameters(config: DecoderConfig, experts: Table | None = None, norm_ops: st
     }
 
 
-def taps(config: DecoderConfig, router: Table = ROUTER) -> Table:
+def taps(config: DecoderConfig, router: Table = ROUTER, qk_norm: Table = QK_NORM) -> Table:
     """The modules that a config has. Gemma's embedding returns its rows times the scale, ours the rows."""
     dense, mixed = layer_kinds(config)
     block = {
         **NORMS[config.branch_norm],
-        **when(config.qk_norm is not None, QK_NORM),
+        **when(config.qk_norm is not None, qk_norm),
         **when(mixed, router),
         **when(dense, {"mlp.down": GATED["mlp.down"]}),
         **OUT,

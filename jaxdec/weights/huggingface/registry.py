@@ -17,7 +17,9 @@ from jaxdec.config.model import DecoderConfig
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.huggingface.family import Family, Inexpressible
 from jaxdec.weights.huggingface.function import first_difference
+from jaxdec.weights.huggingface.gemma import GEMMA
 from jaxdec.weights.huggingface.gemma2 import GEMMA2
+from jaxdec.weights.huggingface.gemma3 import GEMMA3_TEXT
 from jaxdec.weights.huggingface.gpt2 import GPT2
 from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
 from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
@@ -46,7 +48,9 @@ FAMILIES: Mapping[str, Family] = {
         QWEN3,
         QWEN3_MOE,
         OLMO2,
+        GEMMA,
         GEMMA2,
+        GEMMA3_TEXT,
         GPT_OSS,
     )
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import Local
 from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScaling
 from jaxdec.errors import UserError
-from jaxdec.weights.huggingface.family import Inexpressible, Refused
+from jaxdec.weights.huggingface.family import Inexpressible, Refused, need
+from jaxdec.weights.huggingface.layers import shortest
 from jaxdec.weights.huggingface.settings import HFSettings
 
 REFUSED = (
@@ -21,6 +24,19 @@ REFUSED = (
     ),
     Refused("rope_parameters", {"full_attention": {"rope_type": "default"}}, "all layers turn by the same angles"),
 )
+REFUSED_BY_TYPE = (  # of families whose kinds of layers turn by angles of their own
+    REFUSED[0],
+    Refused(
+        "rope_parameters", {"rope_type": "linear", "factor": 2.0}, "transformers looks for the kind of layer first"
+    ),
+    Refused("rope_scaling", {"type": "linear", "factor": 2.0}, "transformers scales nothing without `rope_type`"),
+    Refused(
+        "rope_parameters",
+        {"full_attention": {"rope_type": "yarn", "factor": 2.0, "truncate": False}},
+        "transformers reads it for all kinds of layers at once",
+    ),
+)
+FULL, LOCAL = "full_attention", "sliding_attention"
 
 
 def read_rope(settings: HFSettings) -> RoPE:
@@ -28,6 +44,32 @@ def read_rope(settings: HFSettings) -> RoPE:
     given = settings("rope_scaling") or settings("rope_parameters") or {}
     if any(isinstance(value, Mapping) for value in given.values()):
         raise settings.unsupported("rope_parameters", given, "all layers turn by the same angles")
+    return _rope(settings, given)
+
+
+def read_by_type(settings: HFSettings, local: Sequence[bool], local_theta: float) -> Any:
+    """Rotary positions layer by layer, as the shortest tuple that repeats, where local layers turn by other angles than
+    full ones: `local` says which they are. Older files scale the full layers alone (`rope_scaling`), whose base is
+    `rope_theta`; `local_theta` is that of the others.
+
+    Raises UserError as `read_rope` does, and where transformers would pass over what is given.
+    """
+    given, scaling = settings("rope_parameters") or {}, settings("rope_scaling") or {}
+    if set(given) - {FULL, LOCAL}:
+        raise settings.unsupported("rope_parameters", given, f"give {FULL} and {LOCAL}, each with its own")
+    if scaling and "rope_type" not in scaling:
+        raise settings.unsupported("rope_scaling", scaling, "transformers scales nothing without `rope_type`")
+    full = {**(given.get(FULL) or {}), **scaling}
+    found = {False: full, True: {"rope_theta": local_theta, **(given.get(LOCAL) or {})}}
+    settings = settings.but(original_max_position_embeddings=None)  # not read here
+    for each in found.values():
+        if each.get("truncate", True) is not True:
+            raise settings.unsupported("rope_parameters", given, "`truncate` is not read by kind of layer")
+    ropes = {is_local: _rope(settings, each) for is_local, each in found.items()}
+    return shortest([ropes[is_local] for is_local in local])
+
+
+def _rope(settings: HFSettings, given: Mapping[str, Any]) -> RoPE:
     partial = given.get("partial_rotary_factor", settings("partial_rotary_factor"))
     if partial not in (None, 1):
         raise settings.unsupported("partial_rotary_factor", partial, "all channels of a head turn")
@@ -77,6 +119,26 @@ def write_rope(position: Any) -> dict[str, Any]:
         "rope_theta": position.theta,
         "rope_scaling": scaling,
     }
+
+
+def positions_by_type(config: DecoderConfig, full: RoPE, local: RoPE) -> tuple[RoPE, RoPE]:
+    """The positions of the first full layer and of the first local one; those given where there is none. Whether the
+    others fit is seen when the settings are read back. Raises Inexpressible for positions of another kind."""
+    found = {False: full, True: local}
+    for layer in reversed(range(config.layers)):
+        is_local = isinstance(config.attention_of(layer), Local)
+        found[is_local] = need(config.position_of(layer), RoPE, "position")
+    return found[False], found[True]
+
+
+def write_by_type(full: RoPE, local: RoPE) -> dict[str, Any]:
+    """The settings of full layers and of local ones; those of earlier versions know the full ones' alone."""
+    by_type = {FULL: write_rope(full), LOCAL: write_rope(local)}
+    parameters = {kind: dict(written["rope_parameters"]) for kind, written in by_type.items()}
+    for each in parameters.values():
+        if each.get("truncate"):
+            del each["truncate"]  # transformers does not read it here
+    return {**by_type[FULL], "rope_parameters": parameters}
 
 
 def _linear(settings: HFSettings, given: Mapping[str, Any]) -> LinearScaling:
