@@ -54,8 +54,8 @@ ANGLES = {
 GEMMA3_TEXT = Family(
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
-    summary="as `gemma2`, with `qk_norm` of each head, `RoPE` by kind of layer, no soft cap of scores, one of logits only where it is "
-    "given; five local layers to a full one, or as `layer_types` says",
+    summary="as `gemma2`, with `qk_norm` of each head, `RoPE` by kind of layer, scores without a soft cap, and five "
+    "local layers to a full one or as `layer_types` says",
     read=read,
     write=write,
     parameters=gemma.parameters,
