@@ -2,46 +2,93 @@
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import errno
 import hashlib
 import http.server
+import io
 import os
 import socket
+import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
-from jaxdec.data import download
+from jaxdec.data import download, partial
 from jaxdec.data.download import fetch
 from jaxdec.errors import UserError
 
 CONTENT = b"to be, or not to be\n" * 50
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
+LARGE = b"".join(b"%07d\n" % number for number in range(2**19))  # 4 MiB, each line another
+LARGE_CHECKSUM = hashlib.sha256(LARGE).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    asked: ClassVar[list[tuple[str, str | None]]] = []  # path and range of each request
+
     def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers["Range"]))
+        times = [path for path, _ in self.asked].count(self.path)
         bodies = {
             "/good": CONTENT,
             "/other": b"not found, but politely",
             "/longer": CONTENT + b"!",
             "/cut": CONTENT[:100],
+            "/less": CONTENT,
+            "/more": CONTENT,
+            "/large": LARGE,
         }
-        if self.path == "/nonsense":
-            self.wfile.write(b"this is not HTTP\r\n\r\n")
-            return
-        if self.path not in bodies:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT) if self.path == "/cut" else len(bodies[self.path])))
+        match self.path.split("/")[1:]:
+            case ["nonsense"]:
+                self.wfile.write(b"this is not HTTP\r\n\r\n")
+            case ["busy", code, wait, calm] if times < int(calm):
+                self.send_response(int(code))
+                if wait != "none":
+                    self.send_header("Retry-After", wait)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            case ["busy", *_]:
+                self.answer(CONTENT, len(CONTENT))
+            case ["ranges", *_]:
+                self.ranges(self.path, times)
+            case _ if self.path in bodies:
+                body = bodies[self.path]
+                announced = {"/cut": len(CONTENT), "/less": len(body) - 7, "/more": len(body) + 7}
+                self.answer(body, announced.get(self.path, len(body)))
+            case _:
+                self.send_error(404)
+
+    def answer(self, body: bytes, announced: int, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(announced))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        if self.path == "/cut":
-            self.close_connection = True
-        self.wfile.write(bodies[self.path])
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):  # the other side may have read enough
+            self.wfile.write(body)
+
+    def ranges(self, path: str, times: int) -> None:
+        """`/ranges/N`: breaks off after N bytes of each answer; `/ranges/N/KIND`: and does something wrong."""
+        _, _, most, *kind = path.split("/")
+        start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if kind == ["ignored"]:
+            start = 0
+        if kind == ["wrong"] and times == 2:
+            start += 5
+        status, headers = (
+            (200, {}) if start == 0 else (206, {"Content_Range": f"bytes {start}-{len(LARGE)}/{len(LARGE)}"})
+        )
+        body = LARGE[start:] if kind != ["ignored"] or times > 1 else LARGE[: int(most)]
+        self.answer(body[: int(most)] if kind != ["ignored"] else body, len(LARGE) - start, status, **headers)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -58,12 +105,23 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited between tries: noted, and not done."""
     monkeypatch.setenv("no_proxy", "*")
+    waited: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+    Handler.asked.clear()
+    return waited
 
 
 def get(place: Path, *mirrors: str) -> bytes:
-    return fetch("hamlet", mirrors, len(CONTENT), CHECKSUM, place)
+    fetch("hamlet", mirrors, len(CONTENT), CHECKSUM, place)
+    return place.read_bytes()
+
+
+def get_large(place: Path, *mirrors: str, size: int | None = len(LARGE)) -> bytes:
+    fetch("large", mirrors, size, LARGE_CHECKSUM, place)
+    return place.read_bytes()
 
 
 def test_the_first_mirror_that_has_it(server: str, tmp_path: Path):
@@ -98,12 +156,10 @@ def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_a_full_disk_leaves_nothing_behind(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def write_half(path: Path, content: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", write_half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
         get(tmp_path / "input.txt", server + "/good")
     assert list(tmp_path.iterdir()) == []
@@ -113,3 +169,119 @@ def test_a_data_folder_that_cannot_be_written_is_named(server: str, tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"the data file .*input\.txt cannot be written"):
         get(tmp_path / "file" / "input.txt", server + "/good")
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_busy_mirror_is_asked_again(server: str, tmp_path: Path, waits: list[float], code: int):
+    assert get(tmp_path / "input.txt", f"{server}/busy/{code}/none/4") == CONTENT
+    assert len(waits) == 3
+    assert all(0.5 * 2**n <= wait <= 1.5 * 2**n for n, wait in enumerate(waits)), "twice as long each time, about"
+
+
+def test_a_mirror_says_how_long_to_wait(server: str, tmp_path: Path, waits: list[float]):
+    later = email.utils.formatdate(time.time() + 30, usegmt=True).replace(" ", "%20")
+    assert get(tmp_path / "a", f"{server}/busy/503/7/2") == CONTENT
+    assert waits == [7.0]
+    with pytest.raises(UserError, match=r"Service Unavailable \(503\), and asks to wait 3,600 seconds"):
+        get(tmp_path / "b", f"{server}/busy/503/3600/9")
+    assert download._asked_to_wait({"Retry-After": later.replace("%20", " ")}) == pytest.approx(30, abs=2)
+    assert download._asked_to_wait({"Retry-After": "soon"}) is None
+
+
+def test_a_mirror_that_stays_busy_is_given_up(server: str, tmp_path: Path, waits: list[float]):
+    with pytest.raises(UserError, match=r"/busy/503/none/99: Service Unavailable \(503\) \(4 times\); .*/missing"):
+        get(tmp_path / "input.txt", f"{server}/busy/503/none/99", f"{server}/missing")
+    assert len(waits) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_exist_is_asked_for_once(server: str, tmp_path: Path, waits: list[float]):
+    assert get(tmp_path / "input.txt", f"{server}/missing", f"{server}/good") == CONTENT
+    assert waits == []
+
+
+@pytest.mark.parametrize("path", ["/less", "/more"])
+def test_a_wrong_length_is_not_believed(server: str, tmp_path: Path, path: str):
+    with pytest.raises(UserError, match="another file" if path == "/less" else "another file|broke off"):
+        get(tmp_path / "input.txt", server + path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [len(LARGE), None])
+def test_a_cut_download_goes_on_where_it_stopped(server: str, tmp_path: Path, waits: list[float], size: int | None):
+    assert get_large(tmp_path / "large", f"{server}/ranges/1500000", size=size) == LARGE
+    assert [asked for _, asked in Handler.asked] == [None, "bytes=1500000-", "bytes=3000000-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]
+
+
+@pytest.mark.parametrize("kind", ["ignored", "wrong"])
+def test_a_server_that_answers_with_another_range(server: str, tmp_path: Path, kind: str):
+    assert get_large(tmp_path / "large", f"{server}/ranges/1500000/{kind}") == LARGE
+
+
+def test_the_next_download_goes_on_with_what_is_kept(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = tmp_path / "data" / "large"
+    monkeypatch.setattr(download, "TRIES", 1)
+    with pytest.raises(
+        UserError, match=r"broke off after 3,000,000 of 4,194,304 .* The 3,000,000 bytes that came are kept"
+    ):
+        get_large(place, f"{server}/ranges/3000000")
+    assert [path.name for path in place.parent.iterdir()] == [".large.part"]
+    Handler.asked.clear()
+    assert get_large(place, f"{server}/ranges/9000000") == LARGE
+    assert Handler.asked == [("/ranges/9000000", "bytes=3000000-")]
+    assert [path.name for path in place.parent.iterdir()] == ["large"]
+
+
+def test_what_was_kept_of_another_file_does_not_stay(server: str, tmp_path: Path):
+    (tmp_path / ".large.part").write_bytes(LARGE[::-1][:2_000_000])
+    assert get_large(tmp_path / "large", f"{server}/ranges/9000000") == LARGE
+    (tmp_path / "large").unlink()
+    (tmp_path / ".large.part").write_bytes(LARGE + b"and more")
+    assert get_large(tmp_path / "large", f"{server}/ranges/9000000") == LARGE
+
+
+def test_two_that_want_the_same_file_download_it_once(server: str, tmp_path: Path):
+    place = tmp_path / "data" / "large"
+    threads = [threading.Thread(target=get_large, args=(place, f"{server}/ranges/9000000")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert place.read_bytes() == LARGE
+    assert len(Handler.asked) == 1
+
+
+def test_a_disk_without_room_is_seen_before(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(partial.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(
+        UserError, match="needs 4 MB more, and its disk has 1 MB: free space there, or set JAXDEC_DATA_DIR"
+    ):
+        get_large(tmp_path / "large", f"{server}/large")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_is_never_whole_in_memory(server: str, tmp_path: Path):
+    tracemalloc.start()
+    try:
+        fetch("large", (f"{server}/large",), len(LARGE), LARGE_CHECKSUM, tmp_path / "large")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**21
+
+
+def test_the_bar_shows_rate_and_time_left_on_a_terminal(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    get_large(tmp_path / "large", f"{server}/large")
+    shown = terminal.getvalue()
+    assert "large" in shown
+    assert "/4.2 MB" in shown
+    monkeypatch.setattr(sys, "stderr", quiet := io.StringIO())
+    get_large(tmp_path / "again", f"{server}/large")
+    assert quiet.getvalue() == ""

@@ -43,14 +43,13 @@ class RealCorpus:
     def read(self) -> str:
         """The text, downloaded where it is missing. Raises UserError where it is not available or is another file."""
         if not self.place.exists():
-            content = fetch(self.name, self.mirrors, self.size, self.sha256, self.place)
-        else:
-            content = read_bytes(self.place, f"the corpus {self.name} in")
-            if sha256(content) != self.sha256:
-                raise UserError(
-                    f"{self.place} is not {self.name}: its sha256 is {sha256(content)}, expected is {self.sha256}. "
-                    f"Delete it (it is downloaded again), or replace it with --from-file PATH"
-                )
+            fetch(self.name, self.mirrors, self.size, self.sha256, self.place)
+        content = read_bytes(self.place, f"the corpus {self.name} in")
+        if sha256(content) != self.sha256:
+            raise UserError(
+                f"{self.place} is not {self.name}: its sha256 is {sha256(content)}, expected is {self.sha256}. "
+                f"Delete it (it is downloaded again), or replace it with --from-file PATH"
+            )
         return decode(content, self.place, "the corpus")
 
 
