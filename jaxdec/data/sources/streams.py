@@ -13,7 +13,7 @@ from jaxdec.data.sources.zstd import require_whole_frames
 from jaxdec.errors import UserError, needs_extra
 
 BLOCK = 2**20  # bytes read at a time
-COMPRESSED = (".gz", ".zst")
+COMPRESSED = (".gz", ".tgz", ".zst")
 
 
 class Stream:
@@ -56,7 +56,7 @@ class Stream:
 def _unpacked(file: BinaryIO, path: Path) -> Any:
     """A reader of what the file was before compression."""
     match path.suffix.lower():
-        case ".gz":
+        case ".gz" | ".tgz":
             return gzip.GzipFile(fileobj=file)
         case ".zst":
             with _named(path):
