@@ -82,7 +82,7 @@ def test_every_config_with_both_kinds_of_weights(name: str, weight_init: Any) ->
         require(stage(sides(name), Setting(weight_init)))
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3", "gpt-oss"])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "smollm3", "olmo3", "gpt-oss"])
 def test_the_cached_decoder_continues_as_they_do(name: str) -> None:
     """Prompts and continuations are longer than the windows."""
     require(stages.greedy(sides(name), GENERIC))
@@ -101,7 +101,10 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
     "llama": False,
     "mistral": False,
     "mixtral": False,
+    "granite": False,
     "olmo2": False,
+    "olmo3": True,
+    "smollm3": True,
     "qwen3-moe": False,
     "qwen2": True,
     "qwen3": True,
@@ -148,6 +151,9 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "qwen2": (("q_proj.bias", "q_proj.bias : halves(4)"),),
     "qwen3": (("q_norm", "k_norm"),),
     "qwen3_moe": (("mlp.gate.weight : T", "mlp.gate.weight : reshape(32,4)"),),
+    "smollm3": (("gate_proj", "up_proj"),),
+    "granite": (("q_proj.weight : T", "q_proj.weight"),),
+    "olmo3": (("post_attention_layernorm", "post_feedforward_layernorm"),),
     "olmo2": (("post_attention_layernorm", "post_feedforward_layernorm"),),
     "gemma": ((".input_layernorm.weight : plus(1)", ".input_layernorm.weight"),),
     "gemma2": ((".pre_feedforward_layernorm.weight : plus(1)", ".pre_feedforward_layernorm.weight"),),
@@ -182,6 +188,12 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "qwen2": lambda config: replace(config, attention=Full()),
     "qwen3": lambda config: replace(config, qk_norm=RMSNorm(1e-5)),
     "qwen3-moe": lambda config: replace(config, mlp=replace(config.mlp, gates="chosen")),
+    "smollm3": lambda config: replace(config, position=config.position[0]),
+    "smollm3-four-layers": lambda config: replace(config, attention=Local(window=5)),
+    "granite": lambda config: replace(config, residual_scale=0.221),
+    "granite-biased": lambda config: replace(config, score_scale=None),
+    "olmo3": lambda config: replace(config, position=config.position[1]),
+    "olmo3-four-layers": lambda config: replace(config, attention=Local(window=5)),
     "olmo2": lambda config: replace(config, qk_norm=RMSNorm(1e-6)),
     "gemma": lambda config: replace(config, embed_scale=5.65625),  # the root of 32 in bfloat16
     "gemma2": lambda config: replace(config, score_scale=None),

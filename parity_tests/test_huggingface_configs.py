@@ -9,7 +9,7 @@ import pytest
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import Full, Local, MoE
-from jaxdec.config.positions import RoPE, YarnScaling
+from jaxdec.config.positions import LinearScaling, RoPE, YarnScaling
 from jaxdec.errors import UserError
 from jaxdec.parity.pairs.huggingface import CONFIGS, tiny_config
 from jaxdec.weights.huggingface.function import first_difference
@@ -74,6 +74,16 @@ def test_layers_of_older_files() -> None:
     assert gemma.attention == (Local(window=5), Full())
 
 
+def test_rotary_settings_by_kind_of_layer_of_older_files() -> None:
+    """Before transformers 5 they stood side by side, and a scaling was that of full layers."""
+    rope = {"rope_theta": 5e5, "rope_local_base_freq": 77.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    found = config_of({**LLAMA, **rope, "model_type": "gemma3_text", "sliding_window": 5, "sliding_window_pattern": 2})
+    assert found.position == (RoPE(77.0), RoPE(5e5, LinearScaling(8.0)))
+    yarn = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 16}
+    found = config_of({**LLAMA, "model_type": "olmo3", "sliding_window": 5, "rope_theta": 5e5, "rope_scaling": yarn})
+    assert found.position == (*[RoPE(5e5)] * 3, RoPE(5e5, YarnScaling(original_context=16, factor=8.0)))
+
+
 def test_dense_layers_among_mixtures() -> None:
     config = {
         **LLAMA,
@@ -102,6 +112,13 @@ REFUSED = [
     ({**LLAMA, "model_type": "opt", "word_embed_proj_dim": 16}, "word_embed_proj_dim = 16"),
     ({**LLAMA, "model_type": "qwen2", "layer_types": ["chunked_attention"] * 4}, "layer_types = 'chunked_attention'"),
     ({**LLAMA, "model_type": "gpt_oss", "swiglu_alpha": 2.0}, "swiglu_alpha = 2.0"),
+    ({**LLAMA, "model_type": "olmo3", "rope_theta": 10_000}, "rope_theta = 10000 is not supported: give rope_param"),
+    ({**LLAMA, "model_type": "granite", "logits_scaling": -1}, "logits_scaling = -1 is not supported: a number above"),
+    ({**LLAMA, "model_type": "granite", "logits_scaling": None}, "logits_scaling = None: a number is needed"),
+    (
+        {**LLAMA, "model_type": "smollm3", "sliding_window": 5, "layer_types": ["sliding_attention"] * 4},
+        "use_sliding_window = False is not supported: the attentions",
+    ),
 ]
 
 

@@ -59,11 +59,11 @@ INEXPRESSIBLE = [
         replace(LLAMA, qk_norm=RMSNorm(1e-6)),
         r"model\.qk_norm = RMSNorm\(epsilon=1e-06\) \(.* None\): .* qwen3$",
     ),
-    ("llama", replace(LLAMA, position=NoPosition()), r"model\.position = NoPosition\(\): no supported family"),
+    ("llama", replace(LLAMA, position=NoPosition()), r"model\.position = NoPosition\(\): can be had as smollm3$"),
     ("llama", replace(LLAMA, norm=LayerNorm()), r"model\.norm = LayerNorm.* \(it would be RMSNorm"),
     ("llama", replace(LLAMA, mlp=MLP(hidden=50)), r"model\.mlp = MLP\(.*hidden=50\)"),
     ("llama", replace(LLAMA, mlp=(GatedMLP(48), GatedMLP(40))), r"model\.mlp = \(GatedMLP"),
-    ("llama", replace(LLAMA, attention=Local(window=3)), r"model\.attention = Local\(.* mistral$"),
+    ("llama", replace(LLAMA, attention=Local(window=3)), r"model\.attention = Local\(.* mistral, smollm3$"),
     ("llama", replace(LLAMA, attention=(Full(), Local(window=3))), r"model\.attention = \(Full"),
     (
         "llama",

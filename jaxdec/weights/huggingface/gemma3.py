@@ -25,7 +25,7 @@ def read(settings: HFSettings) -> DecoderConfig:
         branch_norm="both",
         qk_norm=llama_like.read_norm(settings),
         attention=layers.windows(settings, local),
-        score_scale=settings.number("query_pre_attn_scalar") ** -0.5,
+        score_scale=settings.positive("query_pre_attn_scalar") ** -0.5,
         mlp=llama_like.read_gated(settings, activation="hidden_activation"),
         embed_scale=settings.whole("hidden_size") ** 0.5,
         logit_softcap=settings("final_logit_softcapping"),

@@ -23,15 +23,18 @@ from jaxdec.weights.huggingface.gemma3 import GEMMA3_TEXT
 from jaxdec.weights.huggingface.gpt2 import GPT2
 from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
 from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
+from jaxdec.weights.huggingface.granite import GRANITE
 from jaxdec.weights.huggingface.llama import LLAMA
 from jaxdec.weights.huggingface.mistral import MISTRAL
 from jaxdec.weights.huggingface.mixtral import MIXTRAL
 from jaxdec.weights.huggingface.olmo2 import OLMO2
+from jaxdec.weights.huggingface.olmo3 import OLMO3
 from jaxdec.weights.huggingface.opt import OPT
 from jaxdec.weights.huggingface.qwen2 import QWEN2
 from jaxdec.weights.huggingface.qwen3 import QWEN3
 from jaxdec.weights.huggingface.qwen3_moe import QWEN3_MOE
 from jaxdec.weights.huggingface.settings import HFSettings
+from jaxdec.weights.huggingface.smollm3 import SMOLLM3
 from jaxdec.weights.huggingface.tables import rule_lines
 from jaxdec.weights.rules import WeightRules
 
@@ -47,7 +50,10 @@ FAMILIES: Mapping[str, Family] = {
         QWEN2,
         QWEN3,
         QWEN3_MOE,
+        SMOLLM3,
+        GRANITE,
         OLMO2,
+        OLMO3,
         GEMMA,
         GEMMA2,
         GEMMA3_TEXT,

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import Local
-from jaxdec.config.positions import LinearScaling, Llama3Scaling, RoPE, YarnScaling
+from jaxdec.config.positions import LinearScaling, Llama3Scaling, NoPosition, RoPE, YarnScaling
 from jaxdec.errors import UserError
 from jaxdec.weights.huggingface.family import Inexpressible, Refused, need
 from jaxdec.weights.huggingface.layers import shortest
@@ -119,6 +119,14 @@ def write_rope(position: Any) -> dict[str, Any]:
         "rope_theta": position.theta,
         "rope_scaling": scaling,
     }
+
+
+def first_rope(config: DecoderConfig, default: RoPE) -> RoPE:
+    """The positions of the first layer that has rotary ones; `default` where no layer has any. Raises Inexpressible for
+    positions of the embedding."""
+    found = [config.position_of(layer) for layer in range(config.layers)]
+    found = [each for each in found if not isinstance(each, NoPosition)]
+    return need(found[0], RoPE, "position") if found else default
 
 
 def positions_by_type(config: DecoderConfig, full: RoPE, local: RoPE) -> tuple[RoPE, RoPE]:

@@ -55,6 +55,12 @@ class HFSettings:
             raise UserError(f"the {self.model_type} config has {name} = {value!r}: a number is needed")
         return value
 
+    def positive(self, name: str) -> float:
+        """A number above 0. Raises UserError where there is none."""
+        if (value := self.number(name)) <= 0:
+            raise self.unsupported(name, value, "a number above 0 is needed")
+        return value
+
     def only(self, **wanted: Any) -> None:
         """Raises UserError unless each of these settings has this value, or none."""
         for name, value in wanted.items():
