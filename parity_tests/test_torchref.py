@@ -35,7 +35,7 @@ def test_the_fused_attention_kernel_is_the_written_out_one() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v, cotangent = (torch.randn(2, 3, 9, 4, dtype=torch.float64, generator=generator) for _ in range(4))
     inputs = [part.requires_grad_() for part in (q, k, v)]
-    none = dict.fromkeys(("present_BS", "softcap", "alibi", "sink_H"))
+    none = dict.fromkeys(("present_BS", "documents", "softcap", "alibi", "sink_H"))
     written = attend(q, k, v, pattern=Full(), scale=4**-0.5, dropout=Dropout(0.0), **none)
     fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     gradients = [torch.autograd.grad(out, inputs, cotangent) for out in (written, fused)]
@@ -81,6 +81,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     "position of a layer": lambda: Heads(changed(GPT, position=OTHER), 0)(torch.ones(1, 4, GPT.width)),
     "position of an encoder": lambda: built(changed(PAPER, position=OTHER)).embed(TOKENS, source=True),
     "scaling": lambda: rope_frequencies(changed(RoPE(), scaling=OTHER), 8),
+    "documents": lambda: built(changed(GPT, documents=OTHER))(TOKENS),
     "gates": lambda: gates(torch.ones(2, 3), torch.zeros(2, 1).long(), "some"),  # type: ignore[arg-type]
     "model": lambda: built(MoE(experts=2)),
 }

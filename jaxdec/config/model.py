@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from jaxdec.config.documents import Documents, Joined, Separate
 from jaxdec.config.parts import (
     MLP,
     Config,
@@ -95,6 +96,7 @@ class DecoderConfig(Config):
     qkv_clip: float | None = setting(
         None, "queries, keys and values are cut off beyond plus and minus this, before the rotation (OLMo)"
     )
+    documents: Documents = setting(Joined(), "whether documents that share a training example read one another")
     score_scale: float | None = setting(None, "attention scores are q k^T times this; None: 1 / sqrt(head_dim)")
     mlp: FeedForward | tuple[FeedForward, ...] = setting(MLP(), "the feed-forward layer of a block")
     bias: bool = setting(True, "biases of every projection and layer norm in the blocks, and of the final norm")
@@ -141,6 +143,11 @@ class DecoderConfig(Config):
         require(
             self.qk_norm_over == "head" or self.qk_norm is not None,
             f"model.qk_norm_over is {self.qk_norm_over}, but there is no such norm: set model.qk_norm too",
+        )
+        start = self.documents.start if isinstance(self.documents, Separate) else None
+        require(
+            start is None or self.vocab_size is None or start < self.vocab_size,
+            f"model.documents.start is {start}: give an id of the vocabulary of {self.vocab_size} tokens",
         )
         for name in ("position", "attention", "mlp"):
             values = getattr(self, name)

@@ -63,11 +63,13 @@ class Block(nnx.Module):
         cache: Cache | None,
         layer: LayerCache | None,
         key: jax.Array | None,
+        starts_BT: jax.Array | None = None,
     ) -> tuple[jax.Array, LayerCache | None, RouterReport | None]:
-        """The new x, this layer's cache, and the losses and metrics of its router (None without one)."""
+        """The new x, this layer's cache, and the losses and metrics of its router (None without one). `starts_BT` says
+        where the document of each token begins; None: all are one."""
         weights_key, attention_key, mlp_key = (None,) * 3 if key is None else jax.random.split(key, 3)
         read_BTD = normalised(self.attention_norm, x_BTD)
-        y_BTD, layer = self.attention(read_BTD, positions_BT, cache, layer, weights_key)
+        y_BTD, layer = self.attention(read_BTD, positions_BT, cache, layer, weights_key, starts_BT)
         sum_BTD = x_BTD + self.added(normalised(self.attention_post_norm, y_BTD), attention_key)
         match self.residual:
             case "sequential":

@@ -17,7 +17,8 @@ from flax import nnx
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.distributed.sharding import constrain_batch
-from jaxdec.layers.attention.cache import Cache, token_positions
+from jaxdec.layers.attention.cache import Cache, advanced, token_positions
+from jaxdec.layers.attention.documents import document_starts
 from jaxdec.layers.block import Block
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
@@ -44,8 +45,8 @@ class Decoder(nnx.Module):
         self.head = head  # assigned once: nnx fixes then whether an attribute holds parameters
 
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        """Token vectors times `embed_scale`, with the position's where it is added; pads, which no query reads, get row
-        0's."""
+        """Token vectors times `embed_scale`, with that of the position in the document where it is added; pads, which
+        no query reads, get row 0's."""
         x_BTD, rows_BT = self.token_embed(tokens_BT, dtype), jnp.maximum(positions_BT, 0)
         scale, position = self.config.embed_scale, self.config.position
         x_BTD = x_BTD if scale is None else scale * x_BTD
@@ -65,13 +66,16 @@ class Decoder(nnx.Module):
     ) -> Output:
         """`dtype` is the compute dtype; `key` means training; `cache` holds what was read before these tokens."""
         positions_BT = token_positions(tokens_BT.shape[1], cache)
+        starts_BT = document_starts(self.config.documents, tokens_BT, positions_BT, cache and cache.start_B)
+        in_document_BT = positions_BT if starts_BT is None else positions_BT - starts_BT
         places = 1 + len(self.blocks)
         embed_key, *block_keys = [None] * places if key is None else jax.random.split(key, places)
-        x_BTD = dropout(self.embed(tokens_BT, positions_BT, dtype), self.config.dropout, embed_key)
+        x_BTD = dropout(self.embed(tokens_BT, in_document_BT, dtype), self.config.dropout, embed_key)
         x_BTD, layers = constrain_batch(x_BTD), []
         reports: list[RouterReport] = []
         for index, block in enumerate(self.blocks):
-            x_BTD, layer, report = block(x_BTD, positions_BT, cache, cache and cache.layers[index], block_keys[index])
+            own = cache and cache.layers[index]
+            x_BTD, layer, report = block(x_BTD, positions_BT, cache, own, block_keys[index], starts_BT)
             layers.append(layer)
             reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
@@ -81,5 +85,5 @@ class Decoder(nnx.Module):
         if self.config.logit_softcap is not None:
             logits_BTV = self.config.logit_softcap * jnp.tanh(logits_BTV / self.config.logit_softcap)
         if cache is not None:
-            cache = Cache(tuple(layers), cache.length + tokens_BT.shape[1], cache.padding_B)
+            cache = advanced(cache, tuple(layers), starts_BT, tokens_BT.shape[1])
         return Output(logits_BTV, cache, *summarise(reports))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxdec.checkpoints.files import complete_steps
+from jaxdec.config.documents import Separate
+from jaxdec.config.model import DecoderConfig
 from jaxdec.config.run import RunConfig
 from jaxdec.data.tokenizers.registry import Tokenizer, load_tokenizer
 from jaxdec.errors import UserError
@@ -79,7 +81,7 @@ def open_stage(
     """
     module = stage_module(config.resolved_stage)
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
-    config = with_vocabulary(config, data.tokenizer.vocab_size)
+    config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)
     return config, module.make_stage(config, Model(config.model, config.precision), data)
 
 
@@ -89,6 +91,20 @@ def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:
     if wanted is not None and wanted < vocab_size:
         raise UserError(f"model.vocab_size {wanted} is smaller than the tokenizer's {vocab_size}: leave it None")
     return replace(config, model=replace(config.model, vocab_size=wanted or vocab_size))
+
+
+def with_start(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
+    """`config` with the tokenizer's <|endoftext|> as the token that begins a document, where the model keeps documents
+    apart and does not name it. Raises UserError for a tokenizer that has no such token."""
+    model = config.model
+    if not isinstance(model, DecoderConfig) or model.documents != Separate():
+        return config
+    if tokenizer.end_of_text is None:
+        raise UserError(
+            f"model.documents separate: the tokenizer ({tokenizer.kind}) has no <|endoftext|> that could begin a "
+            "document: take --data.tokenizer gpt2 or bpe, or give the id of another token as --model.documents.start"
+        )
+    return replace(config, model=replace(model, documents=Separate(tokenizer.end_of_text)))
 
 
 def source_of(config: RunConfig) -> LoadedRun | None:

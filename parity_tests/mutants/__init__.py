@@ -2,6 +2,7 @@
 
 from parity_tests.mutants import (
     decoding,
+    documents,
     encoder_decoder,
     generation,
     harmless,
@@ -22,6 +23,7 @@ __all__ = [
     "EQUIVALENT",
     "MUTANTS",
     "decoding",
+    "documents",
     "encoder_decoder",
     "generation",
     "harmless",

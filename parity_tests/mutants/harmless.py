@@ -22,7 +22,7 @@ from torchref.layers.linear import Linear
 def rotary_positions_from_one() -> Patch:
     """Only differences of positions reach the scores: a common offset of queries and keys is invisible."""
 
-    def rotate(x: Tensor, rope: Any) -> Tensor:
+    def rotate(x: Tensor, rope: Any, positions: None) -> Tensor:
         padded = torch.cat([x[:, :, :1], x], dim=2)
         return position.rotate(padded, rope)[:, :, 1:]
 
@@ -34,9 +34,9 @@ def key_bias_shifted() -> Patch:
     """Without rotary positions a key bias adds the same to all scores of a query, which the softmax takes out again."""
     original = attention.Heads.forward
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, documents: Any) -> Tensor:
         with patch.object(self.key, "forward", lambda x: Linear.forward(self.key, x) + 0.3):
-            return original(self, x)
+            return original(self, x, documents)
 
     return patch.object(attention.Heads, "forward", forward)
 

@@ -170,5 +170,5 @@ def gelu_with_erf() -> Patch:
 
 @mutant("blocks.0")
 def attention_and_mlp_in_parallel() -> Patch:
-    forward = lambda self, x: (x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x)), None)
+    forward = lambda self, x, _: (x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x)), None)
     return patch.object(block.Block, "forward", forward)

@@ -70,7 +70,7 @@ def dropout_not_scaled_up() -> Patch:
 
 @mutant("dropout")
 def dropout_before_the_residual_sum_left_out() -> Patch:
-    def forward(self: Any, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def forward(self: Any, x: torch.Tensor, _: Any) -> tuple[torch.Tensor, None]:
         x = x + self.attention(self.attention_norm(x))
         return x + self.mlp_dropout(self.mlp(self.mlp_norm(x))), None
 

@@ -64,7 +64,7 @@ def rotated_before_the_norm_of_queries_and_keys() -> Patch:
         return plain(self, x) / self.weight
 
     original = position.rotate
-    rotate = lambda x, rope: original(x, rope) * scales.pop(0)
+    rotate = lambda x, rope, positions: original(x, rope, positions) * scales.pop(0)
 
     return together(patch.object(norm.RMSNormModule, "forward", forward), patch.object(attention, "rotate", rotate))
 

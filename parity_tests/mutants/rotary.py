@@ -24,7 +24,7 @@ FIRST = "blocks.0.attention"
 
 
 def _rotated(turn: Callable[..., torch.Tensor]) -> Patch:
-    def rotate(x: torch.Tensor, rope: Any) -> torch.Tensor:
+    def rotate(x: torch.Tensor, rope: Any, positions: None) -> torch.Tensor:
         frequencies, factor = position.rope_frequencies(rope, x.shape[-1])
         slots = torch.arange(x.shape[2], dtype=torch.float64)
         return turn(x, slots, frequencies, factor)

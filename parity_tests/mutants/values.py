@@ -28,7 +28,7 @@ HEADS, EXPERTS = "blocks.0.attention", "blocks.0.mlp"
 
 @mutant("blocks.0", AFTER)
 def norm_of_the_sum_instead_of_the_branch() -> Patch:
-    def forward(self: Any, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self: Any, x: Tensor, _: Any) -> tuple[Tensor, None]:
         x = self.attention_post_norm(x + self.attention(x))
         return self.mlp_post_norm(x + self.mlp(x)), None
 
@@ -39,7 +39,7 @@ def norm_of_the_sum_instead_of_the_branch() -> Patch:
 def post_norm_of_attention_left_out() -> Patch:
     first = lambda self, x: x + self.attention(self.attention_norm(x))
     second = lambda self, x: x + self.mlp_post_norm(self.mlp(self.mlp_norm(x)))
-    return patch.object(block.Block, "forward", lambda self, x: (second(self, first(self, x)), None))
+    return patch.object(block.Block, "forward", lambda self, x, _: (second(self, first(self, x)), None))
 
 
 @mutant("blocks.0.attention.query_norm", AFTER)
@@ -76,14 +76,14 @@ def score_scale_taken_for_its_square() -> Patch:
 
 @mutant("model", BOTH)
 def embeddings_not_scaled() -> Patch:
-    return patch.object(decoder.Decoder, "embed", lambda self, tokens: self.token_embed(tokens))
+    return patch.object(decoder.Decoder, "embed", lambda self, tokens, _: self.token_embed(tokens))
 
 
 @mutant("model", BOTH, "init")
 def embeddings_scaled_by_a_rounded_root() -> Patch:
     """As a model in bfloat16 scales them."""
     scale = torch.tensor(32**0.5, dtype=torch.bfloat16).double()
-    return patch.object(decoder.Decoder, "embed", lambda self, tokens: self.token_embed(tokens) * scale)
+    return patch.object(decoder.Decoder, "embed", lambda self, tokens, _: self.token_embed(tokens) * scale)
 
 
 @mutant("model", BOTH)
@@ -101,9 +101,9 @@ def tied_head_scaled_as_the_embeddings() -> Patch:
 def value_bias_left_out() -> Patch:
     original = attention.Heads.forward
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, documents: Any) -> Tensor:
         with patch.object(self.value, "forward", lambda x: F.linear(x, self.value.weight)):
-            return original(self, x)
+            return original(self, x, documents)
 
     return patch.object(attention.Heads, "forward", forward)
 

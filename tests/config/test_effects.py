@@ -21,6 +21,7 @@ import pytest
 
 from jaxdec.config import parts, positions, stages
 from jaxdec.config import run as settings
+from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
     DecoderConfig,
@@ -122,6 +123,7 @@ def values(cls: type) -> dict[str, Any]:
             "qk_norm_over": (replace(MODEL, qk_norm=parts.RMSNorm()), "all"),
             "attention": parts.Local(window=2),
             "qkv_clip": 0.05,
+            "documents": Separate(start=3),
             "score_scale": 0.1,
             "mlp": parts.GatedMLP(8),
             "bias": False,
@@ -132,6 +134,8 @@ def values(cls: type) -> dict[str, Any]:
             "logit_softcap": 2.0,
             "dropout": 0.5,
         },
+        Joined: {},
+        Separate: {"start": 2},
         BigramConfig: {"width": 8, "context": 4, "vocab_size": 13, "init_std": 0.1},
         SingleHeadConfig: {"width": 8, "context": 12, "vocab_size": 13, "init_std": 0.1},
         MultiHeadConfig: {"heads": 8, "width": 8, "context": 12, "vocab_size": 13, "init_std": 0.1},
@@ -204,6 +208,7 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     positions.Llama3Scaling: (positions.Llama3Scaling(8, 4.0, 1.0, 3.0), lambda it: scaled(it)),
     positions.YarnScaling: (positions.YarnScaling(64), lambda it: scaled(it)),
     positions.RoPE: (positions.RoPE(), lambda it: {"model": replace(MODEL, position=it)}),
+    Separate: (Separate(start=3), lambda it: {"model": replace(MODEL, documents=it)}),
     parts.LayerNorm: (parts.LayerNorm(), lambda it: {"model": replace(MODEL, norm=it)}),
     parts.RMSNorm: (parts.RMSNorm(), lambda it: {"model": replace(MODEL, norm=it)}),
     parts.Full: (parts.Full(), lambda it: {"model": replace(MODEL, attention=it)}),

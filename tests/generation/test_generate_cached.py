@@ -12,6 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jaxdec.config.documents import Separate
+from jaxdec.config.parts import Full, Local
 from jaxdec.config.run import Precision
 from jaxdec.generation import decoding
 from jaxdec.generation.decoding import Decoding, window_size
@@ -90,6 +92,18 @@ def test_cached_equals_uncached_in_float64(seen: Seen) -> None:
         error = worst_error(seen, PROMPTS, [logits for _, logits in expected])
     assert [row.tolist() for row in got] == [tokens for tokens, _ in expected]
     assert all(len(set(tokens)) > 2 for tokens, _ in expected)  # else agreement would be cheap
+    assert error <= 1e-11
+
+
+def test_separate_documents_are_continued_as_without_a_cache(seen: Seen) -> None:
+    """Prompts of several documents, their windows read again in the middle of one; new ones begin on the way."""
+    with jax.enable_x64(True):
+        model, params = double(context=6, documents=Separate(6), attention=(Local(window=3), Full()))
+        expected = [uncached(model, params, prompt, 40) for prompt in PROMPTS]
+        got = generate(model, params, PROMPTS, max_tokens=40, sampling=GREEDY, key=KEY)
+        error = worst_error(seen, PROMPTS, [logits for _, logits in expected])
+    assert [row.tolist() for row in got] == [tokens for tokens, _ in expected]
+    assert sum(6 in tokens for tokens, _ in expected) >= 4  # they begin documents themselves
     assert error <= 1e-11
 
 

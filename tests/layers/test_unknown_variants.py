@@ -16,6 +16,7 @@ from jaxdec.config.parts import AttentionPattern, MoE
 from jaxdec.config.positions import RoPE
 from jaxdec.config.run import Precision
 from jaxdec.layers.attention.attention import Heads
+from jaxdec.layers.attention.cache import empty_cache
 from jaxdec.layers.block import Block
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.moe.experts import Experts
@@ -85,6 +86,10 @@ CASES: dict[str, Callable[[], Any]] = {
     ).embed(SLOTS, SLOTS, jnp.dtype("float32"), source=True),
     "scaling": lambda: rope_frequencies(changed(RoPE(), scaling=OTHER), 8),
     "pattern": lambda: applied(changed(tiny.MODEL, attention=NoRule())),
+    "documents": lambda: applied(changed(tiny.MODEL, documents=OTHER)),
+    "documents of a cache": lambda: empty_cache(
+        changed(tiny.MODEL, documents=OTHER), jnp.zeros(1, int), 4, jnp.dtype("float32")
+    ),
     "gates": lambda: gates(jnp.ones((2, 3)), jnp.zeros((2, 1), int), "some"),  # type: ignore[arg-type]
     "mlp, counted": lambda: flops.count(changed(tiny.MODEL, mlp=OTHER), 11),
     "norm, counted": lambda: flops.count(changed(tiny.MODEL, norm=OTHER), 11),
@@ -108,8 +113,6 @@ def test_an_unknown_variant_is_an_error(case: str) -> None:
 
 def test_a_new_pattern_needs_its_class_alone() -> None:
     """Heads, mask and cache know a pattern by its rule."""
-    from jaxdec.layers.attention.cache import empty_cache
-
     model = Model(changed(tiny.MODEL, attention=EveryOther()), Precision())
     params, tokens = tiny.generic_params(model), jnp.asarray(tiny.tokens(1, 6))
     whole = model.apply(params, tokens).logits_BTV

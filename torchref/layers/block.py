@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MoE
 from torchref.layers.attention.attention import Attention
+from torchref.layers.documents import Documents
 from torchref.layers.dropout import Dropout
 from torchref.layers.mlp import make_mlp
 from torchref.layers.moe.moe import MoEModule, RouterReport
@@ -41,11 +42,12 @@ class Block(nn.Module):
         self.mlp_post_norm = make_norm(config.width, config.norm, config.bias) if after else None
         self.mlp_dropout = Dropout(config.dropout)
 
-    def forward(self, x_BTD: Tensor) -> tuple[Tensor, RouterReport | None]:
+    def forward(self, x_BTD: Tensor, documents: Documents | None = None) -> tuple[Tensor, RouterReport | None]:
         """The new x, and the losses and metrics of its router (None without one)."""
         input_BTD = x_BTD
-        y_BTD = normalised(self.attention_post_norm, self.attention(normalised(self.attention_norm, x_BTD)))
-        x_BTD = x_BTD + self.attention_dropout(y_BTD) * self.residual_scale
+        y_BTD = self.attention(normalised(self.attention_norm, x_BTD), documents)
+        y_BTD = self.attention_dropout(normalised(self.attention_post_norm, y_BTD))
+        x_BTD = x_BTD + y_BTD * self.residual_scale
         norm = self.attention_norm if self.one_norm else self.mlp_norm
         y_BTD, report = normalised(norm, input_BTD if self.parallel else x_BTD), None
         if isinstance(self.mlp, MoEModule):

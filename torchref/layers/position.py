@@ -57,20 +57,22 @@ def yarn_frequencies(plain: Tensor, scaling: YarnScaling, theta: float) -> Tenso
     return plain * (1 - stretched) + plain / scaling.factor * stretched
 
 
-def rotate(x_BHTC: Tensor, rope: RoPE) -> Tensor:
+def rotate(x_BHTC: Tensor, rope: RoPE, positions_BT: Tensor | None = None) -> Tensor:
     """Turns the pairs (c, c + C/2) of the token at position t by t times the frequency (Su et al. 2021, eq. 34).
 
-    Of a head whose first channels alone turn, C counts these; the rest is put back behind them.
+    Of a head whose first channels alone turn, C counts these; the rest is put back behind them. Without
+    `positions_BT` they are 0 to T - 1.
     """
     if rope.channels is not None and rope.channels != x_BHTC.shape[-1]:
-        head = rotate(x_BHTC[..., : rope.channels], rope)
+        head = rotate(x_BHTC[..., : rope.channels], rope, positions_BT)
         return torch.cat((head, x_BHTC[..., rope.channels :]), dim=-1)
     wide = at_least_float32(x_BHTC)
     frequencies, factor = rope_frequencies(rope, x_BHTC.shape[-1])
-    positions_T = torch.arange(x_BHTC.shape[2], device=wide.device, dtype=wide.dtype)
-    angles_TC = (positions_T[:, None] * frequencies.to(wide)).repeat(1, 2)
+    if positions_BT is None:
+        positions_BT = torch.arange(x_BHTC.shape[2], device=wide.device)[None, :]
+    angles_B1TC = (positions_BT[:, None, :, None] * frequencies.to(wide)).repeat(1, 1, 1, 2)
     first, second = wide.chunk(2, dim=-1)
-    turned = wide * angles_TC.cos() + torch.cat([-second, first], dim=-1) * angles_TC.sin()
+    turned = wide * angles_B1TC.cos() + torch.cat([-second, first], dim=-1) * angles_B1TC.sin()
     return (factor * turned).to(x_BHTC.dtype)
 
 

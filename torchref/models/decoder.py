@@ -12,6 +12,7 @@ from jaxdec.config.model import DecoderConfig
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.errors import UserError
 from torchref.layers.block import Block
+from torchref.layers.documents import Documents, documents_of
 from torchref.layers.dropout import Dropout
 from torchref.layers.embed import Embed
 from torchref.layers.linear import Linear
@@ -48,17 +49,18 @@ class Decoder(LanguageModel):
         self.final_norm = make_norm(width, config.norm, config.bias)
         self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=False, init_std=std)
 
-    def embed(self, tokens_BT: Tensor) -> Tensor:
-        """Token vectors times `embed_scale`, with the position's where it is added."""
+    def embed(self, tokens_BT: Tensor, documents: Documents | None) -> Tensor:
+        """Token vectors times `embed_scale`, with that of the position in the document where it is added."""
         x_BTD, position = self.token_embed(tokens_BT), self.config.position
         if self.config.embed_scale is not None:
             x_BTD = x_BTD * self.config.embed_scale
         slots_1T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)[None, :]
+        positions_BT = slots_1T if documents is None else documents.positions_BT
         match position:
             case Learned():
-                return x_BTD + self.position_embed(slots_1T)
+                return x_BTD + self.position_embed(positions_BT)
             case Sinusoidal():
-                return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[slots_1T]
+                return x_BTD + sinusoids(self.context, self.config.width, position.base).to(x_BTD)[positions_BT]
             case RoPE() | NoPosition() | tuple():
                 return x_BTD
             case _:
@@ -67,9 +69,10 @@ class Decoder(LanguageModel):
     def forward(self, tokens_BT: Tensor) -> Output:
         if (length := tokens_BT.shape[1]) > self.context:
             raise UserError(f"a sequence of {length} tokens is longer than the model's context of {self.context}")
-        x_BTD, reports = self.dropout(self.embed(tokens_BT)), []
+        documents = documents_of(self.config.documents, tokens_BT)
+        x_BTD, reports = self.dropout(self.embed(tokens_BT, documents)), []
         for block in self.blocks:
-            x_BTD, report = block(x_BTD)
+            x_BTD, report = block(x_BTD, documents)
             reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
         weight_VD = self.token_embed.weight if self.head is None else self.head.weight

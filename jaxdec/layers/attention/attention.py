@@ -71,15 +71,18 @@ class Heads(nnx.Module):
         cache: Cache | None,
         layer: LayerCache | None,
         key: jax.Array | None,
+        starts_BT: jax.Array | None = None,
     ) -> tuple[jax.Array, LayerCache | None]:
         """`positions_BT` ([B,T] or [1,T]) are negative for pads. `cache` gives length and padding, `layer` is this
-        layer's part of it; both are None where x is a whole sequence, whose positions are 0 to T - 1."""
-        q_BTHC, k_BSKC, v_BSKC = self.project(x_BTD, positions_BT)
-        mask = Mask(self.pattern, positions=None, present_BS=None)
+        layer's part of it; both are None where x is a whole sequence, whose positions are 0 to T - 1. `starts_BT` says
+        where the document of each token begins; None: at 0."""
+        in_document_BT = positions_BT if starts_BT is None else positions_BT - starts_BT
+        q_BTHC, k_BSKC, v_BSKC = self.project(x_BTD, in_document_BT)
+        mask = Mask(self.pattern, None, None, starts_BT)
         if cache is not None and layer is not None:
             layer, (k_BSKC, v_BSKC, keys_BS) = extend(layer, k_BSKC, v_BSKC, positions_BT, cache, self.pattern)
             k_BSKC, v_BSKC = k_BSKC.astype(q_BTHC.dtype), v_BSKC.astype(q_BTHC.dtype)
-            mask = Mask(self.pattern, (positions_BT, keys_BS), keys_BS >= 0)
+            mask = Mask(self.pattern, (positions_BT, keys_BS), keys_BS >= 0, starts_BT)
         y_BTHC = attend(
             q_BTHC,
             k_BSKC,
@@ -110,6 +113,7 @@ class Attention(Heads):
         cache: Cache | None,
         layer: LayerCache | None,
         key: jax.Array | None,
+        starts_BT: jax.Array | None = None,
     ) -> tuple[jax.Array, LayerCache | None]:
-        y_BTD, layer = super().__call__(x_BTD, positions_BT, cache, layer, key)
+        y_BTD, layer = super().__call__(x_BTD, positions_BT, cache, layer, key, starts_BT)
         return self.out(y_BTD), layer

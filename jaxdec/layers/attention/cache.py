@@ -4,6 +4,9 @@ Rows of a batch may be padded on the left, so that their last tokens stand in th
 slot minus its padding. A layer whose queries may read everything keeps a slot for every token. One whose pattern has a
 `reach` (a sliding window) keeps a ring of that many slots, in which each row writes position p to slot p mod reach,
 whatever its padding.
+
+Where documents are separate, positions in this file still count from the beginning of the row: slots follow from them.
+The cache keeps beside them where each row's last document begins, because of the keys before that none is read again.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxdec.config.model import AnyModel, DecoderConfig
 from jaxdec.config.parts import Pattern
+from jaxdec.layers.attention.documents import first_starts
 
 
 class LayerCache(NamedTuple):
@@ -25,11 +29,15 @@ class LayerCache(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """All layers' caches; `length` [] counts the tokens read, pads included, `padding_B` the left pads of each row."""
+    """All layers' caches; `length` [] counts the tokens read, pads included, `padding_B` the left pads of each row.
+
+    start_B: the position at which each row's last document begins; None: its tokens are all one document.
+    """
 
     layers: tuple[LayerCache, ...]
     length: jax.Array
     padding_B: jax.Array
+    start_B: jax.Array | None = None
 
 
 Contents = tuple[jax.Array, jax.Array, jax.Array]  # keys and values [B,S,K,C], positions [B,S]; none: negative
@@ -46,7 +54,8 @@ def empty_cache(config: AnyModel, padding_B: jax.Array, slots: int, dtype: jnp.d
 
     decoder = config.decoder
     layers = () if decoder is None else tuple(empty(decoder, pattern) for pattern in patterns(config))
-    return Cache(layers, jnp.zeros((), jnp.int32), padding_B.astype(jnp.int32))
+    start_B = None if decoder is None else first_starts(decoder.documents, padding_B.shape[0])
+    return Cache(layers, jnp.zeros((), jnp.int32), padding_B.astype(jnp.int32), start_B)
 
 
 def patterns(config: AnyModel) -> list[Pattern]:
@@ -59,6 +68,12 @@ def token_positions(count: int, cache: Cache | None) -> jax.Array:
     """Positions of the next `count` tokens, [B,T], negative for pads; [1,T] without a cache."""
     positions_1T = jnp.arange(count)[None, :]
     return positions_1T if cache is None else positions_1T + cache.length - cache.padding_B[:, None]
+
+
+def advanced(cache: Cache, layers: tuple[LayerCache, ...], starts_BT: jax.Array | None, count: int) -> Cache:
+    """The cache after `count` more tokens, whose documents begin at `starts_BT`."""
+    start_B = None if starts_BT is None else starts_BT[:, -1].astype(cache.padding_B.dtype)
+    return Cache(layers, cache.length + count, cache.padding_B, start_B)
 
 
 def extend(
@@ -116,7 +131,10 @@ def store(config: AnyModel, cache: Cache, read: Cache, rows_R: jax.Array) -> Cac
         LayerCache(*(write(pattern, *pair) for pair in zip(into, new, strict=True)))
         for pattern, into, new in zip(patterns(config), cache.layers, read.layers, strict=True)
     )
-    return Cache(layers, cache.length, cache.padding_B.at[rows_R].set(first + read.padding_B, mode="drop"))
+    start_B = cache.start_B
+    if start_B is not None and read.start_B is not None:  # positions count from the row's beginning, wherever it stands
+        start_B = start_B.at[rows_R].set(read.start_B, mode="drop")
+    return Cache(layers, cache.length, cache.padding_B.at[rows_R].set(first + read.padding_B, mode="drop"), start_B)
 
 
 def slide(config: AnyModel, cache: Cache, count: jax.Array) -> Cache:
@@ -128,4 +146,4 @@ def slide(config: AnyModel, cache: Cache, count: jax.Array) -> Cache:
         jax.tree.map(lambda part: jnp.roll(part, -count, axis=1), layer) if pattern.reach is None else layer
         for pattern, layer in zip(patterns(config), cache.layers, strict=True)
     )
-    return Cache(layers, cache.length - count, jnp.maximum(cache.padding_B - count, 0))
+    return Cache(layers, cache.length - count, jnp.maximum(cache.padding_B - count, 0), cache.start_B)

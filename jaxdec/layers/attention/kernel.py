@@ -29,11 +29,14 @@ class Mask(NamedTuple):
     positions: those of the queries [B,T] and of the keys [B,S] (1 for B where all rows are alike), negative for pads.
         None: query and key number t both stand at position t, as in a sequence that is read whole.
     present_BS: True where there is a token; None: everywhere.
+    starts_BT: the position at which each query's document begins: it reads no key before that, and the pattern goes by
+        positions in the document; None: all are one document.
     """
 
     pattern: Pattern | None
     positions: tuple[jax.Array, jax.Array] | None
     present_BS: jax.Array | None
+    starts_BT: jax.Array | None = None
 
 
 def attend(
@@ -87,7 +90,12 @@ def attention_weights(
 def allowed(mask: Mask, queries: int, keys: int) -> jax.Array:
     """True where a query may read a key: bool, broadcasts to [B,H,T,S]."""
     allowed_BTS = jnp.ones((1, 1, 1), bool)
-    if mask.pattern is not None:
+    if mask.starts_BT is not None:
+        start_BT1, (query_BT1, key_B1S) = mask.starts_BT[:, :, None], _positions(mask, queries, keys)
+        allowed_BTS = key_B1S >= start_BT1
+        if mask.pattern is not None:
+            allowed_BTS = allowed_BTS & mask.pattern.allowed(query_BT1 - start_BT1, key_B1S - start_BT1)
+    elif mask.pattern is not None:
         allowed_BTS = mask.pattern.allowed(*_positions(mask, queries, keys))
     if mask.present_BS is not None:
         allowed_BTS = allowed_BTS & mask.present_BS[:, None, :]

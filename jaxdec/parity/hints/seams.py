@@ -38,6 +38,7 @@ SEAMS: tuple[Seam, ...] = (
     # Attention
     Seam("score scale", "1 / sqrt of the head's width, of the model's, or none", "0.3"),
     Seam("causal mask", "whether a token sees itself, the next one, or all", "0.3"),
+    Seam("document borders", "texts that share a row read one another, or their positions go on", "0.3"),
     Seam("window", "how many tokens back a local layer sees, itself included or not", "0.1"),
     Seam("head split", "a head's channels lie together, or are strided over the width", "0.8"),
     Seam("grouped heads", "each key head repeated for its neighbours, or all of them tiled", "0.6 to 0.9"),

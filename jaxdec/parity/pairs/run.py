@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxdec.config.documents import Separate
 from jaxdec.config.model import AnyModel, EncoderDecoderConfig
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
@@ -47,7 +48,28 @@ class TwinRun:
         shape = (self.config.batch_size, self.config.window)
         if isinstance(self.model, EncoderDecoderConfig):
             return pair_batches(seed, count, shape, self.model.context, self.vocab_size)
-        return random_batches(seed, count, shape, self.vocab_size)
+        batches = random_batches(seed, count, shape, self.vocab_size)
+        return [self.packed(batch, seed) for batch in batches] if self.start is not None else batches
+
+    @property
+    def start(self) -> int | None:
+        """The token that begins a document, where the model keeps documents apart."""
+        documents = None if self.model.decoder is None else self.model.decoder.documents
+        return documents.start if isinstance(documents, Separate) else None
+
+    def packed(self, batch: PairBatch, seed: int) -> PairBatch:
+        """The batch with documents of four tokens or so."""
+        text = np.concatenate([batch["tokens"], batch["targets"][:, -1:]], axis=1)
+        text = self.with_starts(text, seed)
+        return {**batch, "tokens": text[:, :-1], "targets": text[:, 1:]}
+
+    def with_starts(self, tokens: np.ndarray, seed: int) -> np.ndarray:
+        """The tokens with every fourth or so, of those after the first, replaced by the start of a document."""
+        if self.start is None:
+            return tokens
+        begins = np.random.default_rng([seed, 1]).random(tokens.shape) < 0.25
+        begins[..., 0] = False
+        return np.where(begins, np.int32(self.start), tokens)
 
     @property
     def continues(self) -> bool:

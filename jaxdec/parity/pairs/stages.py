@@ -173,7 +173,8 @@ def long_prompts(run: TwinRun, seed: int) -> list[np.ndarray]:
     """One prompt a row, of unequal lengths, the last one longer than the context."""
     context, rng = run.model.context, np.random.default_rng(seed)
     lengths = [1, context // 2, context, context + 3]
-    return [rng.integers(0, run.vocab_size, length, dtype=np.int32) for length in lengths]
+    prompts = [rng.integers(0, run.vocab_size, length, dtype=np.int32) for length in lengths]
+    return [run.with_starts(prompt, seed) for prompt in prompts]
 
 
 def gumbel_noise(run: TwinRun, prompts: list[np.ndarray], at: Setting, count: int) -> list[np.ndarray]:

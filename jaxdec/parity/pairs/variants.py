@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jaxdec.config.documents import Separate
 from jaxdec.config.model import AnyModel, BigramConfig, DecoderConfig, MultiHeadConfig, OneBlockConfig, SingleHeadConfig
 from jaxdec.config.parts import MLP, Full, GatedMLP, LayerNorm, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import LinearScaling, Llama3Scaling, NoPosition, RoPE, Sinusoidal, YarnScaling
@@ -85,6 +86,7 @@ RUNGS: dict[str, AnyModel] = {
         attention_bias="qkv",
         qkv_clip=0.5,
     ),
+    "documents": replace(GPT, attention=(Local(window=4), Full()), documents=Separate(start=5)),
     "clamped experts": replace(ROPE, bias=True, attention_bias=False, position=RoPE(100.0, UNROUNDED), mlp=CLAMPED),
 }
 MODELS: dict[str, AnyModel] = {**DENSE, **RUNGS}

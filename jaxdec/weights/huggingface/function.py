@@ -6,6 +6,7 @@ import math
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from jaxdec.config.documents import Joined
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, GatedMLP, LayerNorm, MoE, Norm
 from jaxdec.config.positions import Learned, RoPE, YarnScaling
@@ -21,7 +22,8 @@ def first_difference(config: DecoderConfig, other: DecoderConfig) -> str:
 
 def plain(config: DecoderConfig) -> DecoderConfig:
     """The config with every default spelled out, and with one value for whatever does not change the function: dropout,
-    first values, losses of the router, and capacities in training."""
+    first values, losses of the router, capacities in training, and whether documents that share an example read one
+    another."""
     every = range(config.layers)
     attention = [config.attention_of(layer) for layer in every]
     return replace(
@@ -36,6 +38,7 @@ def plain(config: DecoderConfig) -> DecoderConfig:
         attention=shortest([each if each.sink is None else replace(each, sink=0.0) for each in attention]),
         mlp=shortest([_mlp(config.mlp_of(layer), config.width) for layer in every]),
         dropout=0.0,
+        documents=Joined(),  # for a text that is one document both are the same function
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from torchref.layers.attention.kernel import attend
+from torchref.layers.documents import Documents
 from torchref.layers.dropout import Dropout
 from torchref.layers.linear import Linear
 from torchref.layers.norm import RMSNormModule, normalised
@@ -43,7 +44,7 @@ class Heads(nn.Module):
         """[B,T,H C] -> [B,T,H,C]."""
         return x.unflatten(-1, (-1, self.config.resolved_head_dim))
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, documents: Documents | None = None) -> Tensor:
         q, k, v = self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)
         if self.config.qk_norm_over == "all":
             q, k = normalised(self.query_norm, q), normalised(self.key_norm, k)
@@ -55,7 +56,8 @@ class Heads(nn.Module):
             q_BHTC, k_BKTC, v_BKTC = (part.clamp(-most, most) for part in (q_BHTC, k_BKTC, v_BKTC))
         match self.position:
             case RoPE() as rope:
-                q_BHTC, k_BKTC = rotate(q_BHTC, rope), rotate(k_BKTC, rope)
+                positions_BT = None if documents is None else documents.positions_BT
+                q_BHTC, k_BKTC = rotate(q_BHTC, rope, positions_BT), rotate(k_BKTC, rope, positions_BT)
             case Learned() | Sinusoidal() | NoPosition():  # of the embeddings, or of the scores (ALiBi)
                 pass
             case _:
@@ -66,6 +68,7 @@ class Heads(nn.Module):
             v_BKTC,
             pattern=self.pattern,
             present_BS=None,
+            documents=documents,
             scale=self.config.score_scale,
             softcap=self.pattern.softcap,
             alibi=self.pattern.alibi,
@@ -83,5 +86,5 @@ class Attention(Heads):
         std = config.init_std / (2 * config.layers) ** 0.5
         self.out = Linear(config.heads * config.resolved_head_dim, config.width, bias=config.out_bias, init_std=std)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.out(super().forward(x_BTD))
+    def forward(self, x_BTD: Tensor, documents: Documents | None = None) -> Tensor:
+        return self.out(super().forward(x_BTD, documents))

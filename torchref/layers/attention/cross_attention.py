@@ -37,6 +37,7 @@ class CrossAttention(nn.Module):
             v_BHSC,
             pattern=None,
             present_BS=present_BS,
+            documents=None,
             scale=None,
             softcap=None,
             alibi=None,
