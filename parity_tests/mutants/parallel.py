@@ -36,7 +36,7 @@ def branches_with_one_norm_one_after_the_other() -> Patch:
 
 @mutant("blocks.0", OWN)
 def both_branches_read_the_norm_of_attention() -> Patch:
-    def forward(self: Any, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self: Any, x: Tensor, _: Any) -> tuple[Tensor, None]:
         read = self.attention_norm(x)
         return x + self.attention(read) + self.mlp(read), None
 
@@ -45,7 +45,7 @@ def both_branches_read_the_norm_of_attention() -> Patch:
 
 @mutant("blocks.0", ONE)
 def feed_forward_layer_reads_x_without_its_norm() -> Patch:
-    def forward(self: Any, x: Tensor) -> tuple[Tensor, None]:
+    def forward(self: Any, x: Tensor, _: Any) -> tuple[Tensor, None]:
         attended = self.attention_post_norm(self.attention(self.attention_norm(x)))
         return x + attended + self.mlp_post_norm(self.mlp(x)), None
 
@@ -56,7 +56,7 @@ def feed_forward_layer_reads_x_without_its_norm() -> Patch:
 
 
 def _rotated(turn: Callable[[Tensor, Any], Tensor]) -> Patch:
-    return patch.object(attention, "rotate", turn)
+    return patch.object(attention, "rotate", lambda x, rope, positions: turn(x, rope))
 
 
 @mutant(FIRST, OWN)
@@ -107,12 +107,12 @@ def _clipped(change: Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Ten
     """Attention with another clip in place of its own."""
     original, given = attention.Heads.forward, attention.attend
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, documents: Any) -> Tensor:
         limit = self.config.qkv_clip
         with patch.object(self, "config", replace(self.config, qkv_clip=None)):
             mixed = lambda q, k, v, **others: given(*change(q, k, v, limit), **others)
             with patch.object(attention, "attend", mixed):
-                return original(self, x)
+                return original(self, x, documents)
 
     return patch.object(attention.Heads, "forward", forward)
 

@@ -186,9 +186,9 @@ def _block(change: Any) -> Patch:
     """`change` makes another block of a block, and is undone behind it."""
     original = block.Block.forward
 
-    def forward(self: Any, x: Tensor) -> Any:
+    def forward(self: Any, x: Tensor, documents: Any) -> Any:
         with change(self):
-            return original(self, x)
+            return original(self, x, documents)
 
     return patch.object(block.Block, "forward", forward)
 
@@ -228,9 +228,9 @@ def layers_without_positions_turned() -> Patch:
     rope = MODELS[SCALED].decoder.position_of(0)  # type: ignore[union-attr]
     original = attention.Heads.forward
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, documents: Any) -> Tensor:
         with patch.object(self, "position", rope):
-            return original(self, x)
+            return original(self, x, documents)
 
     return patch.object(attention.Heads, "forward", forward)
 
