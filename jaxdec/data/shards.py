@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from jaxdec.config.run import AnyTokenizer, DataConfig
-from jaxdec.data.corpora.registry import Corpus, corpus_of
+from jaxdec.data.corpora.registry import CORPORA, Corpus, corpus_of
 from jaxdec.data.files import sha256
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import CharTokenizer, Tokenizer, fixed_tokenizer, load_tokenizer
 from jaxdec.data.tokens.file import TokenFile, damaged, open_tokens
 from jaxdec.data.tokens.make import TOKENIZER, Progress, Report, make_shards
+from jaxdec.data.tokens.outside import open_outside
 from jaxdec.data.tokens.split import SPLITS
 from jaxdec.errors import UserError
 
@@ -38,10 +39,11 @@ class Dataset:
 
     `conditional_entropy` is the corpus's (nats a character), so it bounds the loss only where tokens are characters:
     None for all other tokenizers. `train_starts`, `validation_starts`: int64, where the documents of a split begin.
+    `folder`: where the files lie.
     """
 
-    train: np.memmap
-    validation: np.memmap
+    train: np.ndarray
+    validation: np.ndarray
     tokenizer: Tokenizer
     corpus: str
     conditional_entropy: Callable[[int], float] | None
@@ -49,6 +51,7 @@ class Dataset:
     answers: Callable[[str], np.ndarray] | None = None  # of the corpus
     train_starts: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     validation_starts: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    folder: Path | None = None
 
 
 def prepare(
@@ -66,6 +69,8 @@ def prepare(
     wrong corpus, a tokenizer that cannot be had, a character that it lacks, a damaged shard and a cache folder that
     cannot be written.
     """
+    if from_file is None and (given := _outside(data, tokenizer, report, check)) is not None:
+        return given
     corpus = corpus_of(data, from_file)
     tokenizer = tokenizer or fixed_tokenizer(data.tokenizer)
     folder = _folder(corpus, f"{_key(data.tokenizer)} of the training split", data.validation_fraction)
@@ -77,6 +82,19 @@ def prepare(
         make_shards(folder, corpus, data, tokenizer, report)
         found = _open(folder, corpus, data, check)
     return found
+
+
+def _outside(data: DataConfig, tokenizer: Tokenizer | None, report: Report, check: bool) -> Dataset | None:
+    """The token ids that another program wrote to the folder `data.corpus`; None where it is no such folder."""
+    folder = Path(data.corpus).expanduser()
+    is_named = data.corpus.partition(":")[0] in CORPORA
+    found = None if is_named else open_outside(data, folder, tokenizer, report, check=check)
+    if found is None:
+        return None
+    starts = found.train_starts, found.validation_starts
+    return Dataset(
+        found.train, found.validation, found.tokenizer, str(folder), None, found.hash, None, *starts, folder=folder
+    )
 
 
 def _key(settings: AnyTokenizer) -> str:
@@ -111,6 +129,7 @@ def _open(folder: Path, corpus: Corpus, data: DataConfig, check: bool) -> Datase
         corpus.answers,
         train.document_starts,
         validation.document_starts,
+        folder,
     )
 
 

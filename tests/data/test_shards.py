@@ -42,7 +42,8 @@ def corpus(tmp_path: Path) -> str:
 
 
 def folder_of(dataset: Dataset) -> Path:
-    return Path(str(dataset.train.filename)).parent
+    assert dataset.folder is not None
+    return dataset.folder
 
 
 def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:

@@ -35,7 +35,7 @@ class Corpus:
     `pieces(after)`: the pieces behind a place, from the beginning for None; the same for every call, each of PIECE
     characters at most, about. `characters()` counts those of a corpus of one document, which is split into training and
     validation by position; None for a corpus of many documents, which is split by document. `share(place)`: about which
-    share of the corpus lies before a place, 0 to 1, for the time left; None if unknown.
+    share of a corpus of many documents lies before a place, 0 to 1, for the time left; None if unknown.
     `conditional_entropy(n)`: H(next character | n characters before) in nats, or a lower bound of it; None if unknown.
     `answers(text)`: bool, the characters of a stretch of the text that are certain; None if there are none.
     """
@@ -70,10 +70,7 @@ def one_text(
             end = min(start + PIECE, len(text))
             yield Piece(text[start:end], end == len(text), (0, end))
 
-    def share(place: Place) -> float:
-        return place[1] / max(1, len(read()))
-
-    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers, share)
+    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers)
 
 
 class Number(NamedTuple):

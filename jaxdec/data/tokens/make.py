@@ -133,7 +133,7 @@ class Maker:
                 elif not self.splitter.many:
                     return
                 characters += len(stretch.text)
-            self.report(Progress("reading for the tokenizer", characters, 0, self._share(reading)))
+            self.report(Progress("reading for the tokenizer", characters, 0, self._share(reading, characters)))
 
     def _where_it_was(self, outputs: Mapping[str, _Output]) -> tuple[Reading, int]:
         """How far a process that was killed has read, with the outputs as they were then; else the beginning."""
@@ -163,7 +163,7 @@ class Maker:
                     self._save(outputs, reading, characters)
                     saved = time.monotonic()
                 tokens = sum(output.tokens for output in outputs.values())
-                self.report(Progress("encoding", characters, tokens, self._share(reading)))
+                self.report(Progress("encoding", characters, tokens, self._share(reading, characters)))
         except Unencodable as error:
             raise self._unusable(error) from None
         self._save(outputs, reading, characters)
@@ -174,7 +174,9 @@ class Maker:
         counts = {split: {"tokens": output.tokens, "documents": output.documents} for split, output in outputs.items()}
         write_json(self.work / PROGRESS, {"reading": reading.to_dict(), "characters": characters, **counts})
 
-    def _share(self, reading: Reading) -> float | None:
+    def _share(self, reading: Reading, characters: int) -> float | None:
+        if self.splitter.length is not None:
+            return characters / self.splitter.length
         if self.corpus.share is None or reading.place is None:
             return None
         return self.corpus.share(reading.place)

@@ -61,8 +61,9 @@ class Splitter:
         self.corpus = corpus
         self.share = Fraction(str(validation_fraction))  # exact, as it is written
         self.cut: int | None = None
+        self.length: int | None = None
         if corpus.characters is not None:
-            length = corpus.characters()
+            self.length = length = corpus.characters()
             self.cut = int(length * (1 - validation_fraction))
             if not 0 < self.cut < length:
                 raise UserError(
