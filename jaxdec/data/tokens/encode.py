@@ -78,12 +78,22 @@ class Encoder:
 def encode_stream(
     encoder: Encoder, stretches: Iterable[tuple[list[Stretch], Reading]], *, batch_size: int = PIECE
 ) -> Iterator[Encoded]:
-    """The batches of about `batch_size` characters, encoded, in order. Raises Unencodable, and what reading raises."""
+    """The batches of about `batch_size` characters, encoded, in order. Raises Unencodable; and what reading raises,
+    once all that was read before is given out."""
     workers = cores()
     waiting: deque[Future[Encoded]] = deque()
+    failed: UserError | None = None
+    batches = _batches(stretches, batch_size)
     pool = ThreadPoolExecutor(workers, "encode")
     try:
-        for batch, reading in _batches(stretches, batch_size):
+        while True:
+            try:
+                batch, reading = next(batches)
+            except StopIteration:
+                break
+            except UserError as error:
+                failed = error
+                break
             waiting.append(pool.submit(encoder, batch, reading))
             while len(waiting) > AHEAD * workers or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
@@ -91,6 +101,8 @@ def encode_stream(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+    if failed is not None:
+        raise failed
 
 
 def cores() -> int:

@@ -166,6 +166,9 @@ class Maker:
                 self.report(Progress("encoding", characters, tokens, self._share(reading, characters)))
         except Unencodable as error:
             raise self._unusable(error) from None
+        except UserError:  # in reading, as of a connection that is gone: later it may go on
+            self._save(outputs, reading, characters)
+            raise
         self._save(outputs, reading, characters)
 
     def _save(self, outputs: Mapping[str, _Output], reading: Reading, characters: int) -> None:

@@ -32,7 +32,8 @@ DTYPE = np.dtype("<u2")
 BLOCK = 2**22  # tokens that are looked at together
 SETTLED = 10  # seconds since the last change; before that a file could change again and keep its time
 PICKLE_TO_JSON = (
-    "python -c \"import json, pickle; json.dump(pickle.load(open('meta.pkl', 'rb'))['itos'], open('meta.json', 'w'))\""
+    "python -c \"import json, pathlib, pickle; meta = pickle.loads(pathlib.Path('meta.pkl').read_bytes()); "
+    "pathlib.Path('meta.json').write_text(json.dumps(meta['itos']))\""
 )
 
 
