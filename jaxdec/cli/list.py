@@ -63,7 +63,10 @@ def show_corpora() -> dict[str, str]:
     from jaxdec.data.corpora.pairs import PAIR_CORPORA
     from jaxdec.data.corpora.registry import CORPORA
 
-    print("\ncorpora: --data.corpus NAME, or the path of any UTF-8 text file")
+    print(
+        "\ncorpora: --data.corpus NAME, or the path of a text, of a file of records (.jsonl .json .csv .tsv .parquet)\n"
+        "  or of a folder of them, also packed as .gz or .zst. What is not on this machine is downloaded."
+    )
     show(CORPORA)
     print("\npairs for encoder-decoders: --data.corpus NAME, or the path of a file of lines source<TAB>target")
     show(PAIR_CORPORA)

@@ -51,7 +51,8 @@ TABLE: dict[str, GeneratedPairs | RealPairs] = {
         "20,000 strings of letters and their letters in order (generated)", partial(reversal.generate, "sort")
     ),
     "fra_eng": RealPairs(
-        "76,037 pairs of English and French sentences, 4 MB (a file to put into the data folder)", fra_eng.read
+        "76,037 pairs of English and French sentences (4.0 MB; CC BY 2.0 FR; a file to put into the data folder)",
+        fra_eng.read,
     ),
 }
 PAIR_CORPORA = {name: corpus.about for name, corpus in TABLE.items()}

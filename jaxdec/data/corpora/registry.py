@@ -5,11 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxdec.config.run import DataConfig
-from jaxdec.data.corpora import induction, markov, modular, playlets
+from jaxdec.data.corpora import (
+    fra_eng,
+    hellaswag,
+    induction,
+    instruct,
+    markov,
+    modular,
+    playlets,
+    preference,
+    sms_spam,
+    the_verdict,
+    tinyshakespeare,
+)
 from jaxdec.data.corpora.base import Corpus, Generated
 from jaxdec.data.corpora.limits import first_documents
 from jaxdec.data.corpora.own import own_corpus
-from jaxdec.data.corpora.real import THE_VERDICT, TINYSHAKESPEARE, RealCorpus
+from jaxdec.data.corpora.real import RealCorpus
 from jaxdec.errors import UserError, nearest
 
 __all__ = ["CORPORA", "GENERATED", "REAL", "Corpus", "Generated", "RealCorpus", "corpus_of", "load_corpus"]
@@ -20,8 +32,14 @@ GENERATED: dict[str, Generated] = {
     "induction": induction.CORPUS,
     "modular": modular.CORPUS,
 }
-REAL: dict[str, RealCorpus] = {corpus.name: corpus for corpus in (TINYSHAKESPEARE, THE_VERDICT)}
-CORPORA = {name: corpus.about for name, corpus in {**GENERATED, **REAL}.items()}
+REAL: dict[str, RealCorpus] = {
+    module.CORPUS.name: module.CORPUS
+    for module in (tinyshakespeare, the_verdict, sms_spam, instruct, preference, hellaswag, fra_eng)
+}
+CORPORA: dict[str, str] = {
+    **{name: corpus.about for name, corpus in GENERATED.items()},
+    **{name: corpus.described for name, corpus in REAL.items()},
+}
 
 
 def load_corpus(
