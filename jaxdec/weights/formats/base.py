@@ -101,3 +101,22 @@ def map_bytes(path: Path, offset: int = 0, length: int | None = None) -> np.ndar
         return np.memmap(path, np.uint8, "r", offset=offset, shape=(length,))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A tensor of a file: `length` bytes from byte `start` on."""
+
+    path: Path
+    shape: tuple[int, ...]
+    kind: np.dtype
+    start: int
+    length: int
+
+    @property
+    def dtype(self) -> str:
+        return self.kind.name
+
+    def read(self) -> np.ndarray:
+        """A view of a memory map."""
+        return map_bytes(self.path, self.start, self.length).view(self.kind).reshape(self.shape)

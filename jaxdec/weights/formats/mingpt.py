@@ -82,7 +82,7 @@ def config_of(tensors: Mapping[str, StoredTensor], heads: int, file: Path) -> De
         context=positions[0],
         vocab_size=embedding[0],
         norm=LayerNorm(1e-5),
-        mlp=MLP(4, "gelu_tanh"),
+        mlp=MLP(activation="gelu_tanh"),
         tied_head=False,
     )
 

@@ -73,7 +73,7 @@ def config_of(arguments: Mapping[str, Any], file: Path) -> DecoderConfig:
         context=whole(arguments, "block_size", place),
         vocab_size=whole(arguments, "vocab_size", place),
         norm=LayerNorm(1e-5),
-        mlp=MLP(4, "gelu" if "bias" in arguments else "gelu_tanh"),
+        mlp=MLP(activation="gelu" if "bias" in arguments else "gelu_tanh"),
         bias=truth(arguments, "bias", place) if "bias" in arguments else True,
     )
 

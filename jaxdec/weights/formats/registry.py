@@ -15,6 +15,8 @@ from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.formats.base import Format, StoredModel
 from jaxdec.weights.formats.huggingface import HUGGINGFACE
+from jaxdec.weights.formats.llama2c import LLAMA2C
+from jaxdec.weights.formats.llmc import LLMC
 from jaxdec.weights.formats.mingpt import MINGPT
 from jaxdec.weights.formats.nanogpt import NANOGPT
 from jaxdec.weights.formats.torchref import TORCHREF
@@ -26,6 +28,8 @@ FORMATS: Mapping[str, Format] = {
         NANOGPT,
         MINGPT,
         TORCHREF,
+        LLMC,
+        LLAMA2C,  # after what has a magic number
         HUGGINGFACE,  # last: folders of minGPT have a config.json too
     )
 }

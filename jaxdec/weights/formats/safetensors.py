@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxdec.config.files import whole_file
 from jaxdec.errors import UserError
-from jaxdec.weights.formats.base import DTYPES, damaged, map_bytes
+from jaxdec.weights.formats.base import DTYPES, Slice, damaged, map_bytes
 
 LONGEST_HEADER = 100_000_000  # bytes, as in the library
 METADATA = "__metadata__"
@@ -40,25 +40,6 @@ class Writable(Protocol):
     @property
     def dtype(self) -> Any: ...
     def read(self) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A tensor of a file: `length` bytes from byte `start` on."""
-
-    path: Path
-    shape: tuple[int, ...]
-    kind: np.dtype
-    start: int
-    length: int
-
-    @property
-    def dtype(self) -> str:
-        return self.kind.name
-
-    def read(self) -> np.ndarray:
-        """A view of a memory map."""
-        return map_bytes(self.path, self.start, self.length).view(self.kind).reshape(self.shape)
 
 
 @dataclass(frozen=True)
