@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from jaxdec.config.positions import LinearScaling, RoPE, YarnScaling
 from jaxdec.errors import UserError
 from jaxdec.parity.pairs.huggingface import CONFIGS, tiny_config
 from jaxdec.weights.huggingface.function import first_difference
-from jaxdec.weights.huggingface.registry import config_of
+from jaxdec.weights.huggingface.registry import config_of, hf_config_of
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -97,7 +98,11 @@ def test_dense_layers_among_mixtures() -> None:
 
 
 REFUSED = [
-    ({"model_type": "gpt_neox"}, r"model_type 'gpt_neox' is not supported .*gpt_oss"),
+    ({"model_type": "gpt_neo_x"}, r"model_type 'gpt_neo_x' is not supported .*did you mean 'gpt_neox'"),
+    ({**LLAMA, "model_type": "stablelm", "partial_rotary_factor": 0.4}, "partial_rotary_factor = 0.4 .* even number"),
+    ({**LLAMA, "model_type": "stablelm", "qk_layernorm": True}, "qk_layernorm = True is not supported"),
+    ({**LLAMA, "model_type": "cohere", "use_qk_norm": True}, "use_qk_norm = True is not supported"),
+    ({**LLAMA, "model_type": "phi3", "rope_scaling": {"type": "su"}}, "rope_type = 'su' is not supported"),
     ({"model_type": "qwen3moe"}, "did you mean 'qwen3_moe'"),
     ({}, "model_type '' is not supported"),
     ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5 is not supported"),
@@ -127,3 +132,20 @@ def test_what_is_not_supported_is_named_in_one_line(config: dict[str, Any], mess
     with pytest.raises(UserError, match=message) as caught:
         config_of(config)
     assert "\n" not in str(caught.value)
+
+
+def test_rotary_settings_under_a_familys_own_names() -> None:
+    """Pythia's files say `rotary_pct` and `rotary_emb_base`; what stands in `rope_parameters` comes first."""
+    pythia = {**LLAMA, "model_type": "gpt_neox", "rotary_pct": 0.5, "rotary_emb_base": 500.0}
+    assert config_of(pythia).position == RoPE(500.0, channels=4)
+    newer = {**pythia, "rope_parameters": {"rope_theta": 70.0, "partial_rotary_factor": 1.0}}
+    assert config_of(newer).position == RoPE(70.0)
+
+
+@pytest.mark.parametrize(("head_dim", "channels"), [(98, 2), (98, 96), (80, 32), (128, 32), (6, 4), (6, 6)])
+def test_the_share_that_turns_is_written_so_that_it_is_read_back(head_dim: int, channels: int) -> None:
+    config = config_of({**LLAMA, "model_type": "phi3", "head_dim": head_dim})
+    config = replace(config, position=RoPE(channels=channels))
+    written = hf_config_of(config, "phi3")
+    assert int(head_dim * written["partial_rotary_factor"]) == channels
+    assert first_difference(config, config_of(written)) == ""

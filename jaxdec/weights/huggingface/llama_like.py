@@ -89,7 +89,6 @@ def read(settings: HFSettings, **parts: Any) -> DecoderConfig:
         "vocab_size": settings.whole("vocab_size"),
         "kv_heads": settings("num_key_value_heads"),
         "head_dim": settings("head_dim"),
-        "norm": read_norm(settings),
         "bias": False,
         "attention_bias": settings("attention_bias"),
         "tied_head": settings("tie_word_embeddings"),
@@ -97,6 +96,8 @@ def read(settings: HFSettings, **parts: Any) -> DecoderConfig:
     }
     if "position" not in parts:
         parts["position"] = read_rope(settings)
+    if "norm" not in parts:
+        parts["norm"] = read_norm(settings)
     if "mlp" not in parts:
         parts["mlp"] = read_gated(settings)
     return DecoderConfig(**{**shared, **parts})

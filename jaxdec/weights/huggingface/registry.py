@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.errors import UserError, nearest
+from jaxdec.weights.huggingface.cohere import COHERE
 from jaxdec.weights.huggingface.family import Family, Inexpressible
 from jaxdec.weights.huggingface.function import first_difference
 from jaxdec.weights.huggingface.gemma import GEMMA
@@ -22,19 +23,24 @@ from jaxdec.weights.huggingface.gemma2 import GEMMA2
 from jaxdec.weights.huggingface.gemma3 import GEMMA3_TEXT
 from jaxdec.weights.huggingface.gpt2 import GPT2
 from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
+from jaxdec.weights.huggingface.gpt_neox import GPT_NEOX
 from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
 from jaxdec.weights.huggingface.granite import GRANITE
 from jaxdec.weights.huggingface.llama import LLAMA
 from jaxdec.weights.huggingface.mistral import MISTRAL
 from jaxdec.weights.huggingface.mixtral import MIXTRAL
+from jaxdec.weights.huggingface.olmo import OLMO
 from jaxdec.weights.huggingface.olmo2 import OLMO2
 from jaxdec.weights.huggingface.olmo3 import OLMO3
 from jaxdec.weights.huggingface.opt import OPT
+from jaxdec.weights.huggingface.phi3 import PHI3
 from jaxdec.weights.huggingface.qwen2 import QWEN2
 from jaxdec.weights.huggingface.qwen3 import QWEN3
 from jaxdec.weights.huggingface.qwen3_moe import QWEN3_MOE
 from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.smollm3 import SMOLLM3
+from jaxdec.weights.huggingface.stablelm import STABLELM
+from jaxdec.weights.huggingface.starcoder2 import STARCODER2
 from jaxdec.weights.huggingface.tables import rule_lines
 from jaxdec.weights.rules import WeightRules
 
@@ -44,6 +50,12 @@ FAMILIES: Mapping[str, Family] = {
         GPT2,
         GPT_BIGCODE,
         OPT,
+        GPT_NEOX,
+        STABLELM,
+        COHERE,
+        PHI3,
+        OLMO,
+        STARCODER2,
         LLAMA,
         MISTRAL,
         MIXTRAL,
@@ -66,6 +78,9 @@ BUFFERS = (
     "h.{i}.attn.masked_bias",
     "transformer.h.{i}.attn.bias",
     "transformer.h.{i}.attn.masked_bias",
+    "gpt_neox.layers.{i}.attention.bias",
+    "gpt_neox.layers.{i}.attention.masked_bias",
+    "gpt_neox.layers.{i}.attention.rotary_emb.inv_freq",
     "model.layers.{i}.self_attn.rotary_emb.inv_freq",
 )
 
@@ -82,7 +97,10 @@ def rules_of(hf_config: Any) -> str:
     """The rule table from names of `named_parameters()`, or of files, to ours. Raises UserError as `config_of` does."""
     family, config = _read(hf_config)
     tables = (family.parameters(config), family.files(config), family.older(config))
-    maybe = (*BUFFERS, *(("lm_head.weight",) if config.tied_head else ()))  # a tied head may be in a file as well
+    maybe = (
+        *BUFFERS,
+        *(("lm_head.weight", "embed_out.weight") if config.tied_head else ()),
+    )  # a tied head may be in a file as well
     left_out = "".join(f"- <- {name}\n" for name in family.left_out)
     return rule_lines(tables) + left_out + "".join(f"- <-? {name}\n" for name in maybe)
 
