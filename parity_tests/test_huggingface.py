@@ -149,7 +149,7 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "opt": (("rows(2,)", "rows(0,64)"), ("rows(0,2)", "rows(64,66)")),
     "gpt_neox": (("per_head(0,3,", "per_head(1,3,"),),
     "stablelm": (("input_layernorm", "post_attention_layernorm"),),
-    "cohere": (("halves(4) T", "T"), ("halves(2) T", "T")),
+    "cohere": (("halves(4)", "halves(8)"),),
     "phi3": (("rows(32,48)", "rows(48,64)"),),
     "olmo": (("k_proj", "v_proj"),),
     "starcoder2": (("q_proj.bias", "o_proj.bias"),),
