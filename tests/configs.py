@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
 from jaxdec.config.parts import MLP, MoE
 from jaxdec.config.positions import Llama3Scaling, NoPosition, RoPE, YarnScaling
@@ -59,6 +60,8 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
         values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
         values |= {"residual": "parallel" if values["branch_norm"] == "post" else values["residual"]}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
+        if isinstance(documents := values["documents"], Separate) and values["vocab_size"]:
+            values |= {"vocab_size": values["vocab_size"] + (documents.start or 0)}
         if isinstance(position := values["position"], tuple):
             values |= {"position": tuple(each if isinstance(each, RoPE) else NoPosition() for each in position)}
     if cls is MLP and values["expansion"]:
