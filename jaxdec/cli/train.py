@@ -16,6 +16,7 @@ from jaxdec.errors import UserError
 from jaxdec.recipes import load_recipe, recipe_names
 from jaxdec.runs.directory import require_new
 from jaxdec.runs.metrics import require_sinks
+from jaxdec.runs.source import changed_settings, describe
 
 ABOUT = """Train a model. Every setting of the recipe is a flag; the defaults shown are those of RECIPE (char-gpt when
 none is given). Example:
@@ -65,7 +66,13 @@ def read(argv: Sequence[str]) -> tuple[TrainOptions, Path]:
     if recipe is None and config is None and not helping:
         raise UserError(f"give a recipe ({', '.join(recipe_names())}) or --config FILE; see jaxdec train --help")
     base = load_recipe(recipe or "char-gpt") if config is None else load_config(read_leaf(Path, config, "--config"))
+    given = next((value for flag, value in typed if flag == "--init-from" and value not in (None, "", "None")), None)
+    source = describe(given) if given and config is None else None
+    if source is not None:
+        base = started_from(base, source, [flag or "" for flag, _ in typed])
     arguments = parse("train", TrainOptions(run=base), argv, about=ABOUT)
+    if source is not None:
+        require_same_model(arguments.run, source, str(given))
     if arguments.out is None and config is not None:
         raise UserError("give --out DIR: a run from --config has no recipe to be named after")
     run_dir = arguments.out or Path("runs") / str(recipe)
@@ -75,6 +82,28 @@ def read(argv: Sequence[str]) -> tuple[TrainOptions, Path]:
         arguments = dataclasses.replace(arguments, run=with_shorter_warmup(arguments.run, base))
     arguments.run.check()
     return arguments, run_dir
+
+
+def started_from(recipe: RunConfig, source: RunConfig, flags: Sequence[str]) -> RunConfig:
+    """The recipe for the model and the tokenizer of `source`, with the recipe's dropout, and with its window where the
+    model has room for more."""
+    model = source.model
+    if hasattr(model, "dropout") and hasattr(recipe.model, "dropout"):
+        model = dataclasses.replace(model, dropout=recipe.model.dropout)  # type: ignore[union-attr, call-arg]
+    window = recipe.window if recipe.window < model.context else None
+    if window is not None and not {"--data.window", "--train.tokens-per-step"} & set(flags):
+        print(f"windows of {window} tokens, the recipe's; the model reads up to {model.context:,} (data.window)")
+    data = dataclasses.replace(recipe.data, tokenizer=source.data.tokenizer, window=window)
+    return dataclasses.replace(recipe, model=model, data=data)
+
+
+def require_same_model(run: RunConfig, source: RunConfig, given: str) -> None:
+    """Raises UserError where flags ask for another model, or tokenizer, than the weights are of."""
+    if changed := changed_settings(source, run):
+        raise UserError(
+            f"--init-from {given}: its model is another than the flags ask for ({'; '.join(changed)}): leave these "
+            "flags out"
+        )
 
 
 def with_shorter_warmup(run: RunConfig, recipe: RunConfig) -> RunConfig:

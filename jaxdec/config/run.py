@@ -16,6 +16,7 @@ from jaxdec.config.setting import setting
 from jaxdec.config.stages import AnyStage, Everything, Trainable, default_stage
 
 FloatType = Literal["float32", "bfloat16", "float64"]
+NO_CORPUS = "none"  # of a run that was made of weights: it has not been trained here, and says not on what
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class TrainingRun:
 
         def open_trainer() -> Trainer:
             trainer = Trainer(config, stage)
-            trainer.start(initial)
+            trainer.start(None if initial is None else initial())
             return trainer
 
         return cls(config, stage.tokenizer, [], open_trainer)

@@ -1,18 +1,27 @@
-"""Loading a trained model from its run directory, for evaluation and generation."""
+"""Loading a trained model, from its run directory or from weights that another program wrote: the one way in, for
+evaluation, generation, training that starts from it, and conversion."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
 from jaxdec.checkpoints.checkpoints import restore_params
-from jaxdec.config.run import RunConfig
+from jaxdec.config.run import FloatType, RunConfig
 from jaxdec.config.yaml import config_from_dict
 from jaxdec.data.tokenizers.registry import Tokenizer, tokenizer_from_dict
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
+from jaxdec.runs.source import is_run, open_weights, settings_of
+from jaxdec.weights.formats.base import StoredModel
+from jaxdec.weights.stream import our_tensors
+
+Shardings = Mapping[str, jax.sharding.Sharding]
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,42 @@ class LoadedRun:
     step: int
 
 
-def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
-    """The newest good checkpoint of a run, or that of `step`. Reads the checkpoint alone, which describes itself.
-
-    Raises UserError when the folder holds no such checkpoint, or one that this version of the models cannot hold.
+@dataclass(frozen=True)
+class Source:
+    """A trained model that has been found and checked. `read` gives its parameters, once: each tensor of weights is
+    read when it goes to where `Shardings` has it, without them to the first device. `shapes` has the parameters' names.
     """
-    folder = Path(run_dir) / "checkpoints"
+
+    config: RunConfig
+    model: Model
+    tokenizer: Tokenizer
+    step: int
+    shapes: Mapping[str, Any]
+    read: Callable[[Shardings | None], Params]
+
+
+def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
+    """The newest good checkpoint of a run, or that of `step`, which describes itself; or the weights in a folder, in a
+    file, or of a hub id.
+
+    Raises UserError when there is no such checkpoint, or one that this version of the models cannot hold; and for
+    weights that are damaged, or of a model that we do not have.
+    """
+    source = open_source(run_dir, step)
+    return LoadedRun(source.config, source.model, source.read(None), source.tokenizer, source.step)
+
+
+def open_source(given: Path | str, step: int | None = None) -> Source:
+    """The same, parameters not placed yet. Raises UserError as `load_run` does."""
+    if is_run(given):
+        return _of_run(Path(given), step)
+    if step is not None:
+        raise UserError(f"{given} has no checkpoint {step}: it is no run directory, but weights. Leave --step out")
+    return of_weights(open_weights(given))
+
+
+def _of_run(run_dir: Path, step: int | None) -> Source:
+    folder = run_dir / "checkpoints"
     if not folder.is_dir():
         raise UserError(f"{run_dir} is not a run directory (it has no checkpoints): give the --out of a 'jaxdec train'")
     params, meta = restore_params(folder, step)
@@ -41,10 +80,41 @@ def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
         config = replace(config, model=replace(config.model, vocab_size=tokenizer.vocab_size))
     model = Model(config.model, config.precision)
     require_fit(model, params, f"checkpoint {meta['step']} in {folder}")
-    return LoadedRun(config, model, params, tokenizer, int(meta["step"]))
+    held = [params]  # given away, so that the caller decides how long it lives
+    shapes = {name: jax.ShapeDtypeStruct(param.shape, param.dtype) for name, param in params.items()}
+    del params
+    return Source(config, model, tokenizer, int(meta["step"]), shapes, lambda _: held.pop())
 
 
-def require_fit(model: Model, params: Params, source: str, why: str = "it was written by another version") -> None:
+def of_weights(stored: StoredModel, dtype: FloatType | None = None) -> Source:
+    """Weights as a run at step 0, in float32, or in float64 where the files and JAX's mode are. Raises UserError, with
+    each name, for tensors that are missing, left over or misshapen."""
+    if dtype is None:
+        wide = any(tensor.dtype == "float64" for tensor in stored.tensors.values())
+        dtype = "float64" if wide and jax.dtypes.canonicalize_dtype(np.float64) == np.float64 else "float32"
+    config = settings_of(stored, dtype)
+    model = Model(config.model, config.precision)
+    shapes = model.shapes()
+    tensors = our_tensors(stored.rules, stored.tensors, shapes, str(stored.place))  # checked, not read yet
+
+    def read(shardings: Shardings | None) -> Params:
+        return {name: placed(array, dtype, shardings and shardings[name]) for name, array in tensors}
+
+    assert stored.tokenizer is not None
+    return Source(config, model, stored.tokenizer, 0, shapes, read)
+
+
+def placed(array: np.ndarray, dtype: str, sharding: jax.sharding.Sharding | None) -> jax.Array:
+    """A copy of an array in a dtype, on the first device or in parts on several; a device gets its part alone."""
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    kind = jax.numpy.dtype(dtype)
+    return jax.make_array_from_callback(array.shape, sharding, lambda part: np.array(array[part], kind, order="C"))
+
+
+def require_fit(
+    model: Model, params: Mapping[str, Any], source: str, why: str = "it was written by another version"
+) -> None:
     """Raises UserError for the first parameter that is missing, left over or misshapen. `why`: what to make of it."""
     expected: dict[str, jax.ShapeDtypeStruct] = model.shapes()
     for name in sorted(expected.keys() | params.keys()):

@@ -9,16 +9,18 @@ from typing import Any
 from jaxdec.checkpoints.files import complete_steps
 from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.run import RunConfig
+from jaxdec.config.run import NO_CORPUS, DataConfig, RunConfig
 from jaxdec.data.tokenizers.registry import Tokenizer, load_tokenizer
+from jaxdec.distributed.sharding import make_mesh, param_shardings
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
-from jaxdec.runs.loading import LoadedRun, load_run, require_fit
+from jaxdec.runs.loading import Source, load_run, open_source, require_fit
+from jaxdec.runs.source import is_run, with_data
 from jaxdec.stages.registry import stage_module
 from jaxdec.training.fit import fit
 from jaxdec.training.reporting import OnMetrics
-from jaxdec.training.stage import Stage
+from jaxdec.training.stage import Initial, Stage
 
 Summary = dict[str, Any]
 
@@ -43,14 +45,15 @@ def train(
 
 def open_training(
     config: RunConfig, *, from_file: Path | None = None, tokenizer: Tokenizer | None = None
-) -> tuple[RunConfig, Stage, Params | None]:
-    """What a new run starts from: its config with the vocabulary filled in, its stage, and the parameters of the run
-    that `init_from` names (None: fresh ones), whose tokenizer it takes over."""
+) -> tuple[RunConfig, Stage, Initial | None]:
+    """What a new run starts from: its config with the vocabulary filled in, its stage, and what gives the parameters of
+    the run or the weights that `init_from` names (None: fresh ones), whose tokenizer it takes over."""
     source = source_of(config.check())
     if source is not None:
         if tokenizer is not None and tokenizer.hash != source.tokenizer.hash:
             raise UserError(f"init_from {config.init_from} was trained with another tokenizer than the one given")
         tokenizer = source.tokenizer
+        config = replace(config, data=replace(config.data, tokenizer=source.config.data.tokenizer))
         if config.model.vocab_size is None:  # the source may have padded its vocabulary
             config = replace(config, model=replace(config.model, vocab_size=source.config.model.vocab_size))
     config, stage = open_stage(config, from_file=from_file, tokenizer=tokenizer)
@@ -59,15 +62,22 @@ def open_training(
 
 def resume(run_dir: Path, config: RunConfig) -> Summary:
     """Continues the run in `run_dir` from its newest good checkpoint, under the config read from it."""
+    if config.data.corpus == NO_CORPUS:
+        raise UserError(
+            f"{run_dir} holds weights alone, without a training to go on with: start a run from them with "
+            f"'jaxdec train RECIPE --init-from {run_dir}'"
+        )
     source = None if complete_steps(run_dir / "checkpoints") else source_of(config)
     config, stage = open_stage(config, tokenizer=load_tokenizer(run_dir / "tokenizer"))
     return fit(config, stage, run_dir, resume=True, initial=first_params(config, stage, source))
 
 
-def evaluate(run_dir: Path, step: int | None = None) -> Summary:
-    """What training reports at its end, for the newest good checkpoint of a run or that of `step`."""
+def evaluate(run_dir: Path | str, step: int | None = None, data: DataConfig | None = None) -> Summary:
+    """What training reports at its end, for the newest good checkpoint of a run or that of `step`, or for weights.
+    `data` takes the place of the run's own, with the same tokenizer."""
     run = load_run(run_dir, step)
-    _, stage = open_stage(run.config, tokenizer=run.tokenizer)
+    config = run.config if data is None else with_data(run.config, data)
+    _, stage = open_stage(config, tokenizer=run.tokenizer)
     values = dict(pair for evaluator in stage.final_evaluators for pair in evaluator(run.params))
     return {"step": run.step, **values, **stage.notes}
 
@@ -79,6 +89,8 @@ def open_stage(
 
     Without `tokenizer` that of `data.tokenizer` is read, or trained on the training split.
     """
+    if config.data.corpus == NO_CORPUS:
+        raise UserError("weights have no corpus of their own: give --data.corpus, a name (jaxdec list) or a path")
     module = stage_module(config.resolved_stage)
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
     config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)
@@ -107,18 +119,18 @@ def with_start(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
     return replace(config, model=replace(model, documents=Separate(tokenizer.end_of_text)))
 
 
-def source_of(config: RunConfig) -> LoadedRun | None:
-    """The run that `init_from` names, with its newest good checkpoint; None where it names none.
+def source_of(config: RunConfig) -> Source | None:
+    """The run that `init_from` names, with its newest good checkpoint, or the weights; None where it names none.
 
     Raises UserError when it cannot be read, or was trained with another kind of tokenizer than this run asks for.
     """
     if config.init_from is None:
         return None
     try:
-        source = load_run(config.init_from)
+        source = open_source(config.init_from)
     except UserError as error:
-        raise UserError(f"init_from: {error}") from None
-    if source.config.data.tokenizer != config.data.tokenizer:
+        raise error.within(f"init_from: {error}") from None
+    if is_run(config.init_from) and source.config.data.tokenizer != config.data.tokenizer:
         raise UserError(
             f"init_from {config.init_from} was trained with the tokenizer {source.config.data.tokenizer}, this run "
             f"asks for {config.data.tokenizer}: token ids would change their meaning; set data.tokenizer to the first"
@@ -126,10 +138,16 @@ def source_of(config: RunConfig) -> LoadedRun | None:
     return source
 
 
-def first_params(config: RunConfig, stage: Stage, source: LoadedRun | None) -> Params | None:
-    """The parameters of `source`. Raises UserError naming the first that is missing, left over or misshapen."""
+def first_params(config: RunConfig, stage: Stage, source: Source | None) -> Initial | None:
+    """What gives the parameters of `source`, once, each in its place on the run's devices. Raises UserError naming the
+    first that is missing, left over or misshapen."""
     if source is None:
         return None
-    why = f"the models differ, give the model of {config.init_from}/config.yaml"
-    require_fit(stage.model, source.params, f"init_from {config.init_from}", why)
-    return source.params
+    place = "its own model" if not is_run(config.init_from or "") else f"the model of {config.init_from}/config.yaml"
+    require_fit(stage.model, source.shapes, f"init_from {config.init_from}", f"the models differ, give {place}")
+
+    def read() -> Params:
+        mesh = make_mesh(config.mesh)
+        return source.read(param_shardings(mesh, stage.model.axes, stage.model.shapes()))
+
+    return read

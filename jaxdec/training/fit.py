@@ -14,7 +14,6 @@ from jaxdec.config.run import RunConfig
 from jaxdec.config.yaml import config_to_dict
 from jaxdec.distributed.sharding import shares_threads
 from jaxdec.errors import Interrupted
-from jaxdec.models.functional import Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.lock import locked
 from jaxdec.runs.metrics import MetricsLog
@@ -22,7 +21,7 @@ from jaxdec.runs.plot import plot_losses
 from jaxdec.training.interruption import interruptions
 from jaxdec.training.loop import Trainer
 from jaxdec.training.reporting import OnMetrics, describe, describe_changes
-from jaxdec.training.stage import Stage
+from jaxdec.training.stage import Initial, Stage
 from jaxdec.training.state import State
 
 
@@ -51,15 +50,15 @@ def fit(
     run_dir: Path,
     *,
     resume: bool,
-    initial: Params | None = None,
+    initial: Initial | None = None,
     on_metrics: OnMetrics | None = None,
 ) -> dict[str, Any]:
     """Trains to `train.steps` and returns the run's summary. `on_metrics` is given each line of the log.
 
     `resume`: `run_dir` is a run, and its newest good checkpoint is where training goes on; without one, and in a new
-    run, it starts from `initial`, or else from fresh parameters. Raises UserError for input that cannot work or another
-    process at work in `run_dir`, TrainingError when the loss is not finite or lies below the entropy floor, and
-    Interrupted after SIGTERM or Ctrl-C, when the state is saved.
+    run, it starts from what `initial` gives, or else from fresh parameters. Raises UserError for input that cannot work
+    or another process at work in `run_dir`, TrainingError when the loss is not finite or lies below the entropy floor,
+    and Interrupted after SIGTERM or Ctrl-C, when the state is saved.
     """
     with locked(run_dir):
         return _fit(config, stage, run_dir, resume, initial, on_metrics)
@@ -70,7 +69,7 @@ def _fit(
     stage: Stage,
     run_dir: Path,
     resume: bool,
-    initial: Params | None,
+    initial: Initial | None,
     on_metrics: OnMetrics | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
@@ -81,7 +80,7 @@ def _fit(
             unchanged = partial(run_directory.require_unchanged, run_dir, config, stage.tokenizer, stage.data)
             started -= trainer.restore(checkpoints, accept=unchanged).get("seconds", 0.0)  # spent on the run before
         else:
-            trainer.start(initial)
+            trainer.start(None if initial is None else initial())
         if resume:
             print(describe_changes(run_directory.require_run(run_dir), config, trainer.step), end="")
             run_directory.update_config(run_dir, config)

@@ -19,6 +19,7 @@ from jaxdec.models.functional import Model, Params
 from jaxdec.models.output import Output
 
 Evaluator = Callable[[Params], Iterator[tuple[str, float]]]
+Initial = Callable[[], Params]  # gives a run's first parameters, once, so that nobody holds them longer than needed
 
 
 class Apply(Protocol):

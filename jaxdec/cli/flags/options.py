@@ -40,7 +40,9 @@ def json_option() -> bool:
 
 
 def run_argument() -> Any:
-    return argument("RUN", "the run directory: the --out of a jaxdec train")
+    return argument(
+        "RUN", "the run directory, the --out of a jaxdec train; or a folder or file with weights, or a hub id"
+    )
 
 
 def step_option() -> Any:

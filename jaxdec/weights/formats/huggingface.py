@@ -19,6 +19,7 @@ from jaxdec.weights.folder.tokenizer_files import read_tokenizer
 from jaxdec.weights.folder.tokenizer_json import tokenizer_files
 from jaxdec.weights.formats.base import Format, StoredModel, StoredTensor, damaged
 from jaxdec.weights.formats.safetensors import open_safetensors, write_safetensors
+from jaxdec.weights.formats.torch_file import read_torch_file, state_dict
 from jaxdec.weights.huggingface.registry import FAMILIES, config_of, file_rules, hf_config_of, rules_of
 from jaxdec.weights.stream import Outgoing, their_tensors
 
@@ -79,9 +80,7 @@ def ends_of(path: Path) -> tuple[int, ...]:
 def _tensors(path: Path) -> Mapping[str, StoredTensor]:
     if path.suffix == ".safetensors":
         return open_safetensors(path).tensors
-    from jaxdec.weights.formats.torch_file import open_torch
-
-    return open_torch(path)
+    return state_dict(read_torch_file(path), path)
 
 
 def _sharded(path: Path, index: Path) -> Mapping[str, StoredTensor]:
