@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "score a run's model on the whole validation split",
     "generate": "write text with a run's model",
     "translate": "translate texts with an encoder-decoder's run",
+    "convert": "read other programs' weights, and write a run's model in their layouts",
     "prepare": "read and cut a corpus into token shards",
     "parity": "prove that a JAX model equals a PyTorch model, or name what differs",
     "bench": "measure training speed against PyTorch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs.source import is_run, open_weights, settings_of
 from jaxdec.weights.formats.base import StoredModel
-from jaxdec.weights.stream import our_tensors
+from jaxdec.weights.stream import LazyArray, our_arrays
 
 Shardings = Mapping[str, jax.sharding.Sharding]
 
@@ -38,14 +39,15 @@ class LoadedRun:
 @dataclass(frozen=True)
 class Source:
     """A trained model that has been found and checked. `read` gives its parameters, once: each tensor of weights is
-    read when it goes to where `Shardings` has it, without them to the first device. `shapes` has the parameters' names.
+    read when it goes to where `Shardings` has it, without them to the first device. `arrays` has them by name, made one
+    by one when they are asked for, until then.
     """
 
     config: RunConfig
     model: Model
     tokenizer: Tokenizer
     step: int
-    shapes: Mapping[str, Any]
+    arrays: Mapping[str, LazyArray]
     read: Callable[[Shardings | None], Params]
 
 
@@ -81,9 +83,11 @@ def _of_run(run_dir: Path, step: int | None) -> Source:
     model = Model(config.model, config.precision)
     require_fit(model, params, f"checkpoint {meta['step']} in {folder}")
     held = [params]  # given away, so that the caller decides how long it lives
-    shapes = {name: jax.ShapeDtypeStruct(param.shape, param.dtype) for name, param in params.items()}
-    del params
-    return Source(config, model, tokenizer, int(meta["step"]), shapes, lambda _: held.pop())
+    arrays = {
+        name: LazyArray(param.shape, np.dtype(param.dtype), partial(lambda name: np.asarray(held[0][name]), name))
+        for name, param in params.items()
+    }
+    return Source(config, model, tokenizer, int(meta["step"]), arrays, lambda _: held.pop())
 
 
 def of_weights(stored: StoredModel, dtype: FloatType | None = None) -> Source:
@@ -94,14 +98,15 @@ def of_weights(stored: StoredModel, dtype: FloatType | None = None) -> Source:
         dtype = "float64" if wide and jax.dtypes.canonicalize_dtype(np.float64) == np.float64 else "float32"
     config = settings_of(stored, dtype)
     model = Model(config.model, config.precision)
-    shapes = model.shapes()
-    tensors = our_tensors(stored.rules, stored.tensors, shapes, str(stored.place))  # checked, not read yet
-
-    def read(shardings: Shardings | None) -> Params:
-        return {name: placed(array, dtype, shardings and shardings[name]) for name, array in tensors}
-
+    arrays = our_arrays(stored.rules, stored.tensors, model.shapes(), str(stored.place))
     assert stored.tokenizer is not None
-    return Source(config, model, stored.tokenizer, 0, shapes, read)
+    return Source(config, model, stored.tokenizer, 0, arrays, partial(place_all, arrays, dtype))
+
+
+def place_all(arrays: Mapping[str, LazyArray], dtype: str, shardings: Shardings | None = None) -> Params:
+    """Copies of all arrays in a dtype, made and placed one by one."""
+    where = shardings or {}
+    return {name: placed(array.read(), dtype, where.get(name)) for name, array in arrays.items()}
 
 
 def placed(array: np.ndarray, dtype: str, sharding: jax.sharding.Sharding | None) -> jax.Array:

@@ -133,12 +133,12 @@ def with_data(config: RunConfig, data: DataConfig) -> RunConfig:
 def changed_settings(source: RunConfig, run: RunConfig) -> list[str]:
     """The settings in which a run's model computes something else than that of `source`, or reads other tokens:
     "model.layers: 2 -> 3". Dropout and first values may differ."""
-    free = {"dropout": 0.0, "init_std": 0.0}
+    free = {"dropout": 0.0, "init_std": 0.02}
 
     def compared(config: RunConfig) -> RunConfig:
         model = config.model
         if isinstance(model, DecoderConfig):
-            model = plain(model)
+            model = replace(plain(model), init_std=0.02)
         else:
             model = replace(model, **{name: value for name, value in free.items() if hasattr(model, name)})
         data = replace(source.data, tokenizer=config.data.tokenizer)

@@ -144,7 +144,7 @@ def first_params(config: RunConfig, stage: Stage, source: Source | None) -> Init
     if source is None:
         return None
     place = "its own model" if not is_run(config.init_from or "") else f"the model of {config.init_from}/config.yaml"
-    require_fit(stage.model, source.shapes, f"init_from {config.init_from}", f"the models differ, give {place}")
+    require_fit(stage.model, source.arrays, f"init_from {config.init_from}", f"the models differ, give {place}")
 
     def read() -> Params:
         mesh = make_mesh(config.mesh)

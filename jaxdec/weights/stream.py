@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ class Readable(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
     def read(self) -> np.ndarray: ...
 
 
@@ -34,9 +37,42 @@ def our_tensors(
 
     Before the first is read, UserError lists every name of `source` that is missing, left over or misshapen.
     """
+    return ((name, each.read()) for name, each in our_arrays(rules, tensors, expected, source).items())
+
+
+@dataclass(frozen=True)
+class LazyArray:
+    """One of our parameters, made when it is asked for, by `read` or as numpy asks for arrays."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.read()
+        return array if dtype is None else array.astype(dtype)
+
+    def then(self, change: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...] | None = None) -> LazyArray:
+        """The array after a change, which may give it another shape."""
+        return LazyArray(shape or self.shape, self.dtype, lambda: change(self.read()))
+
+    def astype(self, dtype: Any) -> LazyArray:
+        """The array in another dtype."""
+        return LazyArray(self.shape, np.dtype(dtype), lambda: np.asarray(self.read()).astype(dtype, copy=False))
+
+
+def our_arrays(
+    rules: str, tensors: Mapping[str, Readable], expected: Mapping[str, Any], source: str
+) -> dict[str, LazyArray]:
+    """Each of our parameters by name, not read yet. Raises UserError as `our_tensors` does."""
     plan = WeightRules.parse(rules).plan(expected, {name: tensor.shape for name, tensor in tensors.items()})
     require_names(plan, source)
-    return ((entry.name, _carried(plan, entry, tensors)) for entry in plan.entries)
+    return {
+        entry.name: LazyArray(
+            entry.shape, np.dtype(tensors[entry.sources[0]].dtype), partial(_carried, plan, entry, tensors)
+        )
+        for entry in plan.entries
+    }
 
 
 def require_names(plan: WeightPlan, source: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxdec.config.files import write_json
 from jaxdec.config.model import DecoderConfig
+from jaxdec.config.positions import Learned
 from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError, listed
 from jaxdec.weights.folder.tokenizer_files import read_tokenizer
@@ -147,7 +148,7 @@ def first_family(config: DecoderConfig) -> str:
 
 def nearest_reason(config: DecoderConfig, reasons: list[str]) -> str:
     """The reason of the family that is most like a model: GPT-2 for one with learned positions, otherwise Llama."""
-    like = "gpt2" if config.position.kind == "learned" else "llama"
+    like = "gpt2" if isinstance(config.position, Learned) else "llama"
     return next((reason for reason in reasons if reason.startswith(f"{like} ")), reasons[0]).split(": no supported")[0]
 
 
