@@ -66,7 +66,7 @@ def open_weights(given: Path | str) -> StoredModel:
     try:
         return open_model(local_place(given))
     except UserError as error:
-        raise error.within(f"{given} is not a run directory, and {error}") from None
+        raise error.within(f"{given} is not a run directory: {error}") from None
 
 
 def require_tokenizer(model: StoredModel) -> Tokenizer:

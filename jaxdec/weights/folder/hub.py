@@ -36,8 +36,9 @@ def local_place(given: Path | str) -> Path:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text that is no path reads as a hub id: OWNER/NAME, or one of GPT-2's four sizes."""
-    return text.partition("@")[0] in NAMES or ID.fullmatch(text) is not None
+    """Whether a text that is no path reads as a hub id: OWNER/NAME, or one of GPT-2's four sizes. `runs/NAME` is a run
+    directory that is not there."""
+    return text.partition("@")[0] in NAMES or (ID.fullmatch(text) is not None and not text.startswith("runs/"))
 
 
 def fetch(text: str) -> Path:
@@ -48,7 +49,7 @@ def fetch(text: str) -> Path:
         from huggingface_hub import HfApi, snapshot_download
     except ImportError:
         raise UserError(
-            f"{text} is neither a file nor a folder; to fetch it as a hub id: pip install 'jaxdec[huggingface]'"
+            f"there is no file or folder {text}; to fetch it as a hub id: pip install 'jaxdec[huggingface]'"
         ) from None
     kept = _kept(name, revision or None)
     if _offline():
@@ -96,7 +97,7 @@ def _found(kept: Path | None, text: str, reason: str) -> Path:
         return kept
     name = text.partition("@")[0]
     raise UserError(
-        f"{text} is neither a file nor a folder here, and as a hub id it could not be fetched ({reason}): fetch its "
+        f"there is no file or folder {text} here, and as a hub id it could not be fetched ({reason}): fetch its "
         f"files where there is a connection, with 'hf download {NAMES.get(name, name)} --local-dir FOLDER', and give "
         "that folder"
     )
@@ -120,7 +121,7 @@ def _explained(text: str) -> Iterator[list[str]]:
     except RevisionNotFoundError:
         raise UserError(f"{text.partition('@')[0]} has no revision {text.partition('@')[2]!r} on the hub") from None
     except RepositoryNotFoundError:
-        raise UserError(f"{text} is neither a file nor a folder, and the hub has no model of this id") from None
+        raise UserError(f"there is no file or folder {text}, and the hub has no model of this id") from None
     except Exception as error:  # of the connection, of the operating system, or the library's own
         problem.append(_line(error))
 

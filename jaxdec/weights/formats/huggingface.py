@@ -125,7 +125,7 @@ def write_folder(
     settings |= {"bos_token_id": end, "eos_token_id": end, "torch_dtype": next(iter(dtypes)), "use_cache": True}
     write_json(path / CONFIG, settings)
     if end is not None:
-        write_json(path / GENERATION, {"bos_token_id": end, "eos_token_id": end, "max_length": config.context})
+        write_json(path / GENERATION, {"bos_token_id": end, "eos_token_id": end})
     for name, content in files.items():
         (path / name).write_text(content, encoding="utf-8")
     write_shards(path, tensors, max_shard)
