@@ -77,6 +77,9 @@ class DataConfig(Config):
     )
     tokenizer: AnyTokenizer = setting(Characters(), "how text is cut into tokens")
     window: int | None = setting(None, "tokens of a training example; None: model.context")
+    stride: int | None = setting(
+        None, "tokens between the starts of training windows; fewer than the window overlap; None: the window"
+    )
     validation_fraction: float = setting(0.1, "share of the text, at its end, that is never trained on")
     sweep_stride: int | None = setting(
         None, "tokens between the starts of validation windows; None: the window, so that none overlap"
@@ -251,11 +254,12 @@ class RunConfig(Config):
             f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of the window of "
             f"{self.window} tokens: try {max(1, self.batch_size) * self.window}",
         )
-        stride = self.data.sweep_stride
-        require(
-            stride is None or 1 <= stride <= self.window,
-            f"data.sweep_stride {stride} must lie between 1 and the window of {self.window} tokens",
-        )
+        for name in ("stride", "sweep_stride"):
+            stride = getattr(self.data, name)
+            require(
+                stride is None or 1 <= stride <= self.window,
+                f"data.{name} {stride} must lie between 1 and the window of {self.window} tokens",
+            )
         require(
             self.optim.warmup_steps <= self.decay_steps,
             f"optim.warmup_steps {self.optim.warmup_steps} is longer than the schedule of {self.decay_steps} steps",

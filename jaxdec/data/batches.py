@@ -19,18 +19,20 @@ Batch = Mapping[str, Any]  # arrays by name: of numpy here, of JAX on devices an
 
 
 class Windows:
-    """Training batches. Each epoch cuts the tokens into windows that do not overlap, and visits every one once.
+    """Training batches. Each epoch cuts the tokens into windows whose starts lie `stride` apart, and visits every one
+    once. With a stride of the window (None) they do not overlap; with a smaller one an epoch meets a target in about
+    window / stride of them, each time after another number of tokens.
 
     The order is a permutation drawn from (seed, epoch), and so is the place of the first cut, so that over the epochs
     every target is met at every depth of context. A batch that an epoch does not fill runs on into the next.
     """
 
-    def __init__(self, tokens: np.ndarray, window: int, batch_size: int) -> None:
+    def __init__(self, tokens: np.ndarray, window: int, batch_size: int, stride: int | None = None) -> None:
         require_window(tokens, window)
-        self.tokens, self.window, self.batch_size = tokens, window, batch_size
+        self.tokens, self.window, self.batch_size, self.stride = tokens, window, batch_size, stride or window
         # A window of T targets reads T + 1 tokens. All epochs have as many windows, wherever the first cut falls.
-        self.per_epoch = max(1, (len(tokens) - window) // window)
-        self.shifts = min(window, len(tokens) - self.per_epoch * window)
+        self.per_epoch = max(1, (len(tokens) - window) // self.stride)
+        self.shifts = min(self.stride, len(tokens) - window - self.stride * (self.per_epoch - 1))
 
     def starts(self, seed: int, step: int) -> np.ndarray:
         """int64 [B]: where the windows of a step begin."""
@@ -40,7 +42,7 @@ class Windows:
         for current in np.unique(epoch).tolist():
             shift, order = epoch_order(seed, current, self.per_epoch, self.shifts)
             here = epoch == current
-            starts[here] = shift + self.window * order[place[here]]
+            starts[here] = shift + self.stride * order[place[here]]
         return starts
 
     def __call__(self, seed: int, step: int) -> Batch:

@@ -25,7 +25,7 @@ def make_stage(config: RunConfig, model: Model, data: Dataset) -> Stage:
     random = random_windows(window_losses, config, data)
     return Stage(
         model=model,
-        batch=Windows(data.train, config.window, config.batch_size),
+        batch=Windows(data.train, config.window, config.batch_size, config.data.stride),
         objective=LANGUAGE,
         evaluators=(random,),
         final_evaluators=(random, full_sweep(window_losses, config, data), answer_accuracy(model, config, data)),

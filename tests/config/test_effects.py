@@ -166,6 +166,7 @@ def values(cls: type) -> dict[str, Any]:
             "limit_files": (DataConfig("folder"), 1),
             "tokenizer": settings.Words(),
             "window": 8,
+            "stride": 3,
             "validation_fraction": 0.3,
             "sweep_stride": 4,
         },
@@ -308,7 +309,7 @@ def data_of(data: DataConfig) -> Dataset:
 @functools.cache
 def batches(run: RunConfig) -> Hashable:
     dataset = data_of(run.data)
-    windows = Windows(dataset.train, run.window, run.batch_size)
+    windows = Windows(dataset.train, run.window, run.batch_size, run.data.stride)
     first = windows(run.train.seed, 0)
     return dataset.tokenizer.vocab_size, dataset.hash, microbatches(run, 1), frozen(first)
 

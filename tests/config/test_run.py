@@ -46,6 +46,7 @@ def changed(section: str, **values: Any) -> RunConfig:
         ("data", {"window": 0}, "data.window is 0"),
         ("data", {"validation_fraction": 1.0}, "data.validation_fraction is 1.0"),
         ("data", {"sweep_stride": 17}, "data.sweep_stride 17"),
+        ("data", {"stride": 17}, "data.stride 17"),
         ("optim", {"warmup_steps": 2001}, "optim.warmup_steps 2001"),
         ("optim", {"learning_rate": -1.0}, "optim.learning_rate is -1.0"),
         ("optim", {"learning_rate": float("nan")}, "optim.learning_rate is nan"),

@@ -42,6 +42,30 @@ def test_an_epoch_holds_every_window_once(shape, seed, epoch):
     assert unused < 2 * windows.window  # at most a window's length lost at either end
 
 
+@given(SHAPES, st.integers(0, 2**31 - 1), st.integers(0, 3), st.data())
+def test_overlapping_windows_are_each_visited_once_too(shape, seed, epoch, data):
+    window, more, batch_size = shape
+    stride = data.draw(st.integers(1, window))
+    windows = Windows(numbered(window + 1 + more), window, batch_size, stride)
+    first = epoch * windows.per_epoch
+    steps = range(first // batch_size, -(-(first + windows.per_epoch) // batch_size))
+    stream = np.concatenate([windows.starts(seed, step) for step in steps])
+    starts = np.sort(stream[first - steps[0] * batch_size :][: windows.per_epoch])
+    assert (np.diff(starts) == stride).all()
+    assert 0 <= starts[0] < stride
+    assert len(windows.tokens) - 2 * stride - window <= starts[-1] < len(windows.tokens) - window  # the last fits
+    again = Windows(windows.tokens, window, batch_size, stride)(seed, steps[-1])  # any step alone
+    assert (again["tokens"] == windows(seed, steps[-1])["tokens"]).all()
+    assert (again["targets"] == again["tokens"] + 1).all()
+
+
+@given(SHAPES, st.integers(0, 2**31 - 1), st.integers(0, 50))
+def test_a_stride_of_the_window_is_none(shape, seed, step):
+    windows = windows_of(shape)
+    same = Windows(windows.tokens, windows.window, windows.batch_size, windows.window)
+    assert (same.starts(seed, step) == windows.starts(seed, step)).all()
+
+
 @given(SHAPES, st.integers(0, 2**31 - 1), st.lists(st.integers(0, 50), min_size=1, max_size=8))
 def test_any_step_is_computed_alone_and_in_any_order(shape, seed, steps):
     in_order = {step: windows_of(shape)(seed, step) for step in range(51)}
