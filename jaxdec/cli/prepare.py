@@ -24,6 +24,7 @@ class PrepareOptions:
     corpus: str | None = argument("CORPUS", "a corpus by name, or a path; the same as --data.corpus")
     check: bool = option(False, "check every byte of shards that are there, and not what a start can afford alone")
     from_file: Path | None = from_file_option()
+    keep_files: bool = option(False, "keep the files of a large corpus, which else go when they are read")
     json: bool = json_option()
 
 
@@ -39,7 +40,13 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     from jaxdec.data.shards import prepare
 
     with Preparing() as report:
-        dataset = prepare(data, from_file=arguments.from_file, report=report, check=arguments.check)
+        dataset = prepare(
+            data,
+            from_file=arguments.from_file,
+            report=report,
+            check=arguments.check,
+            keep_files=arguments.keep_files,
+        )
     result = {
         "corpus": dataset.corpus,
         "tokenizer": dataset.tokenizer.kind,

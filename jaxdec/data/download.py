@@ -41,16 +41,18 @@ class _Broken(Exception):
         self.wait = wait
 
 
-def fetch(name: str, mirrors: tuple[str, ...], size: int | None, checksum: str, place: Path) -> None:
-    """Puts the file at `place`. `size` None: not known. UserError says what failed at each mirror, and the three ways
-    to get the file."""
+def fetch(
+    name: str, mirrors: tuple[str, ...], size: int | None, checksum: str, place: Path, *, quiet: bool = False
+) -> None:
+    """Puts the file at `place`. `size` None: not known; `quiet`: without a progress bar. UserError says what failed at
+    each mirror, and the three ways to get the file."""
     part = PartialFile(place)
     try:
         if place.exists():  # another process has just got it
             return
         failures = []
         for mirror in mirrors:
-            reason = _from_mirror(name, mirror, size, checksum, part)
+            reason = _from_mirror("" if quiet else name, mirror, size, checksum, part)
             if reason is None:
                 part.finish()
                 return
@@ -66,12 +68,12 @@ def fetch(name: str, mirrors: tuple[str, ...], size: int | None, checksum: str, 
     )
 
 
-def _from_mirror(name: str, mirror: str, size: int | None, checksum: str, part: PartialFile) -> str | None:
-    """None once the file is whole and right; else what is wrong with the mirror."""
+def _from_mirror(shown_as: str, mirror: str, size: int | None, checksum: str, part: PartialFile) -> str | None:
+    """None once the file is whole and right; else what is wrong with the mirror. `shown_as`: the bar's name, if any."""
     while True:
         others = part.length  # bytes that came from another mirror, or at another time
         try:
-            with byte_progress(name, size, part.length) as show:
+            with byte_progress(shown_as, size, part.length) as show:
                 _patiently(mirror, size, part, show)
         except _Failed as failure:
             return str(failure)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Gives a function that takes how many bytes there are now. `total` None: not known."""
-    if not sys.stderr.isatty():
+    """Gives a function that takes how many bytes there are now. `total` None: not known; `what` empty: no bar."""
+    if not what or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

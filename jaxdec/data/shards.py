@@ -61,17 +61,18 @@ def prepare(
     tokenizer: Tokenizer | None = None,
     report: Report = lambda progress: None,
     check: bool = False,
+    keep_files: bool = False,
 ) -> Dataset:
     """The shards of `data`, made where they are missing.
 
     Without `tokenizer` that of `data.tokenizer` is read, or trained on the training split; a run that is resumed or
-    evaluated gives its own. `check`: every byte is checked, not what a start can afford alone. Raises UserError for a
-    wrong corpus, a tokenizer that cannot be had, a character that it lacks, a damaged shard and a cache folder that
-    cannot be written.
+    evaluated gives its own. `check`: every byte is checked, not what a start can afford alone. `keep_files`: those of a
+    corpus that is downloaded file by file. Raises UserError for a wrong corpus, a tokenizer that cannot be had, a
+    character that it lacks, a damaged shard and a cache folder that cannot be written.
     """
     if from_file is None and (given := _outside(data, tokenizer, report, check)) is not None:
         return given
-    corpus = corpus_of(data, from_file)
+    corpus = corpus_of(data, from_file, keep_files=keep_files)
     tokenizer = tokenizer or fixed_tokenizer(data.tokenizer)
     folder = _folder(corpus, f"{_key(data.tokenizer)} of the training split", data.validation_fraction)
     found = _open(folder, corpus, data, check) if folder.is_dir() else None

@@ -50,4 +50,6 @@ def step_option() -> Any:
 
 
 def from_file_option() -> Any:
-    return option(None, "a copy of the corpus that you already have", metavar="FILE")
+    return option(
+        None, "a copy of the corpus that you already have: its file, or the folder of its files", metavar="PATH"
+    )

@@ -28,4 +28,9 @@ def first_documents(corpus: Corpus, limit: int) -> Corpus:
             if count >= limit:
                 return
 
-    return Corpus(corpus.name, sha256(f"{corpus.hash} {limit} documents".encode()), pieces, None)
+    def share(place: Place) -> float:
+        part, offset = place
+        of_all = corpus.share((part, offset // COUNTS)) if corpus.share is not None else 0.0
+        return min(1.0, max(of_all, offset % COUNTS / limit))
+
+    return Corpus(corpus.name, sha256(f"{corpus.hash} {limit} documents".encode()), pieces, None, share=share)

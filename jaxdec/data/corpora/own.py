@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jaxdec.data.corpora.base import PIECE, Corpus, Piece, Place
 from jaxdec.data.files import sha256
 from jaxdec.data.sources.checksums import content_of
-from jaxdec.data.sources.documents import documents
+from jaxdec.data.sources.documents import documents, end_of
 from jaxdec.data.sources.files import files_of
 from jaxdec.data.sources.kinds import records_of
 from jaxdec.errors import UserError
@@ -48,7 +49,24 @@ def _one_text(path: Path) -> Corpus:
     if not content.characters:
         raise UserError(f"the corpus {path} is empty: give a file with text in it")
     characters = content.characters
-    return Corpus(str(path), content.sha256, _pieces_of([path], None), lambda: characters)
+    return Corpus(str(path), content.sha256, _pieces_of([path], None), lambda: characters, share=share_of([path]))
+
+
+def share_of(files: Sequence[Path]) -> Callable[[Place], float] | None:
+    """Which share of the files lies before a place, by their sizes; None for one file that does not tell how far it
+    is read."""
+    sizes = [file.stat().st_size for file in files]
+    end = functools.cache(end_of)
+    if len(files) == 1 and end(files[0]) is None:
+        return None
+
+    def share(place: Place) -> float:
+        part, offset = place
+        whole = end(files[part])
+        inside = 0.0 if whole is None else min(1.0, offset / max(1, whole))
+        return (sum(sizes[:part]) + inside * sizes[part]) / max(1, sum(sizes))
+
+    return share
 
 
 def _pieces_of(files: Sequence[Path], text_field: str | None):

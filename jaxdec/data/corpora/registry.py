@@ -6,25 +6,30 @@ from pathlib import Path
 
 from jaxdec.config.run import DataConfig
 from jaxdec.data.corpora import (
+    fineweb_edu,
     fra_eng,
     hellaswag,
     induction,
     instruct,
     markov,
     modular,
+    openwebtext,
     playlets,
     preference,
     sms_spam,
     the_verdict,
     tinyshakespeare,
+    tinystories,
+    wikitext,
 )
 from jaxdec.data.corpora.base import Corpus, Generated
+from jaxdec.data.corpora.hub import HubCorpus
 from jaxdec.data.corpora.limits import first_documents
 from jaxdec.data.corpora.own import own_corpus
 from jaxdec.data.corpora.real import RealCorpus
 from jaxdec.errors import UserError, nearest
 
-__all__ = ["CORPORA", "GENERATED", "REAL", "Corpus", "Generated", "RealCorpus", "corpus_of", "load_corpus"]
+__all__ = ["CORPORA", "GENERATED", "HUB", "REAL", "Corpus", "Generated", "RealCorpus", "corpus_of", "load_corpus"]
 
 GENERATED: dict[str, Generated] = {
     "playlets": playlets.CORPUS,
@@ -36,9 +41,13 @@ REAL: dict[str, RealCorpus] = {
     module.CORPUS.name: module.CORPUS
     for module in (tinyshakespeare, the_verdict, sms_spam, instruct, preference, hellaswag, fra_eng)
 }
+HUB: dict[str, HubCorpus] = {
+    module.CORPUS.name: module.CORPUS for module in (wikitext, tinystories, openwebtext, fineweb_edu)
+}
 CORPORA: dict[str, str] = {
     **{name: corpus.about for name, corpus in GENERATED.items()},
     **{name: corpus.described for name, corpus in REAL.items()},
+    **{name: corpus.described for name, corpus in HUB.items()},
 }
 
 
@@ -49,18 +58,19 @@ def load_corpus(
     text_field: str | None = None,
     limit_documents: int | None = None,
     limit_files: int | None = None,
+    keep_files: bool = False,
 ) -> Corpus:
     """The corpus of that name, or that of the file or folder at that path. `from_file`: the user's copy of a real one.
 
-    The others are settings of the same names in `config.run.DataConfig`. Raises UserError for an unknown name, for a
-    file that is missing, empty, not what its name says or not the one that the checksum asks for, and for a setting
-    that means nothing to the corpus.
+    `text_field` and the limits are settings of `config.run.DataConfig`; `keep_files`: files that are downloaded one by
+    one stay. Raises UserError for an unknown name, for a file that is missing, empty, not what its name says or not the
+    one that the checksum asks for, and for a setting that means nothing to the corpus.
     """
-    corpus = _load(name_or_path, from_file, text_field, limit_files)
+    corpus = _load(name_or_path, from_file, text_field, limit_files, keep_files)
     return corpus if limit_documents is None else first_documents(corpus, limit_documents)
 
 
-def corpus_of(data: DataConfig, from_file: Path | None = None) -> Corpus:
+def corpus_of(data: DataConfig, from_file: Path | None = None, *, keep_files: bool = False) -> Corpus:
     """The corpus that a config names, as `load_corpus` gives it."""
     return load_corpus(
         data.corpus,
@@ -68,31 +78,38 @@ def corpus_of(data: DataConfig, from_file: Path | None = None) -> Corpus:
         text_field=data.text_field,
         limit_documents=data.limit_documents,
         limit_files=data.limit_files,
+        keep_files=keep_files,
     )
 
 
-def _load(name_or_path: str, from_file: Path | None, text_field: str | None, limit_files: int | None) -> Corpus:
-    base = name_or_path.partition(":")[0]
+def _load(
+    name: str, from_file: Path | None, text_field: str | None, limit_files: int | None, keep_files: bool
+) -> Corpus:
+    base = name.partition(":")[0]
+    if base in HUB:
+        _require_unset(name, text_field=text_field)
+        return HUB[base].load(name, from_file, limit_files, keep_files)
+    if name in REAL:
+        _require_unset(name, text_field=text_field, limit_files=limit_files)
+        return REAL[name].load(from_file)
     generated = GENERATED.get(base)
-    is_generated = generated is not None and (generated.number is not None or name_or_path in GENERATED)
-    if name_or_path in REAL or is_generated:
-        for setting, value in (("text_field", text_field), ("limit_files", limit_files)):
-            if value is not None:
-                raise UserError(f"data.{setting} means nothing to the corpus {name_or_path!r}: leave it out")
-    if name_or_path in REAL:
-        return REAL[name_or_path].load(from_file)
-    if generated is not None and is_generated:
+    if generated is not None and (generated.number is not None or name in GENERATED):
+        _require_unset(name, text_field=text_field, limit_files=limit_files)
         if from_file is not None:
-            raise UserError(
-                f"the corpus {name_or_path!r} is generated and needs no file: leave out --from-file {from_file}"
-            )
-        return generated.load(name_or_path)
-    path = Path(name_or_path).expanduser()
+            raise UserError(f"the corpus {name!r} is generated and needs no file: leave out --from-file {from_file}")
+        return generated.load(name)
+    path = Path(name).expanduser()
     if not path.exists():
         raise UserError(
-            f"there is neither a corpus nor a file called {name_or_path!r}{nearest(name_or_path, CORPORA)}: "
+            f"there is neither a corpus nor a file called {name!r}{nearest(name, CORPORA)}: "
             f"`jaxdec list` shows the corpora, and a path must lead to a file or folder of text or records"
         )
     if from_file is not None:
-        raise UserError(f"--from-file is for a corpus of the list, not beside the path {name_or_path}: leave one out")
+        raise UserError(f"--from-file is for a corpus of the list, not beside the path {name}: leave one out")
     return own_corpus(path, text_field, limit_files)
+
+
+def _require_unset(corpus: str, **settings: object) -> None:
+    for name, value in settings.items():
+        if value is not None:
+            raise UserError(f"data.{name} means nothing to the corpus {corpus!r}: leave it out")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from jaxdec.data.sources import text
 from jaxdec.data.sources.kinds import Records, records_of
 from jaxdec.data.sources.lines import Row
+from jaxdec.data.sources.streams import COMPRESSED
 from jaxdec.data.sources.text import Stretch
 from jaxdec.errors import UserError, listed, nearest
 
 # A place in a file of records is (the row's place) * STRETCHES + (stretches of that row that lie behind).
 STRETCHES = 2**16
+
+
+class Document(NamedTuple):
+    """A document of a file that holds several: where it begins, and where reading goes on after it."""
+
+    text: str
+    start: int
+    after: int
 
 
 def documents(path: Path, text_field: str | None, after: int, most: int) -> Iterator[Stretch]:
@@ -24,19 +34,38 @@ def documents(path: Path, text_field: str | None, after: int, most: int) -> Iter
     if kind is None:
         yield from text.stretches(path, after, most)
         return
-    start, behind = divmod(after, STRETCHES)
     field = text_column(path, kind, text_field)
-    if field is None:
-        return
+    if field is not None:
+        yield from in_stretches(texts(path, kind, field, after // STRETCHES), after, most)
+
+
+def texts(path: Path, kind: Records, field: str, start: int) -> Iterator[Document]:
+    """The texts of the records from a row's place on."""
     for row in kind.rows(path, start, (field,)):
-        document = text_of(row, field, kind, path)
-        cuts = range(0, len(document), most)
-        for number, cut in enumerate(cuts, 1):
+        yield Document(text_of(row, field, kind, path), row.start, row.after)
+
+
+def in_stretches(found: Iterable[Document], after: int, most: int) -> Iterator[Stretch]:
+    """Documents cut to `most` characters, with places from which reading can go on; those before `after` left out.
+    The first document begins where `after`'s does."""
+    behind = after % STRETCHES
+    for document in found:
+        cuts = range(0, len(document.text), most)
+        for number, cut in enumerate(cuts, start=1):
             if number > behind:
                 last = number == len(cuts)
-                place = row.after * STRETCHES if last else row.start * STRETCHES + number
-                yield Stretch(document[cut : cut + most], last, place)
+                place = document.after * STRETCHES if last else document.start * STRETCHES + number
+                yield Stretch(document.text[cut : cut + most], last, place)
         behind = 0
+
+
+def end_of(path: Path) -> int | None:
+    """The place behind the last document of a file, about; None where only reading it all would tell."""
+    kind = records_of(path)
+    if path.suffix.lower() in COMPRESSED:
+        return None
+    end = path.stat().st_size if kind is None or kind.end is None else kind.end(path)
+    return end if kind is None else end * STRETCHES
 
 
 def text_column(path: Path, kind: Records, wanted: str | None) -> str | None:

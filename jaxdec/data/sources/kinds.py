@@ -19,12 +19,14 @@ class Records:
     """A kind of file that holds records.
 
     `rows(path, after, columns)`: those from a place on; `where(path, start)`: the name of a row's place in messages;
-    `columns(path)`: the names of the fields, and which of them hold text.
+    `columns(path)`: the names of the fields, and which of them hold text; `end(path)`: the place behind the last row,
+    where that is not the file's size.
     """
 
     rows: Callable[[Path, int, Sequence[str]], Iterator[Row]]
     where: Callable[[Path, int], str]
     columns: Callable[[Path], Mapping[str, bool]]
+    end: Callable[[Path], int] | None = None
 
 
 def _of_first(rows: Callable[[Path, int, Sequence[str]], Iterator[Row]]) -> Callable[[Path], Mapping[str, bool]]:
@@ -52,7 +54,7 @@ RECORDS: dict[str, Records] = {
     ".json": Records(json_list.rows, lines.where, _of_first(json_list.rows)),
     ".csv": Records(tables.csv_rows, lines.where, _of_first(tables.csv_rows)),
     ".tsv": Records(tables.tsv_rows, lines.where, _of_first(tables.tsv_rows)),
-    ".parquet": Records(parquet.rows, parquet.where, parquet.columns),
+    ".parquet": Records(parquet.rows, parquet.where, parquet.columns, parquet.count),
 }
 
 

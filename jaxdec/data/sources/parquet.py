@@ -39,6 +39,12 @@ def columns(path: Path) -> dict[str, bool]:
     return {field.name: types.is_string(field.type) or types.is_large_string(field.type) for field in schema}
 
 
+def count(path: Path) -> int:
+    """The number of rows."""
+    with _opened(path) as file:
+        return file.metadata.num_rows
+
+
 def where(path: Path, start: int) -> str:
     return f"row {start + 1:,} of {path}"
 
