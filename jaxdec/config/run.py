@@ -62,7 +62,15 @@ class HuggingFace(Config):
     path: str = field(metadata={"help": "path of the tokenizer.json"})
 
 
-AnyTokenizer = Characters | Words | GPT2 | BPE | HuggingFace
+@dataclass(frozen=True)
+class SentencePiece(Config):
+    """The byte-pair encoding of SentencePiece, from a tokenizer.bin of llama2.c."""
+
+    kind: ClassVar[str] = "sentencepiece"
+    path: str = field(metadata={"help": "path of the tokenizer.bin"})
+
+
+AnyTokenizer = Characters | Words | GPT2 | BPE | HuggingFace | SentencePiece
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
 from jaxdec.training.throughput import Throughput
 from tests import tiny
+from tests.data.tokenizers.vocabularies import scored_file
 
 MODEL = DecoderConfig(layers=1, heads=2, width=16, context=16, vocab_size=11)
 TEXT = "".join(f"{number} and {number + 1} makes {2 * number + 1}\n" for number in range(40))
@@ -159,6 +160,7 @@ def values(cls: type) -> dict[str, Any]:
         settings.GPT2: {},
         settings.BPE: {"vocab_size": 270},
         settings.HuggingFace: {"path": "other.json"},
+        settings.SentencePiece: {"path": "other.bin"},
         DataConfig: {
             "corpus": "markov",
             "text_field": (DataConfig("folder/records.jsonl"), "other"),
@@ -227,6 +229,7 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
     settings.BPE: (settings.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     settings.HuggingFace: (settings.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
+    settings.SentencePiece: (settings.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
     DataConfig: (DataConfig("text"), lambda it: {"data": it}),
     OptimConfig: (OptimConfig(warmup_steps=2), lambda it: {"optim": it}),
     TrainConfig: (TrainConfig(steps=8, tokens_per_step=64), lambda it: {"train": it}),
@@ -392,7 +395,7 @@ def logged(run: RunConfig) -> Hashable:
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     stages.Matching: (learns,),
-    **dict.fromkeys((settings.BPE, settings.HuggingFace), (batches,)),
+    **dict.fromkeys((settings.BPE, settings.HuggingFace, settings.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
     TrainConfig: (loop, batches, logged, kept, scores, peak),
@@ -414,6 +417,7 @@ def _texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "folder" / "text").write_text(TEXT)
     for name, size in (("one.json", 280), ("other.json", 290)):
         byte_pairs(size).save(str(folder / name))
+        (folder / name).with_suffix(".bin").write_bytes(scored_file("ab ba abba", size - 278))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         jax.config.update("jax_disable_most_optimizations", True)

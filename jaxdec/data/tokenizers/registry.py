@@ -18,17 +18,26 @@ from jaxdec.data.tokenizers.bpe import BPETokenizer
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.data.tokenizers.gpt2 import GPT2Tokenizer
 from jaxdec.data.tokenizers.huggingface import HuggingFaceTokenizer
+from jaxdec.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from jaxdec.data.tokenizers.words import WordTokenizer
 from jaxdec.errors import UserError, nearest
 
 __all__ = [
     "END_OF_TEXT", "FILE", "KINDS", "BPETokenizer", "CharTokenizer", "GPT2Tokenizer", "HuggingFaceTokenizer",
-    "Tokenizer", "UnseenCharacter", "WordTokenizer", "fixed_tokenizer", "load_tokenizer",
+    "SentencePieceTokenizer", "Tokenizer", "UnseenCharacter", "WordTokenizer", "fixed_tokenizer", "load_tokenizer",
     "place_of", "tokenizer_from_dict", "train_tokenizer",
 ]  # fmt: skip
 
 KINDS: dict[str, Any] = {
-    made.kind: made for made in (CharTokenizer, WordTokenizer, GPT2Tokenizer, BPETokenizer, HuggingFaceTokenizer)
+    made.kind: made
+    for made in (
+        CharTokenizer,
+        WordTokenizer,
+        GPT2Tokenizer,
+        BPETokenizer,
+        HuggingFaceTokenizer,
+        SentencePieceTokenizer,
+    )
 }
 
 

@@ -17,7 +17,9 @@ import numpy as np
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import GatedMLP, RMSNorm
 from jaxdec.config.positions import RoPE
+from jaxdec.data.files import write_whole
 from jaxdec.data.tokenizers.base import Tokenizer
+from jaxdec.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from jaxdec.errors import UserError
 from jaxdec.weights.formats.base import DTYPES, Format, Lazy, StoredModel, damaged, map_bytes
 from jaxdec.weights.formats.consecutive import read_consecutive, stored_kind, write_consecutive
@@ -25,7 +27,7 @@ from jaxdec.weights.formats.fit import require_fit, save_tokenizer, tokenizer_be
 from jaxdec.weights.huggingface.tables import kernels, rule_lines, scales, under, when
 from jaxdec.weights.stream import their_tensors
 
-NAME, FILE = "llama2.c", "model.bin"
+NAME, FILE, TOKENIZER = "llama2.c", "model.bin", "tokenizer.bin"
 MAGIC, HEADER = 0x616B3432, 256  # of version 1: "ak42", and bytes of its header
 FLOAT32 = DTYPES["float32"]
 TABLES = ("freqs_cos", "freqs_sin")
@@ -133,7 +135,7 @@ def open_llama2c(path: Path) -> StoredModel:
     for name in TABLES:
         tensors.pop(name, None)
     config = sizes.config()
-    return StoredModel(NAME, path, config, rules_of(config), tensors, tokenizer_beside(file, sizes.vocab_size))
+    return StoredModel(NAME, path, config, rules_of(config), tensors, _tokenizer(file, sizes.vocab_size))
 
 
 def write(file: Path, params: Mapping[str, Any], config: DecoderConfig, tokenizer: Tokenizer | None) -> None:
@@ -153,8 +155,30 @@ def write(file: Path, params: Mapping[str, Any], config: DecoderConfig, tokenize
     header = np.array(astuple(sizes)[:-1], "<i4")
     header[5] *= 1 if sizes.tied else -1
     tensors = {**their_tensors(rules_of(config), params), **_tables(sizes)}
+    scored = isinstance(tokenizer, SentencePieceTokenizer)
+    if scored and tokenizer.vocab_size != sizes.vocab_size:  # `run` reads as many pieces as the model has tokens
+        raise UserError(
+            f"{NAME} has no padded vocabulary: the tokenizer has {tokenizer.vocab_size} pieces, and the model "
+            f"{sizes.vocab_size} tokens"
+        )
     write_consecutive(file, header.tobytes(), sizes.layout(0), tensors, FLOAT32)
-    save_tokenizer(tokenizer, file)
+    if scored:
+        write_whole(file.parent / TOKENIZER, tokenizer.to_bin(), "the tokenizer")
+    else:
+        save_tokenizer(tokenizer, file)
+
+
+def _tokenizer(file: Path, vocab_size: int) -> Tokenizer | None:
+    path = file.parent / TOKENIZER
+    if not path.is_file():
+        return tokenizer_beside(file, vocab_size)
+    tokenizer = SentencePieceTokenizer.from_file(str(path))
+    if tokenizer.vocab_size > vocab_size:
+        raise UserError(
+            f"{path} has {tokenizer.vocab_size} pieces, and the model in {file} has {vocab_size} tokens: it is another "
+            f"model's"
+        )
+    return tokenizer
 
 
 def _tables(sizes: Sizes) -> dict[str, Lazy]:

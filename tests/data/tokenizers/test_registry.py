@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdec.config.parts import Full
-from jaxdec.config.run import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, Words
+from jaxdec.config.run import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, SentencePiece, Words
 from jaxdec.config.yaml import kind_of, variants
 from jaxdec.data.tokenizers.registry import (
     END_OF_TEXT,
@@ -29,7 +29,7 @@ from jaxdec.data.tokenizers.registry import (
     train_tokenizer,
 )
 from jaxdec.errors import UserError
-from tests.data.tokenizers.vocabularies import byte_level_file, has_gpt2
+from tests.data.tokenizers.vocabularies import byte_level_file, has_gpt2, scored_file
 
 TRAINING = "To be, or not to be: that is the question. Whether 'tis nobler -- naïve café!\n" * 3 + END_OF_TEXT
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -41,7 +41,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """The tokenizer of a kind, from TRAINING; without GPT-2's vocabulary on the machine a test of it skips."""
     path = tmp_path_factory.mktemp("file") / "any name.json"
     path.write_text(byte_level_file(TRAINING, 300), encoding="utf-8")
-    settings = {made.kind: made for made in (Characters(), Words(), GPT2(), BPE(300), HuggingFace(str(path)))}
+    scored = path.with_name("tokenizer.bin")
+    scored.write_bytes(scored_file(TRAINING, 40))
+    of_files = (HuggingFace(str(path)), SentencePiece(str(scored)))
+    settings = {made.kind: made for made in (Characters(), Words(), GPT2(), BPE(300), *of_files)}
 
     def of_kind(kind: str) -> Tokenizer:
         if kind == "gpt2" and not has_gpt2():
@@ -92,7 +95,7 @@ def test_special_tokens_come_of_plain_text_only_where_allowed(make: Make, kind: 
         assert tokenizer.decode(plain) == tokenizer.decode(allowed) == text
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "bpe", "huggingface"])
+@pytest.mark.parametrize("kind", ["gpt2", "bpe", "huggingface", "sentencepiece"])
 @given(text=UNICODE, ids=st.lists(st.integers(0, 280), max_size=20))
 def test_any_text_comes_back_and_any_ids_have_a_text(make: Make, kind: str, text: str, ids: list[int]):
     tokenizer = make(kind)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -32,3 +36,35 @@ def byte_level(text: str, vocab_size: int, special: tuple[str, ...] = ()) -> Tok
 def byte_level_file(text: str, vocab_size: int) -> str:
     """A tokenizer.json with <|endoftext|>, as of a GPT-2."""
     return byte_level(text, vocab_size - 1, (END_OF_TEXT,)).to_str()
+
+
+def scored_pieces(text: str, merges: int) -> list[tuple[str, float]]:
+    """Pieces and scores as SentencePiece trains them with byte fallback: the most frequent pair of neighbours in words
+    becomes a piece, again and again; the earlier, the higher its score."""
+    words = [list(word) for word in re.findall(" *[^ ]+| +", " " + text)]
+    found: list[str] = []
+    for _ in range(merges):
+        pairs = Counter(pair for word in words for pair in pairwise(word))
+        if not pairs:
+            break
+        best = max(sorted(pairs), key=pairs.__getitem__)
+        found.append("".join(best))
+        for word in words:
+            for place in range(len(word) - 2, -1, -1):
+                if tuple(word[place : place + 2]) == best:
+                    word[place : place + 2] = ["".join(best)]
+    letters = sorted(set(text) | {" "})
+    pieces = [*dict.fromkeys(found), *(letter for letter in letters if letter not in found)]
+    special = [("<unk>", 0.0), ("\n<s>\n", 0.0), ("\n</s>\n", 0.0)]
+    return [
+        *special,
+        *((f"<0x{byte:02X}>", 0.0) for byte in range(256)),
+        *((p, -float(i)) for i, p in enumerate(pieces)),
+    ]
+
+
+def scored_file(text: str, merges: int) -> bytes:
+    """A tokenizer.bin of llama2.c."""
+    pieces = [(piece.encode(), score) for piece, score in scored_pieces(text, merges)]
+    longest = struct.pack("<I", max(len(piece) for piece, _ in pieces))
+    return longest + b"".join(struct.pack("<fI", score, len(piece)) + piece for piece, score in pieces)

@@ -14,8 +14,10 @@ import pytest
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, GatedMLP, RMSNorm
 from jaxdec.config.positions import LinearScaling, RoPE
+from jaxdec.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from jaxdec.errors import UserError
 from jaxdec.weights.formats.registry import open_model, write_model
+from tests.data.tokenizers.vocabularies import scored_file, scored_pieces
 from tests.weights.formats.loading import TOKENS, logits_of, params_of, random_params, there_and_back
 from tests.weights.formats.numpy_models import gpt2_logits, llama_logits
 
@@ -207,3 +209,23 @@ def test_numbers_that_would_be_rounded_are_refused(tmp_path: Path) -> None:
     write_model("llama2.c", tmp_path / "out.bin", params, LLAMA)
     found = params_of(open_model(tmp_path / "out.bin"))
     assert all((found[name] == params[name].astype(np.float32)).all() for name in params)
+
+
+def test_llama2c_brings_its_tokenizer_and_takes_it_along(tmp_path: Path) -> None:
+    content = scored_file("a cat and a hat " * 3, 8)
+    config = replace(LLAMA, vocab_size=SentencePieceTokenizer(scored_pieces("a cat and a hat " * 3, 8)).vocab_size)
+    write_model("llama2.c", tmp_path / "a", random_params(config), config)
+    (tmp_path / "a" / "tokenizer.bin").write_bytes(content)
+    tokenizer = open_model(tmp_path / "a").tokenizer
+    assert tokenizer is not None and tokenizer.decode(tokenizer.encode("a hat")) == "a hat"
+    write_model("llama2.c", tmp_path / "b", random_params(config), config, tokenizer)
+    assert (tmp_path / "b" / "tokenizer.bin").read_bytes() == content
+    write_model("torchref", tmp_path / "c", random_params(config), config, tokenizer)
+    again = open_model(tmp_path / "c").tokenizer
+    assert again is not None and again.hash == tokenizer.hash
+    larger = replace(config, vocab_size=config.vocab_size + 1)
+    with pytest.raises(UserError, match="has no padded vocabulary"):
+        write_model("llama2.c", tmp_path / "d", random_params(larger), larger, tokenizer)
+    write_model("llama2.c", tmp_path / "a" / "small.bin", random_params(LLAMA), LLAMA)
+    with pytest.raises(UserError, match="it is another model's"):
+        open_model(tmp_path / "a" / "small.bin")
