@@ -82,7 +82,7 @@ def test_every_config_with_both_kinds_of_weights(name: str, weight_init: Any) ->
         require(stage(sides(name), Setting(weight_init)))
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3", "smollm3", "olmo3", "gpt-oss"])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "smollm3", "olmo3", "qwen2-moe", "gpt-oss"])
 def test_the_cached_decoder_continues_as_they_do(name: str) -> None:
     """Prompts and continuations are longer than the windows."""
     require(stages.greedy(sides(name), GENERIC))
@@ -104,6 +104,8 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
     "granite": False,
     "olmo2": False,
     "olmo3": True,
+    "olmoe": False,
+    "qwen2-moe": True,
     "smollm3": True,
     "qwen3-moe": False,
     "phi3": False,
@@ -162,6 +164,8 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "smollm3": (("gate_proj", "up_proj"),),
     "granite": (("q_proj.weight : T", "q_proj.weight"),),
     "olmo3": (("post_attention_layernorm", "post_feedforward_layernorm"),),
+    "olmoe": (("chunk(0,2,", "chunk(1,2,"),),
+    "qwen2_moe": (("shared_expert.gate_proj", "shared_expert.up_proj"),),
     "olmo2": (("post_attention_layernorm", "post_feedforward_layernorm"),),
     "gemma": ((".input_layernorm.weight : plus(1)", ".input_layernorm.weight"),),
     "gemma2": ((".pre_feedforward_layernorm.weight : plus(1)", ".pre_feedforward_layernorm.weight"),),
@@ -209,6 +213,11 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "granite-biased": lambda config: replace(config, score_scale=None),
     "olmo3": lambda config: replace(config, position=config.position[1]),
     "olmo3-four-layers": lambda config: replace(config, attention=Local(window=5)),
+    "olmoe": lambda config: replace(config, mlp=replace(config.mlp, gates="chosen")),
+    "olmoe-renormalised": lambda config: replace(config, norm=RMSNorm(1e-6)),
+    "qwen2-moe": lambda config: replace(config, mlp=replace(config.mlp, top_k=1)),
+    "qwen2-moe-renormalised": lambda config: replace(config, position=RoPE(9_999.0)),
+    "qwen2-moe-four-layers": lambda config: replace(config, attention=(Local(window=5), Full())),
     "olmo2": lambda config: replace(config, qk_norm=RMSNorm(1e-6)),
     "gemma": lambda config: replace(config, embed_scale=5.65625),  # the root of 32 in bfloat16
     "gemma2": lambda config: replace(config, score_scale=None),

@@ -17,7 +17,7 @@ from jaxdec.weights.huggingface.tables import Table
 def read(settings: HFSettings) -> DecoderConfig:
     """Every `sliding_window_pattern`-th layer is full, the others are local, unless `layer_types` says otherwise."""
     settings.only(use_bidirectional_attention=False)
-    count, pattern = settings.whole("num_hidden_layers"), settings.whole("sliding_window_pattern")
+    count, pattern = settings.whole("num_hidden_layers"), settings.count("sliding_window_pattern")
     local = layers.local_by_type(settings, [(layer + 1) % pattern != 0 for layer in range(count)])
     return llama_like.read(
         settings,

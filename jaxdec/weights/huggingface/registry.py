@@ -32,9 +32,11 @@ from jaxdec.weights.huggingface.mixtral import MIXTRAL
 from jaxdec.weights.huggingface.olmo import OLMO
 from jaxdec.weights.huggingface.olmo2 import OLMO2
 from jaxdec.weights.huggingface.olmo3 import OLMO3
+from jaxdec.weights.huggingface.olmoe import OLMOE
 from jaxdec.weights.huggingface.opt import OPT
 from jaxdec.weights.huggingface.phi3 import PHI3
 from jaxdec.weights.huggingface.qwen2 import QWEN2
+from jaxdec.weights.huggingface.qwen2_moe import QWEN2_MOE
 from jaxdec.weights.huggingface.qwen3 import QWEN3
 from jaxdec.weights.huggingface.qwen3_moe import QWEN3_MOE
 from jaxdec.weights.huggingface.settings import HFSettings
@@ -60,12 +62,14 @@ FAMILIES: Mapping[str, Family] = {
         MISTRAL,
         MIXTRAL,
         QWEN2,
+        QWEN2_MOE,
         QWEN3,
         QWEN3_MOE,
         SMOLLM3,
         GRANITE,
         OLMO2,
         OLMO3,
+        OLMOE,
         GEMMA,
         GEMMA2,
         GEMMA3_TEXT,

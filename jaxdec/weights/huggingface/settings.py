@@ -55,6 +55,12 @@ class HFSettings:
             raise UserError(f"the {self.model_type} config has {name} = {value!r}: a number is needed")
         return value
 
+    def count(self, name: str) -> int:
+        """A whole number from 1. Raises UserError where there is none."""
+        if (value := self.whole(name)) < 1:
+            raise self.unsupported(name, value, "a whole number from 1 is needed")
+        return value
+
     def positive(self, name: str) -> float:
         """A number above 0. Raises UserError where there is none."""
         if (value := self.number(name)) <= 0:

@@ -15,7 +15,7 @@ from jaxdec.weights.huggingface.settings import HFSettings
 def read(settings: HFSettings) -> DecoderConfig:
     """`no_rope_layers` has a 1 for a layer that turns. The others have the window, where there is one, unless
     `layer_types` says otherwise."""
-    count, interval = settings.whole("num_hidden_layers"), settings.whole("no_rope_layer_interval")
+    count, interval = settings.whole("num_hidden_layers"), settings.count("no_rope_layer_interval")
     turned = settings("no_rope_layers")
     turned = [(layer + 1) % interval != 0 for layer in range(count)] if turned is None else turned
     if len(turned) < count:
