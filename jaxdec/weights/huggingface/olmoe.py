@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import MoE
 from jaxdec.weights.huggingface import layers, llama_like, mixtures, rotary
-from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig
+from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig, need
 from jaxdec.weights.huggingface.llama_like import TINY_MIXTURE
 from jaxdec.weights.huggingface.settings import HFSettings, activation_name
 from jaxdec.weights.huggingface.tables import Table
@@ -14,11 +15,12 @@ from jaxdec.weights.huggingface.tables import Table
 
 def read(settings: HFSettings) -> DecoderConfig:
     width, heads = settings.whole("hidden_size"), settings.whole("num_attention_heads")
-    settings.only(head_dim=width // heads, clip_qkv=None)
+    settings.only(head_dim=width // heads)
     return llama_like.read(
         settings,
         qk_norm=llama_like.read_norm(settings),
         qk_norm_over="all",
+        qkv_clip=settings("clip_qkv"),
         mlp=llama_like.read_mixture(settings, llama_like.read_gated(settings), gates=mixtures.read_gates(settings)),
     )
 
@@ -28,15 +30,21 @@ def write(config: DecoderConfig) -> dict[str, Any]:
     return {
         **llama_like.write(config),
         **mixture,
-        "norm_topk_prob": config.mlp_of(0).gates == "chosen",
+        "norm_topk_prob": need(config.mlp, MoE, "mlp").gates == "chosen",
         "intermediate_size": expert.hidden,
         "hidden_act": activation_name(expert.activation),
         "attention_bias": config.out_bias,
+        "clip_qkv": config.qkv_clip,
     }
 
 
 def parameters(config: DecoderConfig) -> Table:
     return llama_like.parameters(config, llama_like.EXPERTS)
+
+
+def taps(config: DecoderConfig) -> Table:
+    """What its norms of queries and keys return is cut off in place, so that a tap would show what is left."""
+    return llama_like.taps(config, qk_norm={} if config.qkv_clip else llama_like.QK_NORM)
 
 
 TINY = {**TINY_MIXTURE, "num_experts": 4}
@@ -45,11 +53,11 @@ OLMOE = Family(
     model_type="olmoe",
     architecture="OlmoeForCausalLM",
     summary='as `llama`, with `qk_norm_over="all"` and `MoE` in every layer, whose `gates` are `"all"` or `"chosen"` '
-    "(`norm_topk_prob`)",
+    "(`norm_topk_prob`); `qkv_clip` (`clip_qkv`)",
     read=read,
     write=write,
     parameters=parameters,
-    taps=llama_like.taps,
+    taps=taps,
     files=mixtures.files,
     defaults={
         **llama_like.DEFAULTS,
@@ -61,13 +69,13 @@ OLMOE = Family(
     tiny={
         "olmoe": TinyConfig("gates over all experts, norms over all heads", TINY),
         "olmoe-renormalised": TinyConfig(
-            "gates over the chosen ones, biases", {**TINY, "norm_topk_prob": True, "attention_bias": True}
+            "gates over the chosen ones, biases, clipped queries, keys and values",
+            {**TINY, "norm_topk_prob": True, "attention_bias": True, "clip_qkv": 0.5},
         ),
     },
     refused=(
         *rotary.REFUSED,
         Refused("head_dim", 24, "its norms of queries and keys have the width of the model"),
-        Refused("clip_qkv", 8.0, "queries, keys and values are not cut off"),
     ),
     ignored=layers.IGNORED,
 )
