@@ -1,5 +1,5 @@
-"""`jaxdec bench train|start|moe`: speed of a training step beside its PyTorch twin's, the wait for the first step, and
-what a mixture of experts costs."""
+"""`jaxdec bench train|start|moe|prepare`: speed of a training step beside its PyTorch twin's, the wait for the first
+step, what a mixture of experts costs, and the speed of text to token shards beside tiktoken's."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from jaxdec.errors import UserError, nearest
 
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
 torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); `start`:
-seconds from the command to its first training step, with a cold and a warm compile cache; or `moe`: a training step
-of mixtures of 8 and of 64 experts beside a dense model of equal active FLOPs."""
-BENCHES = ("train", "start", "moe")
+seconds from the command to its first training step, with a cold and a warm compile cache; `moe`: a training step
+of mixtures of 8 and of 64 experts beside a dense model of equal active FLOPs; or `prepare`: a large text to token
+shards with GPT-2's tokenizer beside tiktoken alone, and the memory that it takes."""
+BENCHES = ("train", "start", "moe", "prepare")
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchOptions:
-    what: str | None = argument("WHAT", "what to measure: train, start or moe")
+    what: str | None = argument("WHAT", "what to measure: train, start, moe or prepare")
     size: Literal["small", "medium", "both"] = option(
         "both", "small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"
     )
     activation: Activation = option("gelu_tanh", "of the feed-forward layers, on every side")
     rounds: int = option(10, "how often each side is measured; the median counts")
+    megabytes: int = option(100, "million bytes of text that `prepare` is measured on")
     json: bool = json_option()
 
 
@@ -36,9 +38,13 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("bench", BenchOptions(), argv, about=ABOUT)
     if arguments.what not in BENCHES:
         given = nearest(arguments.what, BENCHES) if arguments.what else ""
-        raise UserError(f"say what to measure: jaxdec bench train, start or moe{given}")
+        raise UserError(f"say what to measure: jaxdec bench train, start, moe or prepare{given}")
     if arguments.rounds < 1:
         raise UserError(f"--rounds is {arguments.rounds}: give a whole number from 1")
+    if arguments.megabytes < 1:
+        raise UserError(f"--megabytes is {arguments.megabytes}: give a whole number from 1")
+    if arguments.what == "prepare":
+        return measure_prepare(arguments.megabytes, arguments.rounds)
     if arguments.what == "start":
         return measure_start(arguments.rounds)
     if arguments.what == "moe":
@@ -92,6 +98,24 @@ def measure_moe(rounds: int) -> dict[str, Any]:
         )
         sides = f"{one} costs {step:.2f} times {other}".replace("_", " ")
         print(f"  {sides} ({least:.2f} to {most:.2f}); forward + backward {gradient:.2f} times", flush=True)
+    return figures
+
+
+def measure_prepare(megabytes: int, rounds: int) -> dict[str, Any]:
+    """Measures and prints how fast text becomes token shards."""
+    from jaxdec.bench.prepare import bench_prepare
+
+    figures = bench_prepare(megabytes=megabytes, rounds=rounds)
+    print(
+        f"{figures['bytes'] / 1e6:,.0f} MB of text, {figures['tokens']:,} tokens of GPT-2, {figures['cores']} cores, "
+        f"load {figures['load']:.1f}; medians of {rounds} rounds"
+    )
+    for side in ("prepare", "tiktoken"):
+        seconds, cpu, rate = (figures[f"{side}_{what}"] for what in ("seconds", "cpu_seconds", "megabytes_per_second"))
+        print(f"  {side:<10}{seconds:>9.1f} s{rate:>9.2f} MB/s{cpu:>9.1f} s of all cores")
+    spread = f"{figures['ratio_min']:.2f} to {figures['ratio_max']:.2f}"
+    print(f"  prepare reaches {100 * figures['ratio']:.0f} % of tiktoken alone ({spread})")
+    print(f"  prepare's peak memory {figures['prepare_peak_megabytes']:,} MB", flush=True)
     return figures
 
 
