@@ -28,7 +28,7 @@ class ByteTokenizer(BaseTokenizer):
 
     def _ordinary(self, text: str) -> np.ndarray:
         found = [self.encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces(text)]
-        return np.concatenate(found).astype(np.int32)
+        return np.concatenate(found).view(np.int32)
 
     def last_cut(self, text: str) -> Cut | None:
         place = last_seam(text, BYTE_SEAMS)

@@ -17,7 +17,7 @@ PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$
 PIECE = 2**20  # characters, about
 LONG_RUN = 256  # characters of white space; tiktoken fails from some hundred thousand on
 LONG_WORD = 1024  # characters between seams, in training
-SAMPLE = 32  # every such character is looked at to see whether there may be a long run
+SAMPLE = 16  # every such character is looked at to see whether there may be a long run
 
 # Unicode's White_Space, which is the \s of the pattern. Python's own \s holds U+001C to U+001F too.
 _SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
