@@ -34,7 +34,7 @@ def any_config(cls: type) -> st.SearchStrategy[Any]:
 def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
     if name in ("factor", "theta", "base"):
         return st.floats(1.5, 1e6)
-    if name == "corpus":
+    if name in ("corpus", "text_field") and hint is str:
         return st.text(st.characters(codec="utf-8"), min_size=1)
     if variants(hint):
         one = st.one_of([any_config(variant) for variant in variants(hint)])
