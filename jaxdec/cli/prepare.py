@@ -36,8 +36,8 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         if data.corpus not in (DEFAULT, arguments.corpus):
             raise UserError(f"two corpora are given, {arguments.corpus} and --data.corpus {data.corpus}: leave one out")
         data = dataclasses.replace(data, corpus=arguments.corpus)
-    from jaxdec.cli.preparing import Preparing
     from jaxdec.data.shards import prepare
+    from jaxdec.runs.preparing import Preparing
 
     with Preparing() as report:
         dataset = prepare(

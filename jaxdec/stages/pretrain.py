@@ -10,13 +10,15 @@ from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.evaluation.text import answer_accuracy, full_sweep, make_window_losses, random_windows
 from jaxdec.models.functional import Model
+from jaxdec.runs.preparing import Preparing
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.stage import Stage
 
 
 def load_data(config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer | None) -> Dataset:
     """The corpus as token shards, made where they are missing."""
-    return prepare(config.data, from_file=from_file, tokenizer=tokenizer)
+    with Preparing() as report:
+        return prepare(config.data, from_file=from_file, tokenizer=tokenizer, report=report)
 
 
 def make_stage(config: RunConfig, model: Model, data: Dataset) -> Stage:

@@ -21,7 +21,7 @@ PLACEHOLDER = re.compile(r"\b(RUN|RECIPE|SPEC|NAME|RUNG|PATH|KIND|DIR|FILE|COMMA
 READ = re.compile(
     r"is not a run directory|does not exist|no config file|no such file|is no dump|no folder|has no|^say what to"
 )
-AT_WORK_AT_ONCE = ("jaxdec bench start", "jaxdec prepare")  # without jax
+AT_WORK_AT_ONCE = ("jaxdec bench start", "jaxdec bench prepare", "jaxdec prepare")  # without jax
 
 
 class Accepted(Exception):

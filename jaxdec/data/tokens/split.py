@@ -1,12 +1,13 @@
 """Which split a stretch of text belongs to, and where a stream of it may be cut for the tokenizer.
 
-A corpus of one document is split by position: the first part is for training. Of many documents every so manieth is for
-validation, counted evenly from the first on, so that the share is exact whatever their number, and no document is in
-both splits.
+A corpus of one document is split by position: the first part is for training. Of many documents some are for
+validation, whole: with a share of 0.1 one of the first ten, one of the next ten, and so on. Which one is drawn from the
+number of the ten alone, so that what repeats every ten documents does not fall into one split.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -77,10 +78,12 @@ class Splitter:
         return self.cut is None
 
     def of_document(self, number: int) -> str:
-        """The split of a document: of the first N, round(N * fraction) are for validation."""
+        """The split of a document. The documents are cut into groups of 1 / share, and of each group one is drawn."""
         parts, whole = self.share.numerator, self.share.denominator
-        before, after = ((2 * n * parts + whole) // (2 * whole) for n in (number, number + 1))
-        return SPLITS[after > before]
+        group = ((number + 1) * parts - 1) // whole
+        first, after = (index * whole // parts for index in (group, group + 1))
+        draw = int.from_bytes(hashlib.sha256(str(group).encode()).digest()[:8], "little")
+        return SPLITS[number == first + draw % (after - first)]
 
     def stretches(
         self, last_cut: Callable[[str], Cut | None], reading: Reading

@@ -40,14 +40,26 @@ def documents_of(dataset: Dataset, split: str) -> list[list[int]]:
     return [part.tolist() for part in np.split(np.asarray(ids), starts[1:])]
 
 
+def validation_of(documents: list[str], fraction: float = 0.1) -> list[str]:
+    splitter = Splitter(of_documents(documents), fraction)
+    return [text for number, text in enumerate(documents) if splitter.of_document(number) == "validation"]
+
+
 @given(count=st.integers(1, 400), fraction=st.sampled_from([0.1, 0.005, 0.3, 0.25, 1 / 3, 0.9]))
 def test_the_share_of_validation_is_exact_and_evenly_spread(count: int, fraction: float):
     splitter = Splitter(of_documents([]), fraction)
     places = [number for number in range(count) if splitter.of_document(number) == "validation"]
-    assert abs(len(places) - count * fraction) <= 0.5 + 1e-9
-    gaps = np.diff(places)
-    assert not gaps.size or gaps.max() - gaps.min() <= 1
-    assert places == [n for n in range(count + 50) if splitter.of_document(n) == "validation"][: len(places)]
+    assert abs(len(places) - count * fraction) < 1
+    for group, place in enumerate(places):
+        assert int(group / fraction) <= place < (group + 1) / fraction
+
+
+def test_one_of_ten_is_drawn_for_validation():
+    splitter = Splitter(of_documents([]), 0.1)
+    places = [number for number in range(10_000) if splitter.of_document(number) == "validation"]
+    assert [place // 10 for place in places] == list(range(1000))
+    counts = np.bincount([place % 10 for place in places])
+    assert counts.min() > 70 and counts.max() < 130
 
 
 @given(text=st.text("ab \n", min_size=2, max_size=50), size=st.integers(1, 9), fraction=st.floats(0.05, 0.95))
@@ -75,7 +87,7 @@ def test_a_token_begins_and_ends_every_document(tmp_path: Path, tokenizer: BPE |
         assert dataset.tokenizer.decode([boundary]) == "\n"
     else:
         assert boundary == dataset.tokenizer.end_of_text
-    validation = DOCUMENTS[4::10]
+    validation = validation_of(DOCUMENTS)
     for split, texts in (("train", [text for text in DOCUMENTS if text not in validation]), ("validation", validation)):
         encoded = [[boundary, *dataset.tokenizer.encode(text).tolist()] for text in texts]
         encoded[-1].append(boundary)
@@ -83,14 +95,17 @@ def test_a_token_begins_and_ends_every_document(tmp_path: Path, tokenizer: BPE |
 
 
 def test_a_tokenizer_that_learns_sees_the_training_documents_alone(tmp_path: Path):
-    documents = [text + ("é" if number % 10 == 5 else "") for number, text in enumerate(DOCUMENTS)]
+    validation = validation_of(DOCUMENTS)
+    documents = [text + ("" if text in validation else "é") for text in DOCUMENTS]
     assert "é" in prepare(DataConfig(file_of(documents, tmp_path))).tokenizer.to_dict()["characters"]
-    documents = [text + ("é" if number % 10 == 4 else "") for number, text in enumerate(DOCUMENTS)]
-    place = r"\(document 5, offset 40, line 1, column 41\)"
+    documents = [text + ("é" if text in validation else "") for text in DOCUMENTS]
+    number = documents.index(f"{validation[0]}é")
+    length = len(validation[0])
+    place = rf"\(document {number + 1}, offset {length}, line 1, column {length + 1}\)"
     with pytest.raises(UserError, match=rf"the validation split of the corpus .* has the character 'é' {place}"):
         prepare(DataConfig(file_of(documents, tmp_path)))
-    documents[4] = "one\n" + documents[4]
-    with pytest.raises(UserError, match=r"\(document 5, offset 44, line 2, column 41\)"):
+    documents[number] = "one\n" + documents[number]
+    with pytest.raises(UserError, match=rf"offset {length + 4}, line 2, column {length + 1}"):
         prepare(DataConfig(file_of(documents, tmp_path)))
 
 
@@ -101,7 +116,8 @@ def test_the_characters_of_a_special_token_are_text(tmp_path: Path, tokenizer: B
     ids = np.concatenate([dataset.train, dataset.validation])
     assert (ids == dataset.tokenizer.end_of_text).sum() == len(documents) + 2  # the two that end a split
     if isinstance(tokenizer, BPE):
-        assert dataset.tokenizer.decode(documents_of(dataset, "validation")[0][1:]) == documents[4]
+        first = dataset.tokenizer.decode(documents_of(dataset, "validation")[0][1:])
+        assert first == validation_of(documents)[0]
 
 
 def test_without_a_token_to_stand_between_documents_follow_each_other():
@@ -109,10 +125,12 @@ def test_without_a_token_to_stand_between_documents_follow_each_other():
     assert boundary_of(HuggingFaceTokenizer(words("[CLS]").to_str())) is None
 
 
-@pytest.mark.parametrize(("count", "split"), [(4, "validation"), (1, "validation")])
-def test_a_split_without_a_document_is_named(tmp_path: Path, cache: Path, count: int, split: str):
+@pytest.mark.parametrize(
+    ("count", "fraction", "split"), [(1, 0.9, "train"), (1, 0.1, "validation"), (2, 0.1, "validation")]
+)
+def test_a_split_without_a_document_is_named(tmp_path: Path, cache: Path, count: int, fraction: float, split: str):
     with pytest.raises(UserError) as caught:
-        prepare(DataConfig(file_of(DOCUMENTS[:count], tmp_path)))
+        prepare(DataConfig(file_of(DOCUMENTS[:count], tmp_path), Words(), validation_fraction=fraction))
     message = str(caught.value)
     assert f"the {split} split of the corpus " in message and f"has no document: it has {count} in all" in message
     assert "--data.validation-fraction" in message
