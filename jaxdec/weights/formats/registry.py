@@ -19,6 +19,7 @@ from jaxdec.weights.formats.llama2c import LLAMA2C
 from jaxdec.weights.formats.llmc import LLMC
 from jaxdec.weights.formats.mingpt import MINGPT
 from jaxdec.weights.formats.nanogpt import NANOGPT
+from jaxdec.weights.formats.openai import OPENAI
 from jaxdec.weights.formats.torchref import TORCHREF
 
 # In the order in which they are asked whether they recognise a path.
@@ -30,6 +31,7 @@ FORMATS: Mapping[str, Format] = {
         TORCHREF,
         LLMC,
         LLAMA2C,  # after what has a magic number
+        OPENAI,
         HUGGINGFACE,  # last: folders of minGPT have a config.json too
     )
 }
