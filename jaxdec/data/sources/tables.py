@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from jaxdec.data.sources.lines import RECORD, Row, lines, where
+from jaxdec.data.sources.lines import RECORD, Row, lines, plain_lines, where
 from jaxdec.errors import UserError, listed
 
 Cells = tuple[list[str], int, int]  # the cells of a row, the byte where it begins and the one behind it
@@ -42,9 +42,9 @@ def _csv_cells(path: Path, after: int) -> Iterator[Cells]:
 
     def text() -> Iterator[str]:
         nonlocal end
-        for line in lines(path, after):
-            end = line.after
-            yield line.text + "\n"
+        for line, size in plain_lines(path, after):
+            end += size
+            yield line
 
     reader = csv.reader(text(), strict=True)
     try:
