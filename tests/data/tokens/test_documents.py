@@ -69,7 +69,9 @@ def test_one_document_is_split_by_position_to_the_character(text: str, size: int
         return
     parts = {"train": "", "validation": ""}
     begun = []
-    for stretches, _ in Splitter(of_one(text, size), fraction).stretches(lambda text: (len(text),) * 2, Reading()):
+    for stretches, _ in Splitter(of_one(text, size), fraction).stretches(
+        lambda text: (len(text), len(text)), Reading()
+    ):
         for stretch in stretches:
             assert stretch.offset == len(parts["train"]) + len(parts["validation"])
             parts[stretch.split] += stretch.text

@@ -108,7 +108,7 @@ def test_what_is_read_before_a_lost_connection_counts(
     for cache, read in (("whole", corpus.pieces), ("failing", failing)):
         monkeypatch.setenv("JAXDEC_CACHE_DIR", str(tmp_path / cache))
         here = Corpus(corpus.name, corpus.hash, read, corpus.characters)
-        monkeypatch.setattr(shards, "corpus_of", lambda *_, here=here: here)
+        monkeypatch.setattr(shards, "corpus_of", lambda *_, here=here, **__: here)
         for _ in range(3 if cache == "failing" else 0):
             with pytest.raises(UserError, match="the connection is gone"):
                 prepare(DataConfig("documents"), tokenizer=TOKENIZER)
