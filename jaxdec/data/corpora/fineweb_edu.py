@@ -10,4 +10,5 @@ CORPUS = HubCorpus(
     repo="HuggingFaceFW/fineweb-edu",
     sources={size: (Source("main", f"sample/{size}/*.parquet"),) for size in ("10BT", "100BT", "350BT")},
     licence="ODC-By 1.0",
+    size="30 GB",
 )

@@ -58,13 +58,14 @@ class HubCorpus:
     repo: str
     sources: Mapping[str, tuple[Source, ...]]
     licence: str
+    size: str  # of the files, about
     column: str = "text"
     join: Callable[[Iterator[Document]], Iterator[Document]] | None = None
     format: int = 1
 
     @property
     def described(self) -> str:
-        return f"{self.about} ({self.licence}; from {self.repo} on the hub)"
+        return f"{self.about} (about {self.size}; {self.licence}; from {self.repo} on the hub)"
 
     def load(self, name: str, from_file: Path | None, limit_files: int | None, keep_files: bool) -> Corpus:
         """`from_file`: a parquet file, or a folder of them. Raises UserError."""

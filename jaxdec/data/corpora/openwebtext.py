@@ -10,4 +10,5 @@ CORPUS = HubCorpus(
     repo="Skylion007/openwebtext",
     sources={"": (Source("main", "*train-*.parquet"), Source("refs/convert/parquet", "plain_text/train/*.parquet"))},
     licence="CC0-1.0 for the packaging; the texts are their authors'",
+    size="24 GB",
 )

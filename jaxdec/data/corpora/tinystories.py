@@ -11,4 +11,5 @@ CORPUS = HubCorpus(
     repo="roneneldan/TinyStories",
     sources={"": (Source("f54c09fd23315a6f9c86f9dc80f725de7d8f9c64", "data/train-*.parquet"),)},
     licence="CDLA-Sharing-1.0",
+    size="1 GB",
 )

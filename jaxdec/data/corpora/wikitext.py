@@ -45,5 +45,6 @@ CORPUS = HubCorpus(
         "": (Source("b08601e04326c79dfdd32d625aee71d232d685c3", "wikitext-2-raw-v1/train-*.parquet"),),
     },
     licence="CC BY-SA 3.0 and GFDL",
+    size="6 MB",
     join=articles,
 )
