@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,12 @@ class Broken(ValueError):
 
 @dataclass(frozen=True)
 class BundleTensor:
-    """A tensor of a bundle, compared with its checksum when it is read."""
+    """A tensor of a bundle, compared with its checksum when it is first read."""
 
     place: Slice
     name: str
     checksum: int
+    fit: set[str] = field(repr=False)  # tensors that were compared already
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,8 +51,10 @@ class BundleTensor:
 
     def read(self) -> np.ndarray:
         array = self.place.read()
-        if masked(crc32c(array.reshape(-1).view(np.uint8))) != self.checksum:
-            raise damaged(self.place.path, f"{self.name} does not fit its checksum")
+        if self.name not in self.fit:
+            if masked(crc32c(array.reshape(-1).view(np.uint8))) != self.checksum:
+                raise damaged(self.place.path, f"{self.name} does not fit its checksum")
+            self.fit.add(self.name)
         return array
 
 
@@ -67,12 +70,13 @@ def open_bundle(index: Path) -> dict[str, BundleTensor]:
         shards = _one(header, 1, default=0)
         if _one(header, 2, default=0) != 0:
             raise UserError(f"{index} was written on a big-endian machine: save it on another one")
-        return {name: _tensor(index, name, _fields(value), shards) for name, value in entries.items()}
+        fit: set[str] = set()
+        return {name: _tensor(index, name, _fields(value), shards, fit) for name, value in entries.items()}
     except Broken as error:
         raise damaged(index, str(error)) from None
 
 
-def _tensor(index: Path, name: str, entry: Fields, shards: int) -> BundleTensor:
+def _tensor(index: Path, name: str, entry: Fields, shards: int, fit: set[str]) -> BundleTensor:
     if _one(entry, 1, default=0) not in KINDS or 7 in entry:
         what = "is cut into slices" if 7 in entry else f"is of TensorFlow's kind {_one(entry, 1, default=0)}"
         raise UserError(f"{index}: {name} {what}, which is not supported: numbers in one piece are read")
@@ -85,7 +89,7 @@ def _tensor(index: Path, name: str, entry: Fields, shards: int) -> BundleTensor:
         raise Broken(f"{name} of shape {shape} in {kind} is said to take {length} bytes of part {shard} of {shards}")
     path = index.with_suffix(f".data-{shard:05}-of-{shards:05}")
     map_bytes(path, offset, length)  # is it there?
-    return BundleTensor(Slice(path, shape, kind, offset, length), name, _one(entry, 6, default=0))
+    return BundleTensor(Slice(path, shape, kind, offset, length), name, _one(entry, 6, default=0), fit)
 
 
 def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
