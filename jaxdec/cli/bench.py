@@ -1,5 +1,6 @@
-"""`jaxdec bench train|start|moe|prepare`: speed of a training step beside its PyTorch twin's, the wait for the first
-step, what a mixture of experts costs, and the speed of text to token shards beside tiktoken's."""
+"""`jaxdec bench train|start|moe|prepare|convert`: speed of a training step beside its PyTorch twin's, the wait for the
+first step, what a mixture of experts costs, the speed of text to token shards beside tiktoken's, and what it takes to
+convert a model of real size."""
 
 from __future__ import annotations
 
@@ -16,18 +17,21 @@ from jaxdec.errors import UserError, nearest
 ABOUT = """Measure this machine. WHAT is `train`: training speed of ours, the PyTorch twin and the twin under
 torch.compile, in turn, as medians and ratios (needs the extra `torch`: pip install 'jaxdec[torch]'); `start`:
 seconds from the command to its first training step, with a cold and a warm compile cache; `moe`: a training step
-of mixtures of 8 and of 64 experts beside a dense model of equal active FLOPs; or `prepare`: a large text to token
-shards with GPT-2's tokenizer beside tiktoken alone, and the memory that it takes."""
-BENCHES = ("train", "start", "moe", "prepare")
+of mixtures of 8 and of 64 experts beside a dense model of equal active FLOPs; `prepare`: a large text to token shards
+with GPT-2's tokenizer beside tiktoken alone, and the memory that it takes; or `convert`: seconds and peak memory of
+reading, training and writing GPT-2's smallest and of converting its largest size, with random weights (20 GB of disk
+in the folder for temporary files)."""
+BENCHES = ("train", "start", "moe", "prepare", "convert")
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchOptions:
-    what: str | None = argument("WHAT", "what to measure: train, start, moe or prepare")
+    what: str | None = argument("WHAT", "what to measure: train, start, moe, prepare or convert")
     size: Literal["small", "medium", "both"] = option(
         "both", "small: 4 layers, width 128, context 64, batch 12; medium: 6 layers, width 384, context 256, batch 8"
     )
     activation: Activation = option("gelu_tanh", "of the feed-forward layers, on every side")
+    model: Literal["gpt2", "gpt2-xl", "both"] = option("both", "of convert: 124 million or 1.5 billion parameters")
     rounds: int = option(10, "how often each side is measured; the median counts")
     megabytes: int = option(100, "million bytes of text that `prepare` is measured on")
     json: bool = json_option()
@@ -38,7 +42,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     arguments = parse("bench", BenchOptions(), argv, about=ABOUT)
     if arguments.what not in BENCHES:
         given = nearest(arguments.what, BENCHES) if arguments.what else ""
-        raise UserError(f"say what to measure: jaxdec bench train, start, moe or prepare{given}")
+        raise UserError(f"say what to measure: jaxdec bench train, start, moe, prepare or convert{given}")
     if arguments.rounds < 1:
         raise UserError(f"--rounds is {arguments.rounds}: give a whole number from 1")
     if arguments.megabytes < 1:
@@ -49,6 +53,8 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         return measure_start(arguments.rounds)
     if arguments.what == "moe":
         return measure_moe(arguments.rounds)
+    if arguments.what == "convert":
+        return measure_convert(("gpt2", "gpt2-xl") if arguments.model == "both" else (arguments.model,))
     if importlib.util.find_spec("torch") is None:
         raise UserError("bench train needs PyTorch, which is not installed: pip install 'jaxdec[torch]'")
     from jaxdec.cli.startup import start_jax
@@ -117,6 +123,16 @@ def measure_prepare(megabytes: int, rounds: int) -> dict[str, Any]:
     print(f"  prepare reaches {100 * figures['ratio']:.0f} % of tiktoken alone ({spread})")
     print(f"  prepare's peak memory {figures['prepare_peak_megabytes']:,} MB", flush=True)
     return figures
+
+
+def measure_convert(names: Sequence[str]) -> dict[str, Any]:
+    """Measures and prints what conversion costs."""
+    from jaxdec.cli.startup import start_jax
+
+    start_jax()
+    from jaxdec.bench.convert import bench_convert
+
+    return {name: bench_convert(name, train=name == "gpt2") for name in names}
 
 
 def show(size: str, figures: Mapping[str, Any]) -> None:
