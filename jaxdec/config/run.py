@@ -214,7 +214,9 @@ class RunConfig(Config):
     data: DataConfig
     stage: AnyStage | None = setting(None, "what it is trained to do; None: the first stage of its kind of model")
     init_from: str | None = setting(
-        None, "a run directory, whose newest good checkpoint gives the first weights, and whose tokenizer is used"
+        None,
+        "a run directory, whose newest good checkpoint gives the first weights, or weights of another program; their "
+        "tokenizer is used",
     )
     trainable: Trainable = setting(Everything(), "the parameters that are trained")
     optim: OptimConfig = field(default_factory=OptimConfig)

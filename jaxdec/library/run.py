@@ -25,6 +25,7 @@ from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.loading import LoadedRun, load_run
 from jaxdec.runs.metrics import read_metrics
+from jaxdec.runs.source import is_run
 from jaxdec.stages.run import open_stage, open_training
 from jaxdec.training.loop import Trainer
 from jaxdec.training.reporting import LogLine, OnMetrics
@@ -64,9 +65,11 @@ class TrainingRun:
 
     @classmethod
     def load(cls, run_dir: Path) -> TrainingRun:
-        """A run at the newest good checkpoint of its directory. Raises UserError where there is none."""
+        """A run at the newest good checkpoint of its directory, or weights of another program. Raises UserError where
+        there is none."""
         found = load_run(run_dir)
-        lines = [line for line in read_metrics(run_dir / "metrics.jsonl") if line["step"] <= found.step]
+        known = read_metrics(run_dir / "metrics.jsonl") if is_run(run_dir) else []
+        lines = [line for line in known if line["step"] <= found.step]
 
         def open_trainer() -> Trainer:
             config, stage = open_stage(found.config, tokenizer=found.tokenizer)

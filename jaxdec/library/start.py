@@ -76,9 +76,10 @@ def train(
 
 
 def load(run_dir: Path | str) -> TrainingRun:
-    """A run from its directory, written by any of `run.save`, `jaxdec train`, or `train(..., out=...)`.
+    """A run from its directory, written by any of `run.save`, `jaxdec train`, or `train(..., out=...)`; or the weights
+    of another program, as a Hugging Face folder or hub id, which have not been trained here and have no corpus.
 
-    Raises UserError when the folder holds no good checkpoint.
+    Raises UserError when the folder holds no good checkpoint, nor weights that can be read.
     """
     return TrainingRun.load(Path(run_dir))
 

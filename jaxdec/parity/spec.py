@@ -16,6 +16,8 @@ from typing import Any
 from jaxdec.errors import UserError, nearest
 from jaxdec.models.ladder import LADDER
 from jaxdec.parity.pair import Pair
+from jaxdec.weights.folder.hub import is_hub_id
+from jaxdec.weights.formats.huggingface import recognise
 
 FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 OUTSIDE = "hf:"  # begins the names of pairs whose reference is not ours
@@ -29,7 +31,8 @@ PACKAGES = {
 
 def load_pair(spec: str) -> Pair:
     """The pair that `spec` names: `FILE.py` defines `pair`, a Pair or a function without arguments that returns one;
-    `FILE.py:NAME` defines it under another name; other texts are names of our own pairs.
+    `FILE.py:NAME` defines it under another name; a Hugging Face folder is compared with transformers; other texts are
+    names of our own pairs.
 
     A file is run like any program. Raises UserError, in one line, for whatever stands in the way.
     """
@@ -39,6 +42,10 @@ def load_pair(spec: str) -> Pair:
             return _from_file(Path(match["path"]), match["name"] or "pair")
         if spec.startswith(OUTSIDE):
             return _outside_pairs()[spec]()
+        if is_weights(spec):
+            from jaxdec.parity.pairs.huggingface import pair_of_folder
+
+            return pair_of_folder(spec)
         return _of_our_twins(spec)
 
 
@@ -49,6 +56,8 @@ def require_spec(spec: str) -> None:
             raise UserError(
                 f"no such file: {match['path']}; give a Python file that defines a pair, or one of our names"
             )
+        return
+    if is_weights(spec):
         return
     if "/" in spec or "\\" in spec or Path(spec).exists():
         raise UserError(f"{spec} is no Python file: give FILE.py, FILE.py:NAME or one of our names, as char-gpt")
@@ -62,6 +71,13 @@ def require_spec(spec: str) -> None:
 def pair_names() -> list[str]:
     """Our own pairs: every rung of the ladder, the two translation tasks, and the outside oracles."""
     return [rung.name for rung in LADDER] + [*TASKS, *_outside_pairs()]
+
+
+def is_weights(spec: str) -> bool:
+    """Whether `spec` is a Hugging Face folder, or may be the id of one on the hub, which has an owner: gpt2 is ours."""
+    if Path(spec).exists() or spec in pair_names():
+        return recognise(Path(spec))
+    return "/" in spec and is_hub_id(spec)
 
 
 @contextmanager

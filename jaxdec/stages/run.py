@@ -90,7 +90,9 @@ def open_stage(
     Without `tokenizer` that of `data.tokenizer` is read, or trained on the training split.
     """
     if config.data.corpus == NO_CORPUS:
-        raise UserError("weights have no corpus of their own: give --data.corpus, a name (jaxdec list) or a path")
+        raise UserError(
+            "weights have no corpus of their own: name one (jaxdec list shows them), as --data.corpus tinyshakespeare"
+        )
     module = stage_module(config.resolved_stage)
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
     config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)

@@ -8,11 +8,15 @@ pairs. None has a padding token, to whose embedding torch gives no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxdec.errors import UserError
 from jaxdec.parity.pair import Pair
+from jaxdec.weights.folder.hub import local_place
+from jaxdec.weights.formats.registry import open_model
 from jaxdec.weights.huggingface.registry import FAMILIES, config_of, rules_of, taps_of
 
 if TYPE_CHECKING:
@@ -62,6 +66,32 @@ def with_plain_experts(model: Any) -> Any:
 def pair_of(name: str) -> Pair:
     """The pair of a tiny config by its name."""
     return pair_of_config(name, tiny_config(name))
+
+
+def pair_of_folder(given: str) -> Pair:
+    """transformers' model of a Hugging Face folder, or of a hub id, with its weights, and ours."""
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise UserError(f"{given} is compared with transformers: pip install 'jaxdec[torch,huggingface]'") from error
+    folder = local_place(given)
+    open_model(folder)  # what we cannot read is said by us, in one line
+    hf_config = AutoConfig.from_pretrained(str(folder))
+    pair = pair_of_config(given, hf_config)
+    reference = replace(pair.reference, model=partial(model_of_folder, folder))
+    return replace(pair, name=given, reference=reference)
+
+
+def model_of_folder(folder: Path, precision: str) -> torch.nn.Module:
+    """transformers' own model with the weights of a folder, in its plainest implementation."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    dtype = getattr(torch, precision)
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, attn_implementation="eager").eval()
+    return with_plain_experts(model)
 
 
 def pair_of_config(name: str, hf_config: Any) -> Pair:
