@@ -60,7 +60,7 @@ def fetch(text: str) -> Path:
         wanted = needed(files)
         if not any(fnmatch(file, pattern) for file in wanted for pattern in (*SAFE, *PICKLED)):
             raise UserError(f"{text} has no weights that can be read ({SAFE[0]} or {PICKLED[0]}): choose another id")
-        return Path(snapshot_download(name, revision=info.sha, allow_patterns=wanted))
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     return _found(kept, text, problem[0])
 
 
@@ -81,15 +81,18 @@ def _offline() -> bool:
 
 
 def _kept(name: str, revision: str | None) -> Path | None:
-    """The folder of an earlier download, where there is one that is whole."""
+    """The folder of an earlier download, where there is one."""
     from huggingface_hub import snapshot_download
 
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except Exception:  # the library has many ways to say that there is none
-        return None
-    weights = any(folder.glob(pattern) for pattern in (*SAFE, *PICKLED))
-    return folder if weights and (folder / "config.json").is_file() else None
+    except Exception as error:  # the library has many ways to say that there is none; one is that files are left out
+        partly = getattr(error, "snapshot_path", None)
+        if partly is None:
+            return None
+        folder = Path(partly)
+    files = [path.name for path in folder.iterdir()]
+    return folder if "config.json" in files and len(needed(files)) > len(set(files) & set(SMALL)) else None
 
 
 def _found(kept: Path | None, text: str, reason: str) -> Path:
