@@ -1,6 +1,6 @@
-"""A Hugging Face folder in, five steps of training, and out again: the logits are those of transformers at every point.
+"""A Hugging Face folder in, five steps of training, and out again: at every point the logits are those of transformers.
 
-All is in true float64. A family of the registry is one tiny model; four of them stand for the others in the quick tests.
+All is in true float64. A family of the registry is one tiny model; four of them are tried by the quick tests.
 """
 
 from __future__ import annotations
