@@ -102,6 +102,13 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
     "mistral": False,
     "mixtral": False,
     "granite": False,
+    "seed-oss": False,
+    "ministral": True,
+    "vaultgemma": True,
+    "exaone4": True,
+    "flex-olmo": False,
+    "granitemoe": False,
+    "granitemoeshared": False,
     "olmo2": False,
     "olmo3": True,
     "olmoe": False,
@@ -129,6 +136,13 @@ def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str) -> None
     require(stages.logits(stages.Sides(pair_of_config(name, hf_config)), GENERIC))
     found = [type(config_of(hf_config).attention_of(layer)) for layer in range(2)]
     assert (found == [Full, Local]) == BY_TYPES[name]
+
+
+def test_exaone_4_without_windows_turns_in_all_layers() -> None:
+    """Transformers makes no such config but from `layer_types`."""
+    hf_config = tiny_config("exaone4", sliding_window=None, layer_types=["full_attention"] * 2)
+    assert isinstance(config_of(hf_config).position, RoPE)
+    require(stages.logits(stages.Sides(pair_of_config("exaone4", hf_config)), GENERIC))
 
 
 def test_gemma_3_does_not_cap_scores() -> None:
@@ -166,6 +180,13 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "olmo3": (("post_attention_layernorm", "post_feedforward_layernorm"),),
     "olmoe": (("chunk(0,2,", "chunk(1,2,"),),
     "qwen2_moe": (("shared_expert.gate_proj", "shared_expert.up_proj"),),
+    "seed_oss": (("k_proj", "v_proj"),),
+    "ministral": (("k_proj", "v_proj"),),
+    "vaultgemma": ((".input_layernorm.weight : plus(1)", ".input_layernorm.weight"),),
+    "exaone4": (("q_norm", "k_norm"),),
+    "flex_olmo": (("post_attention_layernorm", "post_feedforward_layernorm"),),
+    "granitemoe": (("chunk(0,2,1)", "chunk(1,2,1)"),),
+    "granitemoeshared": (("chunk(0,2,0)", "chunk(1,2,0)"),),
     "olmo2": (("post_attention_layernorm", "post_feedforward_layernorm"),),
     "gemma": ((".input_layernorm.weight : plus(1)", ".input_layernorm.weight"),),
     "gemma2": ((".pre_feedforward_layernorm.weight : plus(1)", ".pre_feedforward_layernorm.weight"),),
@@ -218,6 +239,13 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "qwen2-moe": lambda config: replace(config, mlp=replace(config.mlp, top_k=1)),
     "qwen2-moe-renormalised": lambda config: replace(config, position=RoPE(9_999.0)),
     "qwen2-moe-four-layers": lambda config: replace(config, attention=(Local(window=5), Full())),
+    "seed-oss": lambda config: replace(config, norm=RMSNorm(1.1e-6)),
+    "ministral": lambda config: replace(config, attention=tuple(reversed(config.attention))),
+    "vaultgemma": lambda config: replace(config, logit_softcap=6.01),
+    "exaone4": lambda config: replace(config, position=config.position[0]),
+    "flex-olmo": lambda config: replace(config, qk_norm=RMSNorm(1.1e-6)),
+    "granitemoe": lambda config: replace(config, logit_scale=6.0),
+    "granitemoeshared": lambda config: replace(config, mlp=replace(config.mlp, gates="all")),
     "olmo2": lambda config: replace(config, qk_norm=RMSNorm(1e-6)),
     "gemma": lambda config: replace(config, embed_scale=5.65625),  # the root of 32 in bfloat16
     "gemma2": lambda config: replace(config, score_scale=None),

@@ -11,6 +11,7 @@ from jaxdec.weights.huggingface.llama_like import TINY
 from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
+STORED = " : plus(1)"  # what makes a scale of a stored norm
 NOT_CAUSAL = Refused("use_bidirectional_attention", True, "a decoder sees the past")
 
 
@@ -28,7 +29,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
 
 def parameters(config: DecoderConfig) -> Table:
     """A norm is stored as its scale's distance from one."""
-    return llama_like.parameters(config, norm_ops=" : plus(1)")
+    return llama_like.parameters(config, norm_ops=STORED)
 
 
 GEMMA = Family(

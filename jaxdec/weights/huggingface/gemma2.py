@@ -12,12 +12,12 @@ from jaxdec.weights.huggingface.llama_like import TINY
 from jaxdec.weights.huggingface.settings import HFSettings
 
 
-def read(settings: HFSettings) -> DecoderConfig:
+def read(settings: HFSettings, branch_norm: str = "both") -> DecoderConfig:
     settings.only(use_bidirectional_attention=False)
     local = [layer % 2 == 0 for layer in range(settings.whole("num_hidden_layers"))]
     return llama_like.read(
         settings,
-        branch_norm="both",
+        branch_norm=branch_norm,
         attention=layers.windows_by_type(settings, local, softcap=settings("attn_logit_softcapping")),
         score_scale=settings.positive("query_pre_attn_scalar") ** -0.5,
         mlp=llama_like.read_gated(settings, activation="hidden_activation"),
@@ -40,6 +40,26 @@ def write(config: DecoderConfig, position: Any = None) -> dict[str, Any]:
     }
 
 
+DEFAULTS = {
+    **llama_like.DEFAULTS,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "tie_word_embeddings": True,
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 4096,
+    "attn_logit_softcapping": 50.0,
+    "final_logit_softcapping": 30.0,
+}
+TINY2 = {
+    **TINY,
+    "head_dim": 16,
+    "query_pre_attn_scalar": 24,
+    "sliding_window": 5,
+    "attn_logit_softcapping": 4.0,
+    "final_logit_softcapping": 6.0,
+}
+
 GEMMA2 = Family(
     model_type="gemma2",
     architecture="Gemma2ForCausalLM",
@@ -49,30 +69,8 @@ GEMMA2 = Family(
     write=write,
     parameters=gemma.parameters,
     taps=llama_like.taps,
-    defaults={
-        **llama_like.DEFAULTS,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "hidden_activation": "gelu_pytorch_tanh",
-        "tie_word_embeddings": True,
-        "query_pre_attn_scalar": 256,
-        "sliding_window": 4096,
-        "attn_logit_softcapping": 50.0,
-        "final_logit_softcapping": 30.0,
-    },
-    tiny={
-        "gemma2": TinyConfig(
-            "soft caps, scales, norms on both sides",
-            {
-                **TINY,
-                "head_dim": 16,
-                "query_pre_attn_scalar": 24,
-                "sliding_window": 5,
-                "attn_logit_softcapping": 4.0,
-                "final_logit_softcapping": 6.0,
-            },
-        )
-    },
+    defaults=DEFAULTS,
+    tiny={"gemma2": TinyConfig("soft caps, scales, norms on both sides", TINY2)},
     refused=(
         *rotary.REFUSED,
         *layers.REFUSED,

@@ -13,22 +13,26 @@ from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
 
-def read(settings: HFSettings) -> DecoderConfig:
+def read(settings: HFSettings, **parts: Any) -> DecoderConfig:
+    """`parts` are other fields of the config."""
     return llama_like.read(
         settings,
-        bias=settings("mlp_bias"),
         embed_scale=settings.positive("embedding_multiplier"),
         score_scale=settings.positive("attention_multiplier"),
         residual_scale=settings.positive("residual_multiplier"),
         logit_scale=1 / settings.positive("logits_scaling"),
+        **{"bias": settings("mlp_bias"), **parts},
     )
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
+    return {**llama_like.write_gated(config), "mlp_bias": config.bias, **write_shared(config)}
+
+
+def write_shared(config: DecoderConfig) -> dict[str, Any]:
+    """All but the feed-forward layer."""
     return {
         **llama_like.write(config),
-        **llama_like.write_gated(config),
-        "mlp_bias": config.bias,
         "attention_bias": config.out_bias,
         "embedding_multiplier": config.embed_scale or 1.0,
         "attention_multiplier": config.score_scale or config.resolved_head_dim**-0.5,
@@ -49,6 +53,21 @@ def taps(config: DecoderConfig) -> Table:
     return {"token_embed": "model.embed_tokens", **llama_like.taps(config)}
 
 
+REFUSED = (*rotary.REFUSED, Refused("logits_scaling", 0, "it divides the logits"))
+DEFAULTS = {
+    **llama_like.DEFAULTS,
+    "embedding_multiplier": 1.0,
+    "attention_multiplier": 1.0,
+    "residual_multiplier": 1.0,
+    "logits_scaling": 1.0,
+}
+MULTIPLIERS = {
+    "embedding_multiplier": 12.0,
+    "attention_multiplier": 0.3,
+    "residual_multiplier": 0.22,
+    "logits_scaling": 6.0,
+}
+
 GRANITE = Family(
     model_type="granite",
     architecture="GraniteForCausalLM",
@@ -57,29 +76,13 @@ GRANITE = Family(
     write=write,
     parameters=llama_like.parameters,
     taps=taps,
-    defaults={
-        **llama_like.DEFAULTS,
-        "mlp_bias": False,
-        "embedding_multiplier": 1.0,
-        "attention_multiplier": 1.0,
-        "residual_multiplier": 1.0,
-        "logits_scaling": 1.0,
-    },
+    defaults={**DEFAULTS, "mlp_bias": False},
     tiny={
-        "granite": TinyConfig(
-            "four multipliers",
-            {
-                **TINY,
-                "embedding_multiplier": 12.0,
-                "attention_multiplier": 0.3,
-                "residual_multiplier": 0.22,
-                "logits_scaling": 6.0,
-            },
-        ),
+        "granite": TinyConfig("four multipliers", {**TINY, **MULTIPLIERS}),
         "granite-biased": TinyConfig(
             "all biases, multipliers left out", {**TINY, "attention_bias": True, "mlp_bias": True}
         ),
     },
-    refused=(*rotary.REFUSED, Refused("logits_scaling", 0, "it divides the logits")),
+    refused=REFUSED,
     ignored=layers.IGNORED,
 )

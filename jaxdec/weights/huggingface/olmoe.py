@@ -21,18 +21,28 @@ def read(settings: HFSettings) -> DecoderConfig:
         qk_norm=llama_like.read_norm(settings),
         qk_norm_over="all",
         qkv_clip=settings("clip_qkv"),
-        mlp=llama_like.read_mixture(settings, llama_like.read_gated(settings), gates=mixtures.read_gates(settings)),
+        mlp=read_mixture(settings),
     )
 
 
-def write(config: DecoderConfig) -> dict[str, Any]:
+def read_mixture(settings: HFSettings) -> MoE:
+    return llama_like.read_mixture(settings, llama_like.read_gated(settings), gates=mixtures.read_gates(settings))
+
+
+def write_mixture(config: DecoderConfig) -> dict[str, Any]:
     mixture, expert = llama_like.write_mixture(config, "num_experts")
     return {
-        **llama_like.write(config),
         **mixture,
         "norm_topk_prob": need(config.mlp, MoE, "mlp").gates == "chosen",
         "intermediate_size": expert.hidden,
         "hidden_act": activation_name(expert.activation),
+    }
+
+
+def write(config: DecoderConfig) -> dict[str, Any]:
+    return {
+        **llama_like.write(config),
+        **write_mixture(config),
         "attention_bias": config.out_bias,
         "clip_qkv": config.qkv_clip,
     }

@@ -16,7 +16,9 @@ import numpy as np
 from jaxdec.config.model import DecoderConfig
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.huggingface.cohere import COHERE
+from jaxdec.weights.huggingface.exaone4 import EXAONE4
 from jaxdec.weights.huggingface.family import Family, Inexpressible
+from jaxdec.weights.huggingface.flex_olmo import FLEX_OLMO
 from jaxdec.weights.huggingface.function import first_difference
 from jaxdec.weights.huggingface.gemma import GEMMA
 from jaxdec.weights.huggingface.gemma2 import GEMMA2
@@ -26,7 +28,9 @@ from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
 from jaxdec.weights.huggingface.gpt_neox import GPT_NEOX
 from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
 from jaxdec.weights.huggingface.granite import GRANITE
+from jaxdec.weights.huggingface.granitemoe import GRANITEMOE, GRANITEMOESHARED
 from jaxdec.weights.huggingface.llama import LLAMA
+from jaxdec.weights.huggingface.ministral import MINISTRAL
 from jaxdec.weights.huggingface.mistral import MISTRAL
 from jaxdec.weights.huggingface.mixtral import MIXTRAL
 from jaxdec.weights.huggingface.olmo import OLMO
@@ -39,11 +43,13 @@ from jaxdec.weights.huggingface.qwen2 import QWEN2
 from jaxdec.weights.huggingface.qwen2_moe import QWEN2_MOE
 from jaxdec.weights.huggingface.qwen3 import QWEN3
 from jaxdec.weights.huggingface.qwen3_moe import QWEN3_MOE
+from jaxdec.weights.huggingface.seed_oss import SEED_OSS
 from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.smollm3 import SMOLLM3
 from jaxdec.weights.huggingface.stablelm import STABLELM
 from jaxdec.weights.huggingface.starcoder2 import STARCODER2
 from jaxdec.weights.huggingface.tables import rule_lines
+from jaxdec.weights.huggingface.vaultgemma import VAULTGEMMA
 from jaxdec.weights.rules import WeightRules
 
 FAMILIES: Mapping[str, Family] = {
@@ -59,7 +65,9 @@ FAMILIES: Mapping[str, Family] = {
         OLMO,
         STARCODER2,
         LLAMA,
+        SEED_OSS,
         MISTRAL,
+        MINISTRAL,
         MIXTRAL,
         QWEN2,
         QWEN2_MOE,
@@ -67,11 +75,16 @@ FAMILIES: Mapping[str, Family] = {
         QWEN3_MOE,
         SMOLLM3,
         GRANITE,
+        GRANITEMOE,
+        GRANITEMOESHARED,
         OLMO2,
+        EXAONE4,
+        FLEX_OLMO,
         OLMO3,
         OLMOE,
         GEMMA,
         GEMMA2,
+        VAULTGEMMA,
         GEMMA3_TEXT,
         GPT_OSS,
     )
