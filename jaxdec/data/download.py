@@ -42,10 +42,17 @@ class _Broken(Exception):
 
 
 def fetch(
-    name: str, mirrors: tuple[str, ...], size: int | None, checksum: str, place: Path, *, quiet: bool = False
+    name: str,
+    mirrors: tuple[str, ...],
+    size: int | None,
+    checksum: str,
+    place: Path,
+    *,
+    quiet: bool = False,
+    ways: str | None = None,
 ) -> None:
     """Puts the file at `place`. `size` None: not known; `quiet`: without a progress bar. UserError says what failed at
-    each mirror, and the three ways to get the file."""
+    each mirror, and `ways` to get the file; None: the three that there are for a file of a corpus."""
     part = PartialFile(place)
     try:
         if place.exists():  # another process has just got it
@@ -60,11 +67,14 @@ def fetch(
     finally:
         part.close()
     kept = f". The {part.length:,} bytes that came are kept" if part.length >= WORTH_KEEPING else ""
-    length = f"{size:,} bytes, " if size is not None else ""
+    if ways is None:
+        length = f"{size:,} bytes, " if size is not None else ""
+        ways = (
+            f"Three ways: run again with a connection; or put the file at {place} ($JAXDEC_DATA_DIR/{name}/"
+            f"{place.name}; {length}sha256 {checksum}); or give a copy with --from-file PATH"
+        )
     raise UserError(
-        f"the corpus {name} is not on this machine and could not be downloaded ({'; '.join(failures)}){kept}. "
-        f"Three ways: run again with a connection; or put the file at {place} ($JAXDEC_DATA_DIR/{name}/{place.name}; "
-        f"{length}sha256 {checksum}); or give a copy with --from-file PATH"
+        f"the corpus {name} is not on this machine and could not be downloaded ({'; '.join(failures)}){kept}. {ways}"
     )
 
 

@@ -48,7 +48,8 @@ def list_files(repo: str, revision: str, pattern: str) -> tuple[str, list[HubFil
 def download(name: str, repo: str, commit: str, file: HubFile, place: Path, *, quiet: bool) -> None:
     """Puts the file at `place`, and nothing else. Raises UserError. `quiet`: without a progress bar."""
     address = _huggingface_hub().hf_hub_url(repo, file.path, repo_type="dataset", revision=commit, endpoint=_endpoint())
-    fetch(name, (address,), file.size, file.sha256, place, quiet=quiet)
+    ways = "Two ways: run again with a connection; or give a folder of its files with --from-file FOLDER"
+    fetch(name, (address,), file.size, file.sha256, place, quiet=quiet, ways=ways)
 
 
 def _endpoint() -> str | None:

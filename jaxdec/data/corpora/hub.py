@@ -142,10 +142,7 @@ class HubCorpus:
         base = folder if folder.is_dir() else folder.parent
         for file in there:
             self.require_column(file)
-        files = [
-            HubFile(str(file.relative_to(base)), file.stat().st_size, content_of(file, is_text=False).sha256)
-            for file in there
-        ]
+        files = [HubFile(str(file.relative_to(base)), file.stat().st_size, content_of([file]).sha256) for file in there]
         return Listing(str(base.resolve()), "", files)
 
     def require_column(self, path: Path) -> None:

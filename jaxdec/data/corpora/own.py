@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxdec.data.corpora.base import PIECE, Corpus, Piece, Place
 from jaxdec.data.files import sha256
-from jaxdec.data.sources.checksums import content_of
+from jaxdec.data.sources.checksums import content_of, content_of_text
 from jaxdec.data.sources.documents import documents, end_of
 from jaxdec.data.sources.files import files_of
 from jaxdec.data.sources.kinds import records_of
@@ -21,6 +21,8 @@ def own_corpus(path: Path, text_field: str | None, limit_files: int | None) -> C
 
     Raises UserError for a file that is empty, cannot be read or has no text.
     """
+    if not path.is_dir() and not path.is_file():
+        raise UserError(f"{path} is neither a file nor a folder: give one that has text in it")
     files = files_of(path)
     if limit_files is not None:
         if not path.is_dir():
@@ -31,21 +33,21 @@ def own_corpus(path: Path, text_field: str | None, limit_files: int | None) -> C
         raise UserError(f"data.text_field is for files of records, and {path} is text: leave it out")
     if not path.is_dir() and kinds == [None]:
         return _one_text(path)
-    contents = [
-        [
-            file.relative_to(path).as_posix() if file != path else file.name,
-            content_of(file, is_text=kind is None).sha256,
-        ]
-        for file, kind in zip(files, kinds, strict=True)
-    ]
-    corpus = Corpus(str(path), sha256(json.dumps([contents, text_field]).encode()), _pieces_of(files, text_field), None)
+    names = [file.relative_to(path).as_posix() if file != path else file.name for file in files]
+    corpus = Corpus(
+        str(path),
+        sha256(json.dumps([names, content_of(files).sha256, text_field]).encode()),
+        _pieces_of(files, text_field),
+        None,
+        share=share_of(files),
+    )
     if next(corpus.pieces(None), None) is None:
         raise UserError(f"the corpus {path} is empty: none of its records has text in it")
     return corpus
 
 
 def _one_text(path: Path) -> Corpus:
-    content = content_of(path, is_text=True)
+    content = content_of_text(path)
     if not content.characters:
         raise UserError(f"the corpus {path} is empty: give a file with text in it")
     characters = content.characters

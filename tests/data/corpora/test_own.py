@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from jaxdec.data.corpora import own
-from jaxdec.data.corpora.base import Corpus, Place
+from jaxdec.data.corpora.base import Corpus, Piece, Place
 from jaxdec.data.corpora.registry import load_corpus
 from jaxdec.data.sources import checksums
+from jaxdec.errors import UserError
 from tests.data.sources.files import compressed, records
 
 
@@ -88,21 +89,45 @@ def test_one_text_is_the_same_corpus_however_it_is_packed(tmp_path: Path) -> Non
     assert first.characters() == len(first.text)
 
 
-def test_a_large_file_is_read_once_for_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", ""])
+def test_what_is_large_is_read_once_for_its_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv("JAXDEC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(checksums, "LARGE", 10)
-    reads: list[Path] = []
-    read = checksums._read
-    monkeypatch.setattr(checksums, "_read", lambda path, is_text: reads.append(path) or read(path, is_text))
-    path = tmp_path / "a.txt"
-    path.write_text("long enough")
-    fresh = load_corpus(str(path))
-    assert (load_corpus(str(path)).hash, len(reads)) == (fresh.hash, 2), "changed this second: it may change again"
-    os.utime(path, (time.time() - 100,) * 2)
-    assert [load_corpus(str(path)).hash for _ in range(3)] == [fresh.hash] * 3
-    assert len(reads) == 3
-    path.write_text("something else, and longer")
-    assert load_corpus(str(path)).hash != fresh.hash
+    opened: list[Path] = []
+    open_file = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *args, **kwargs: opened.append(path) or open_file(path, *args, **kwargs)
+    )
+    monkeypatch.setattr(own, "_pieces_of", lambda *_: lambda _: iter([Piece("a", True, (0, 1))]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for each in ("a.txt", "a.jsonl"):
+        (folder / each).write_text('{"text": "long enough"}')
+
+    def reads() -> tuple[str, int]:
+        opened.clear()
+        hash = load_corpus(str(folder / name)).hash
+        return hash, len([path for path in opened if folder in path.parents])
+
+    count = 1 if name else 2
+    hash, first = reads()
+    assert (first, reads()) == (count, (hash, count)), "changed this second: it may change again"
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 100,) * 2)
+    assert [reads() for _ in range(3)] == [(hash, count), (hash, 0), (hash, 0)]
+    (folder / (name or "a.txt")).write_text('{"text": "another, and longer"}')
+    assert reads()[0] != hash
+    (tmp_path / "cache" / "checksums.json").write_text("{")
+    os.utime(folder / (name or "a.txt"), (time.time() - 100,) * 2)
+    assert reads()[0] != hash
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_what_never_ends_is_not_begun() -> None:
+    with pytest.raises(UserError, match="/dev/zero is neither a file nor a folder"):
+        load_corpus("/dev/zero")
 
 
 @pytest.mark.parametrize("name", ["jsonl", "json", "csv", "parquet", "txt", "txt.gz", "jsonl.zst"])
