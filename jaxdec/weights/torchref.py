@@ -65,10 +65,9 @@ def to_torchref(params: Mapping[str, Any], expected: Mapping[str, Shaped]) -> di
         extra=[torch_name(problem.name) for problem in plan.missing],
         receiver="the torch model",
     )
-    for entry in plan.entries:
-        key = entry.sources[0]
-        # each rule undoes itself, so it also turns our shape into torch's
-        _check_shape(key, _shape_by(entry, entry.shape), tuple(expected[key].shape), "the torch model")
+    # each rule undoes itself, so it also turns our shape into torch's
+    shapes = [(entry.sources[0], _shape_by(entry, entry.shape)) for entry in plan.entries]
+    _check_shapes([(key, shape, tuple(expected[key].shape)) for key, shape in shapes], "the torch model")
     return {key: _to_torch(array) for key, array in plan.to_reference(arrays).items()}
 
 
@@ -84,9 +83,8 @@ def from_torchref(state: Mapping[str, torch.Tensor], expected: Mapping[str, Shap
         extra=[key for key in state if key not in names],
         receiver="the JAX model",
     )
-    for entry in plan.entries:
-        made = _shape_by(entry, tuple(state[entry.sources[0]].shape))
-        _check_shape(entry.name, made, entry.shape, "the JAX model")
+    made = [(entry, _shape_by(entry, tuple(state[entry.sources[0]].shape))) for entry in plan.entries]
+    _check_shapes([(entry.name, shape, entry.shape) for entry, shape in made], "the JAX model")
     return plan.to_candidate({key: _to_numpy(value) for key, value in state.items()})
 
 
@@ -116,15 +114,24 @@ def _shape_by(entry: Entry, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_names(missing: list[str], extra: list[str], receiver: str) -> None:
+    details = [f"missing: {name}" for name in missing] + [f"left over: {name}" for name in extra]
     if missing:
-        raise UserError(f"{receiver} needs {_listed(missing)}, missing from the weights: are both of the same config?")
+        line = f"{receiver} needs {_listed(missing)}, missing from the weights: are both of the same config?"
+        raise UserError(line, details)
     if extra:
-        raise UserError(f"{receiver} has no place for {_listed(extra)}: are both of the same config?")
+        raise UserError(f"{receiver} has no place for {_listed(extra)}: are both of the same config?", details)
 
 
-def _check_shape(name: str, given: tuple[int, ...], expected: tuple[int, ...], receiver: str) -> None:
-    if given != expected:
-        raise UserError(f"{name} has shape {given} where {receiver} has {expected}: are both of the same config?")
+def _check_shapes(shapes: list[tuple[str, tuple[int, ...], tuple[int, ...]]], receiver: str) -> None:
+    """(name, the shape that is given, the one that is expected)."""
+    wrong = [
+        f"{name} has shape {given} where {receiver} has {expected}"
+        for name, given, expected in shapes
+        if given != expected
+    ]
+    if wrong:
+        more = f"; {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
+        raise UserError(f"{wrong[0]}{more}: are both of the same config?", wrong)
 
 
 def _listed(names: list[str]) -> str:
