@@ -186,18 +186,30 @@ def restore_params(
 ) -> tuple[dict[str, jax.Array], dict[str, Any]]:
     """The parameters, on the first device, and the meta of the newest good checkpoint, or of `step`.
 
-    Reads the parameters' bytes alone and changes nothing in `folder`: it may run beside the training run.
+    Raises UserError as `Checkpoints.restore` does.
+    """
+    state, meta = restore_wanted(folder, abstract_params, step, warn)
+    return state["params"], meta
+
+
+def restore_wanted(
+    folder: Path, wanted: Wanted, step: int | None = None, warn: Warn = print_warning
+) -> tuple[Any, dict[str, Any]]:
+    """What `wanted` asks for, given the meta and the stored leaves, of the newest good checkpoint, or of `step`; and
+    its meta.
+
+    Reads the bytes of that alone and changes nothing in `folder`: it may run beside the training run.
     Raises UserError as `Checkpoints.restore` does.
     """
     folder = Path(folder).absolute()
-    found, (state, meta), damaged = _newest_good(folder, step, abstract_params)
+    found, loaded, damaged = _newest_good(folder, step, wanted)
     for bad, reason in damaged.items():
         warn(f"checkpoint {bad} in {folder} is damaged ({reason}); using checkpoint {found}")
     for bad in unfinished(folder):
         if step is None and bad > found:
             why = "its save is under way or was interrupted"
             warn(f"checkpoint {bad} in {folder} is partial ({why}); using checkpoint {found}")
-    return state["params"], meta
+    return loaded
 
 
 def _newest_good(

@@ -69,10 +69,8 @@ def from_torch(saved: Mapping[str, Any], config: RunConfig) -> State:
     for part in ("step", "model", "optimizer"):
         if part not in saved:
             raise UserError(f"this is no training state of torchref, it has no {part!r}: see docs/packing.md")
-    model, step, dtype = Model(config.model, config.precision), int(saved["step"]), jnp.dtype(config.precision.params)
-    optimizer = make_optimizer(config.optim, config.decay_steps)
-    learner = Learner(model, optimizer, LANGUAGE, trainable_names(config.trainable, model.axes))
-    shapes = model.shapes()
+    learner, step, dtype = learner_of(config), int(saved["step"]), jnp.dtype(config.precision.params)
+    shapes = learner.model.shapes()
     trained, _ = learner.split(shapes)
     template = _template(config, trained, step)
     saved = {"numbered": template["numbered"], **saved}
@@ -85,9 +83,22 @@ def from_torch(saved: Mapping[str, Any], config: RunConfig) -> State:
         except UserError as error:
             raise error.within(f"{theirs} of the optimizer: {error}") from None
     arrays = {part: {name: array.astype(dtype) for name, array in values.items()} for part, values in arrays.items()}
-    abstract = jax.eval_shape(lambda params: new_state(learner, params), shapes)
-    opt = optax.tree.set(abstract["opt"], count=np.int32(step), **{ours: arrays[ours] for ours in MOMENTS})
+    opt = optax.tree.set(
+        abstract_state(learner)["opt"], count=np.int32(step), **{ours: arrays[ours] for ours in MOMENTS}
+    )
     return {"step": np.int32(step), "params": arrays["params"], "opt": opt}
+
+
+def learner_of(config: RunConfig) -> Learner:
+    """The learner of a run, as far as its state goes. Its loss is not used."""
+    model = Model(config.model, config.precision)
+    optimizer = make_optimizer(config.optim, config.decay_steps)
+    return Learner(model, optimizer, LANGUAGE, trainable_names(config.trainable, model.axes))
+
+
+def abstract_state(learner: Learner) -> State:
+    """Shapes and dtypes of the state, wherever it lies."""
+    return jax.eval_shape(lambda params: new_state(learner, params), learner.model.shapes())
 
 
 def _template(config: RunConfig, trained: Iterable[str], step: int) -> dict[str, Any]:
