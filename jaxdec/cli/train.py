@@ -93,7 +93,9 @@ def started_from(recipe: RunConfig, source: RunConfig, flags: Sequence[str]) -> 
     window = recipe.window if recipe.window < model.context else None
     if window is not None and not {"--data.window", "--train.tokens-per-step"} & set(flags):
         print(f"windows of {window} tokens, the recipe's; the model reads up to {model.context:,} (data.window)")
-    data = dataclasses.replace(recipe.data, tokenizer=source.data.tokenizer, window=window)
+    stride = recipe.data.sweep_stride
+    stride = stride if stride is None or stride <= (window or model.context) else None
+    data = dataclasses.replace(recipe.data, tokenizer=source.data.tokenizer, window=window, sweep_stride=stride)
     return dataclasses.replace(recipe, model=model, data=data)
 
 

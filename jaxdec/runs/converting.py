@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.model import DecoderConfig
+from jaxdec.config.parts import LayerNorm
 from jaxdec.config.run import HuggingFace, Precision, RunConfig
 from jaxdec.config.yaml import config_to_dict
 from jaxdec.data.files import new_folder
@@ -30,7 +31,7 @@ from jaxdec.weights.folder.card import model_card
 from jaxdec.weights.formats.base import DTYPES
 from jaxdec.weights.formats.huggingface import first_family, write_folder
 from jaxdec.weights.formats.registry import write_model
-from jaxdec.weights.huggingface.registry import FAMILIES
+from jaxdec.weights.huggingface.registry import FAMILIES, hf_config_of
 from jaxdec.weights.resize import NewRows, with_context, with_positions, with_tokens
 from jaxdec.weights.stream import LazyArray
 
@@ -137,12 +138,43 @@ def write_weights(
             raise UserError(f"--family is of --to huggingface, not of {layout}")
         write_model(layout, place, source.arrays, config, source.tokenizer)
         return layout
-    family = family or first_family(config)
+    family, source = fitted(source, config, family)
+    config = source.config.model
+    assert isinstance(config, DecoderConfig)
     with new_folder(place, "the weights' folder") as temporary:
         write_folder(temporary, source.arrays, config, source.tokenizer, family=family, max_shard=max_shard)
         card = model_card(place.name, FAMILIES[family].architecture, source.config, count(source), source.step, figures)
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return family
+
+
+def fitted(source: Source, config: DecoderConfig, family: str | None) -> tuple[str, Source]:
+    """The Hugging Face family, the first that fits where none is given, and the model in it. Where a family fits but
+    for its biases, which a model lacks, it is the same function with biases of zero. Raises UserError where none fits.
+    """
+
+    def fits(config: DecoderConfig) -> str:
+        if family is None:
+            return first_family(config)
+        hf_config_of(config, family)
+        return family
+
+    try:
+        return fits(config), source
+    except UserError as error:
+        norm = replace(config.norm, bias=None) if isinstance(config.norm, LayerNorm) else config.norm
+        biased = replace(config, bias=True, attention_bias=None, norm=norm)
+        try:
+            found = fits(biased)
+        except UserError:
+            raise error from None
+    shapes = Model(biased, source.config.precision).shapes()
+    added = {name: shape.shape for name, shape in shapes.items() if name not in source.arrays}
+    assert all(name.endswith(".bias") for name in added), added
+    dtype = next(iter(source.arrays.values())).dtype
+    zeros = {name: LazyArray(shape, dtype, partial(np.zeros, shape, dtype)) for name, shape in added.items()}
+    changed = replace(source.config, model=biased)
+    return found, replace(source, config=changed, arrays={**source.arrays, **zeros})
 
 
 def require_free(place: Path) -> None:
