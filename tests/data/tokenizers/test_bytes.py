@@ -21,7 +21,7 @@ from jaxdec.data.tokenizers import gpt2 as tokenizer_gpt2
 from jaxdec.data.tokenizers.pieces import LONG_RUN, LONG_WORD, PATTERN, pieces, training_pieces
 from jaxdec.data.tokenizers.registry import END_OF_TEXT, BPETokenizer, GPT2Tokenizer
 from jaxdec.errors import UserError
-from tests.data.tokenizers.vocabularies import byte_level, has_gpt2
+from tests.data.tokenizers.vocabularies import byte_level, eager, has_gpt2
 
 STORY = "It was the best of times, it was the worst of times; we'll see 1859 -- naïve café, 漢字 🧿!\n\n  So.\t" * 5
 # Unassigned code points are left out: the libraries' Unicode versions differ in which of them are letters.
@@ -30,17 +30,7 @@ LETTERS = " \n\t\x0b\x1c\x85\xa0\u3000a1'.é"
 SPACED = st.text(LETTERS, max_size=40)
 
 BPE = BPETokenizer.train(STORY + " " * 50 + "\n" * 20, 400)
-# Any two letters that the pattern leaves together are merged, so that tokens show where it cuts.
-_bytes = [bytes([byte]) for byte in range(256)]
-_single = [letter.encode() for letter in LETTERS if len(letter.encode()) > 1]
-_pairs = [(one + other).encode() for one in LETTERS for other in LETTERS]
-_steps = [_pair[:size] for _pair in [*_single, *_pairs] for size in range(2, len(_pair) + 1)]
-EAGER = tiktoken.Encoding(
-    "eager",
-    pat_str=PATTERN,
-    mergeable_ranks={token: rank for rank, token in enumerate(dict.fromkeys([*_bytes, *_single, *_pairs, *_steps]))},
-    special_tokens={},
-)
+EAGER = eager(LETTERS)
 
 needs_gpt2 = pytest.mark.skipif(not has_gpt2(), reason="GPT-2's vocabulary is not in $TIKTOKEN_CACHE_DIR")
 

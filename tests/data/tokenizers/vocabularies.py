@@ -8,9 +8,11 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import tiktoken
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from jaxdec.data.tokenizers import gpt2 as tokenizer_gpt2
+from jaxdec.data.tokenizers.pieces import PATTERN
 from jaxdec.data.tokenizers.registry import END_OF_TEXT
 
 
@@ -18,6 +20,16 @@ def has_gpt2() -> bool:
     """Whether both of tiktoken's files of GPT-2 are here, so that no test needs a network."""
     names = ("6c7ea1a7e38e3a7f062df639a5b80947f075ffe6", "6d1cbeee0f20b3d9449abfede4726ed8212e3aee")
     return all((Path(tokenizer_gpt2.cache_folder()) / name).exists() for name in names)
+
+
+def eager(letters: str) -> tiktoken.Encoding:
+    """Any two of the letters that GPT-2's pattern leaves together are merged, so that tokens show where it cuts."""
+    single = [letter.encode() for letter in letters if len(letter.encode()) > 1]
+    pairs = [(one + other).encode() for one in letters for other in letters]
+    steps = [pair[:size] for pair in [*single, *pairs] for size in range(2, len(pair) + 1)]
+    tokens = dict.fromkeys([*(bytes([byte]) for byte in range(256)), *single, *pairs, *steps])
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    return tiktoken.Encoding("eager", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
 
 
 def byte_level(text: str, vocab_size: int, special: tuple[str, ...] = ()) -> Tokenizer:

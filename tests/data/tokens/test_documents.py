@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from jaxdec.config.run import BPE, Characters, DataConfig, Words
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import END_OF_TEXT, CharTokenizer, HuggingFaceTokenizer
+from jaxdec.data.tokens import make
+from jaxdec.data.tokens.encode import encode_stream
 from jaxdec.data.tokens.make import boundary_of
 from jaxdec.data.tokens.split import Reading, Splitter
 from jaxdec.errors import UserError
@@ -81,7 +84,10 @@ def test_one_document_is_split_by_position_to_the_character(text: str, size: int
 
 
 @pytest.mark.parametrize("tokenizer", [BPE(300), Words(), Characters()])
-def test_a_token_begins_and_ends_every_document(tmp_path: Path, tokenizer: BPE | Words | Characters):
+def test_a_token_begins_and_ends_every_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: BPE | Words | Characters
+):
+    monkeypatch.setattr(make, "encode_stream", functools.partial(encode_stream, batch_size=100))
     dataset = prepare(DataConfig(file_of(DOCUMENTS, tmp_path), tokenizer))
     boundary = boundary_of(dataset.tokenizer)
     assert boundary is not None
