@@ -76,7 +76,7 @@ class Encoder:
 
 
 def encode_stream(
-    encoder: Encoder, stretches: Iterable[tuple[list[Stretch], Reading]], *, batch_size: int = PIECE
+    encoder: Encoder, stretches: Iterable[tuple[list[Stretch], Reading]], *, batch_size: int = PIECE // 2
 ) -> Iterator[Encoded]:
     """The batches of about `batch_size` characters, encoded, in order. Raises Unencodable; and what reading raises,
     once all that was read before is given out."""
