@@ -14,6 +14,7 @@ from jaxdec.data.files import new_folder
 from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError, nearest
 from jaxdec.weights.formats.base import Format, StoredModel
+from jaxdec.weights.formats.gguf import GGUF
 from jaxdec.weights.formats.huggingface import HUGGINGFACE
 from jaxdec.weights.formats.llama2c import LLAMA2C
 from jaxdec.weights.formats.llmc import LLMC
@@ -32,6 +33,7 @@ FORMATS: Mapping[str, Format] = {
         LLMC,
         LLAMA2C,  # after what has a magic number
         OPENAI,
+        GGUF,
         HUGGINGFACE,  # last: folders of minGPT have a config.json too
     )
 }
