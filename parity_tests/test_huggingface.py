@@ -145,6 +145,31 @@ def test_exaone_4_without_windows_turns_in_all_layers() -> None:
     require(stages.logits(stages.Sides(pair_of_config("exaone4", hf_config)), GENERIC))
 
 
+def test_the_decoder_of_gemma_3_with_images_is_read_by_itself(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+    from transformers import AutoConfig
+
+    text = dict(CONFIGS["gemma3"].tiny["gemma3"].settings)
+    sizes = dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), 2)
+    vision = {"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14}
+    ids = {"image_token_index": 90, "boi_token_index": 91, "eoi_token_index": 92, "mm_tokens_per_image": 4}
+    hf_config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, **ids)
+    at = stages.Sides(pair_of_config("gemma3", hf_config))
+    assert config_of(hf_config) == config_of(CONFIG_OF["gemma3"])
+    for stage in (stages.weights, stages.taps, stages.logits):
+        require(stage(at, GENERIC))
+    model = hf_model(hf_config, "float32")
+    model.save_pretrained(tmp_path)
+    found, told = load_file(tmp_path / "model.safetensors"), json.loads((tmp_path / "config.json").read_text())
+    theirs = {key: value.detach().numpy() for key, value in model.named_parameters()}
+    shapes = at.candidate.candidate.shapes
+    expected = from_huggingface(theirs, hf_config, shapes)
+    for key, value in from_huggingface(found, told, shapes).items():
+        np.testing.assert_array_equal(value, expected[key])
+    with pytest.raises(UserError, match="gemma3 is read, not written: its decoder is written as gemma3_text"):
+        hf_config_of(config_of(hf_config), "gemma3")
+
+
 def test_gemma_3_does_not_cap_scores() -> None:
     """It has the setting, and does not hand it on to its attention."""
     hf_config = tiny_config("gemma3", attn_logit_softcapping=0.5)

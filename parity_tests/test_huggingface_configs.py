@@ -116,7 +116,16 @@ REFUSED = [
     ({**LLAMA, "model_type": "opt", "do_layer_norm_before": False}, "do_layer_norm_before = False"),
     ({**LLAMA, "model_type": "opt", "word_embed_proj_dim": 16}, "word_embed_proj_dim = 16"),
     ({**LLAMA, "model_type": "qwen2", "layer_types": ["chunked_attention"] * 4}, "layer_types = 'chunked_attention'"),
+    ({**LLAMA, "model_type": "qwen3", "layer_types": ["full_attention"]}, "is not supported: there are 4 layers"),
     ({**LLAMA, "model_type": "gpt_oss", "swiglu_alpha": 2.0}, "swiglu_alpha = 2.0"),
+    (
+        {"model_type": "gemma3", "text_config": {"model_type": "llama"}},
+        "gemma3: text_config is no config of a gemma3_te",
+    ),
+    (
+        {"model_type": "gemma3", "tie_word_embeddings": False, "text_config": {}},
+        "tie_word_embeddings is False, but True in text_config",
+    ),
     ({**LLAMA, "model_type": "olmo3", "rope_theta": 10_000}, "rope_theta = 10000 is not supported: give rope_param"),
     ({**LLAMA, "model_type": "granite", "logits_scaling": -1}, "logits_scaling = -1 is not supported: a number above"),
     ({**LLAMA, "model_type": "granite", "logits_scaling": None}, "logits_scaling = None: a number is needed"),

@@ -63,14 +63,18 @@ INEXPRESSIBLE = [
     ("llama", replace(LLAMA, norm=LayerNorm()), r"model\.norm = LayerNorm.* \(it would be RMSNorm"),
     ("llama", replace(LLAMA, mlp=MLP(hidden=50)), r"model\.mlp = MLP\(.*hidden=50\)"),
     ("llama", replace(LLAMA, mlp=(GatedMLP(48), GatedMLP(40))), r"model\.mlp = \(GatedMLP"),
-    ("llama", replace(LLAMA, attention=Local(window=3)), r"model\.attention = Local\(.* mistral, ministral, smollm3$"),
+    (
+        "llama",
+        replace(LLAMA, attention=Local(window=3)),
+        r"model\.attention = Local\(.* mistral, phi3, smollm3, ministral$",
+    ),
     ("llama", replace(LLAMA, attention=(Full(), Local(window=3))), r"model\.attention = \(Full"),
     (
         "llama",
         replace(LLAMA, attention=Full(alibi=8.0)),
         r"model\.attention\.alibi = 8\.0 \(it would be None\): no supp",
     ),
-    ("llama", replace(LLAMA, attention_bias="qkv"), r"model\.attention_bias = 'qkv' .* can be had as seed_oss, qwen2$"),
+    ("llama", replace(LLAMA, attention_bias="qkv"), r"model\.attention_bias = 'qkv' .* can be had as qwen2, seed_oss$"),
     (
         "qwen2",
         replace(LLAMA, attention_bias="qkv", attention=(Local(window=3), Local(window=4))),

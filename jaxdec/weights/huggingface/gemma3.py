@@ -51,6 +51,14 @@ ANGLES = {
     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
 }
 
+SIZES = {  # which the files of the released models leave out
+    "vocab_size": 262_208,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 131_072,
+}
+
 GEMMA3_TEXT = Family(
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
@@ -62,6 +70,7 @@ GEMMA3_TEXT = Family(
     taps=taps,
     defaults={
         **llama_like.DEFAULTS,
+        **SIZES,
         "num_key_value_heads": 4,
         "head_dim": 256,
         "hidden_activation": "gelu_pytorch_tanh",

@@ -28,9 +28,11 @@ def windows(settings: HFSettings, local: Iterable[bool], **parts: Any) -> Any:
 def local_by_type(settings: HFSettings, default: Sequence[bool]) -> Sequence[bool]:
     """Which layers are local in a family that obeys `layer_types`; `default` says what holds without them.
 
-    Raises UserError for other kinds of layers, and where a layer has a window of which no size is given.
+    Raises UserError for other kinds of layers, or another number of them, and for a window of which no size is given.
     """
-    kinds = settings("layer_types")
+    kinds, count = settings("layer_types"), settings.whole("num_hidden_layers")
+    if kinds is not None and len(kinds) != count:
+        raise settings.unsupported("layer_types", kinds, f"there are {count} layers")
     local = default if kinds is None else [settings.choice("layer_types", kind, KINDS) for kind in kinds]
     if any(local) and not settings("sliding_window"):
         raise settings.unsupported("sliding_window", settings("sliding_window"), "some layers have a window")

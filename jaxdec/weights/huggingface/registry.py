@@ -38,6 +38,7 @@ from jaxdec.weights.huggingface.olmo2 import OLMO2
 from jaxdec.weights.huggingface.olmo3 import OLMO3
 from jaxdec.weights.huggingface.olmoe import OLMOE
 from jaxdec.weights.huggingface.opt import OPT
+from jaxdec.weights.huggingface.outer import OUTER, renamed
 from jaxdec.weights.huggingface.phi3 import PHI3
 from jaxdec.weights.huggingface.qwen2 import QWEN2
 from jaxdec.weights.huggingface.qwen2_moe import QWEN2_MOE
@@ -52,6 +53,7 @@ from jaxdec.weights.huggingface.tables import rule_lines
 from jaxdec.weights.huggingface.vaultgemma import VAULTGEMMA
 from jaxdec.weights.rules import WeightRules
 
+# Where several fit a model, the first one is written.
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family
     for family in (
@@ -59,34 +61,34 @@ FAMILIES: Mapping[str, Family] = {
         GPT_BIGCODE,
         OPT,
         GPT_NEOX,
-        STABLELM,
-        COHERE,
-        PHI3,
-        OLMO,
-        STARCODER2,
         LLAMA,
-        SEED_OSS,
         MISTRAL,
-        MINISTRAL,
         MIXTRAL,
         QWEN2,
         QWEN2_MOE,
         QWEN3,
         QWEN3_MOE,
+        GEMMA,
+        GEMMA2,
+        GEMMA3_TEXT,
+        VAULTGEMMA,
+        GPT_OSS,
+        PHI3,
+        STABLELM,
+        STARCODER2,
+        COHERE,
+        OLMO,
+        OLMO2,
+        OLMO3,
+        OLMOE,
+        FLEX_OLMO,
         SMOLLM3,
         GRANITE,
         GRANITEMOE,
         GRANITEMOESHARED,
-        OLMO2,
+        SEED_OSS,
+        MINISTRAL,
         EXAONE4,
-        FLEX_OLMO,
-        OLMO3,
-        OLMOE,
-        GEMMA,
-        GEMMA2,
-        VAULTGEMMA,
-        GEMMA3_TEXT,
-        GPT_OSS,
     )
 }
 # What files hold beside parameters: masks and rotary frequencies, which older versions saved.
@@ -113,7 +115,10 @@ def config_of(hf_config: Any) -> DecoderConfig:
 def rules_of(hf_config: Any) -> str:
     """The rule table from names of `named_parameters()`, or of files, to ours. Raises UserError as `config_of` does."""
     family, config = _read(hf_config)
+    outer = OUTER.get(_values(hf_config)["model_type"])
     tables = (family.parameters(config), family.files(config), family.older(config))
+    if outer is not None:
+        return outer.rules(*tables[:2], tied=config.tied_head)
     maybe = (
         *BUFFERS,
         *(("lm_head.weight", "embed_out.weight") if config.tied_head else ()),
@@ -128,7 +133,9 @@ def taps_of(hf_config: Any) -> str:
     Query, key and value are one product on our side, gate and up too, and experts work on slots: they are not tapped.
     """
     family, config = _read(hf_config)
-    return rule_lines([family.taps(config)])
+    outer = OUTER.get(_values(hf_config)["model_type"])
+    taps = family.taps(config)
+    return rule_lines([taps if outer is None else renamed(taps, outer.parameters)])
 
 
 def hf_config_of(config: DecoderConfig, model_type: str) -> dict[str, Any]:
@@ -170,13 +177,21 @@ def from_huggingface(tensors: Mapping[str, Any], hf_config: Any, expected: Mappi
     return WeightRules.parse(rules_of(hf_config)).plan(expected, tensors).require().to_candidate(tensors)
 
 
+def _values(hf_config: Any) -> Mapping[str, Any]:
+    return hf_config if isinstance(hf_config, Mapping) else hf_config.to_dict()
+
+
 def _read(hf_config: Any) -> tuple[Family, DecoderConfig]:
-    values = hf_config if isinstance(hf_config, Mapping) else hf_config.to_dict()
+    values = _values(hf_config)
+    if outer := OUTER.get(values.get("model_type") or ""):
+        values = outer.text_config(values)
     family = _family(values.get("model_type") or "")
     return family, family.read(HFSettings(values, family.defaults))
 
 
 def _family(model_type: str) -> Family:
+    if model_type in OUTER:
+        raise UserError(f"{model_type} is read, not written: its decoder is written as {OUTER[model_type].text}")
     if model_type not in FAMILIES:
         raise UserError(
             f"model_type {model_type!r} is not supported{nearest(model_type, FAMILIES)}: see docs/huggingface.md"
