@@ -84,10 +84,8 @@ class Window:
                 if self.more():  # it may go on there
                     continue
                 raise self.wrong(error) from None
-            # A number may go on behind what has been read; the file's next character ends it.
-            if end < len(self.text) or not self.more():
-                self.go_to(end)
-                return value
+            self.go_to(end)  # a number may go on behind what has been read: it is refused in any case
+            return value
 
     def wrong(self, error: Exception) -> UserError:
         if not isinstance(error, json.JSONDecodeError):

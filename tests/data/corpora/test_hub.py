@@ -117,7 +117,10 @@ def test_the_next_file_comes_meanwhile_and_few_are_here_at_once(
 ) -> None:
     monkeypatch.setattr(corpora, "DROPPED_AFTER", 100)
     most = 0
-    for number, _ in enumerate(load_corpus("tinystories").pieces(None)):
+    for number, piece in enumerate(load_corpus("tinystories").pieces(None)):
+        if piece.place[0] == 1:
+            before = "train-00000-of-00004.parquet" in parquets(tmp_path / "cache")
+            assert before == (number < 17), "a file stays until 100 characters of the next are read"
         if number == 0:
             deadline = time.monotonic() + 10
             while len(server.asked) < 2 and time.monotonic() < deadline:
@@ -350,6 +353,14 @@ def test_articles_are_put_together(bodies: list[list[str]]) -> None:
         place = stretches[index].after
         rest = wikitext.articles(iter(rows[place // corpora.STRETCHES :]))
         assert list(in_stretches(rest, place, 20)) == stretches[index + 1 :]
+
+
+def test_a_line_between_others_is_no_heading() -> None:
+    texts = ["", " = One = \n", "", " Text . \n", " = Two = \n", "", " = Three = \n", " Text . \n", ""]
+    rows = [Document(text, index, index + 1) for index, text in enumerate(texts)]
+    assert [document.text for document in wikitext.articles(iter(rows))] == [
+        "".join(text or "\n" for text in texts)[1:]
+    ]
 
 
 def test_wikitext_from_a_folder(offline: Path) -> None:
