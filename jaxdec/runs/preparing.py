@@ -41,11 +41,12 @@ class Preparing:
         if is_new:
             self._what = progress.what
             self._first = (now, progress.characters, progress.share or 0.0)
+        line = self.line(progress, now)
         if sys.stderr.isatty():
-            self._draw(progress, self.line(progress, now))
-        elif now - self._told >= EVERY or (is_new and not progress.characters):
+            self._draw(progress, line)
+        elif now - self._told >= EVERY or (is_new and not line):
             self._told = now
-            print(f"{progress.what}  {self.line(progress, now)}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{progress.what}  {line}".rstrip(), file=sys.stderr, flush=True)
 
     def line(self, progress: Progress, now: float) -> str:
         """ "41 %  412 M characters, 103 M tokens  11.8 M/s  0:50 left", as far as it is known."""
