@@ -10,6 +10,7 @@ import email.utils
 import http.client
 import random
 import re
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -132,12 +133,17 @@ def _ask(mirror: str, size: int | None, part: PartialFile, show: Callable[[int],
         if error.code in BUSY:
             raise _Broken(reason, _asked_to_wait(error.headers)) from None
         raise _Failed(reason) from None
-    except (TimeoutError, ConnectionResetError, http.client.IncompleteRead) as error:
-        raise _Broken(_reason(error)) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if isinstance(getattr(error, "reason", None), (TimeoutError, ConnectionResetError)):
-            raise _Broken(_reason(error)) from None
-        raise _Failed(_reason(error)) from None
+        raise (_Broken if _may_pass(error) else _Failed)(_reason(error)) from None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may succeed: the connection was lost, and neither refused nor to a name that is unknown."""
+    error = getattr(error, "reason", error)
+    if isinstance(error, ssl.SSLError):
+        return not isinstance(error, ssl.SSLCertVerificationError)
+    lost = (TimeoutError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError, http.client.IncompleteRead)
+    return isinstance(error, lost)
 
 
 def _receive(response: Any, size: int | None, part: PartialFile, show: Callable[[int], None]) -> None:

@@ -10,10 +10,12 @@ import http.server
 import io
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
 import tracemalloc
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,6 +195,33 @@ def test_a_mirror_that_stays_busy_is_given_up(server: str, tmp_path: Path, waits
         get(tmp_path / "input.txt", f"{server}/busy/503/none/99", f"{server}/missing")
     assert len(waits) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (ConnectionResetError("lost"), 4),
+        (TimeoutError("timed out"), 4),
+        (ssl.SSLEOFError("lost"), 4),
+        (ssl.SSLCertVerificationError("not theirs"), 1),
+        (ConnectionRefusedError("refused"), 1),
+        (socket.gaierror("unknown name"), 1),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_may_pass_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, tries: int, wrapped: bool
+):
+    asked = []
+
+    def fail(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise urllib.error.URLError(error) if wrapped else error
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", fail)
+    with pytest.raises(UserError, match=str(error)):
+        get(tmp_path / "input.txt", "https://example.org/input.txt")
+    assert len(asked) == tries
 
 
 def test_what_does_not_exist_is_asked_for_once(server: str, tmp_path: Path, waits: list[float]):

@@ -36,12 +36,19 @@ def documents(path: Path, text_field: str | None, after: int, most: int) -> Iter
         return
     field = text_column(path, kind, text_field)
     if field is not None:
-        yield from in_stretches(texts(path, kind, field, after // STRETCHES), after, most)
+        guessed = text_field is None and field != "text"
+        yield from in_stretches(texts(path, kind, field, after // STRETCHES, guessed), after, most)
 
 
-def texts(path: Path, kind: Records, field: str, start: int) -> Iterator[Document]:
-    """The texts of the records from a row's place on."""
+def texts(path: Path, kind: Records, field: str, start: int, guessed: bool = False) -> Iterator[Document]:
+    """The texts of the records from a row's place on. Raises UserError for a record with a `text` beside the field that
+    was taken because the first record has none."""
     for row in kind.rows(path, start, (field,)):
+        if guessed and "text" in row.fields:
+            raise UserError(
+                f"{kind.where(path, row.start)} has a field 'text', which the first record has not: say which field is "
+                "the text with --data.text-field NAME"
+            )
         yield Document(text_of(row, field, kind, path), row.start, row.after)
 
 

@@ -48,6 +48,7 @@ GOOD = b'{"text": "a"}\n'
         ("a.jsonl", GOOD + b"9" * 5000 + b"\n", "line 2 of {path} is not JSON that can be read"),
         ("a.jsonl", GOOD + b"[" * 100_000 + b"\n", "line 2 of {path} is not JSON that can be read"),
         ("a.jsonl", b'{"a": "x", "b": "y", "n": 1}\n', "has no field 'text' (fields with text: a, b): say which one"),
+        ("a.jsonl", b'{"a": "x"}\n' + GOOD, "line 2 of {path} has a field 'text', which the first record has not: say"),
         ("a.jsonl", b'{"n": 1}\n', "has no field 'text' (fields: n)"),
         ("a.jsonl", b'{"text": ""}\n', "is empty: none of its records has text in it"),
         ("a.json", b"[]", "is empty: none of its records"),
