@@ -100,11 +100,14 @@ class DecoderConfig(Config):
     score_scale: float | None = setting(None, "attention scores are q k^T times this; None: 1 / sqrt(head_dim)")
     mlp: FeedForward | tuple[FeedForward, ...] = setting(MLP(), "the feed-forward layer of a block")
     bias: bool = setting(True, "biases of every projection and layer norm in the blocks, and of the final norm")
-    attention_bias: bool | Literal["qkv"] | None = setting(
-        None, "biases of attention; qkv: of query, key and value only (Qwen 2); None: as bias"
+    attention_bias: bool | Literal["qkv", "out"] | None = setting(
+        None,
+        "biases of attention; qkv: of query, key and value only (Qwen 2); out: of the projection of their outputs only "
+        "(GPT-Neo); None: as bias",
     )
     embed_scale: float | None = setting(None, "token embeddings are multiplied by this; Gemma: sqrt(width)")
     tied_head: bool = setting(True, TIED_HEAD)
+    head_bias: bool = setting(False, "the head adds a trained bias to the logits, if it is not tied (Phi, GPT-J)")
     logit_scale: float | None = setting(None, "logits are multiplied by this, before any soft cap (Granite, Cohere)")
     logit_softcap: float | None = setting(None, "logits become softcap * tanh(logits / softcap) (Gemma 2)")
     dropout: float = setting(0.0, "dropout of embeddings, attention weights and both residual branches, as in GPT-2")
@@ -137,6 +140,11 @@ class DecoderConfig(Config):
             not isinstance(self.position, tuple) or all(isinstance(place, RoPE | NoPosition) for place in places),
             "model.position differs from layer to layer, but learned and sinusoidal positions are added to the "
             "embeddings, before all layers: give one of them alone, or layers with rope and none",
+        )
+        require(
+            not (self.head_bias and self.tied_head),
+            "model.head_bias is on, but the head is the token embedding, which has no bias: set model.tied_head to "
+            "false, or model.head_bias",
         )
         for name in ("residual_scale", "qkv_clip", "score_scale", "embed_scale", "logit_scale", "logit_softcap"):
             require_positive(self, "model", name)
@@ -175,12 +183,16 @@ class DecoderConfig(Config):
     @property
     def qkv_bias(self) -> bool:
         """Whether query, key and value have a bias."""
-        return bool(self.bias if self.attention_bias is None else self.attention_bias)
+        return self._attention_bias in (True, "qkv")
 
     @property
     def out_bias(self) -> bool:
         """Whether the projection back to the residual stream has a bias."""
-        return self.qkv_bias and self.attention_bias != "qkv"
+        return self._attention_bias in (True, "out")
+
+    @property
+    def _attention_bias(self) -> bool | Literal["qkv", "out"]:
+        return self.bias if self.attention_bias is None else self.attention_bias
 
     def position_of(self, layer: int) -> Position:
         return per_layer(self.position, layer)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from jaxdec.config.setting import setting
 from jaxdec.errors import UserError
 
-Activation = Literal["gelu_tanh", "gelu", "gelu_sigmoid", "relu", "silu"]
+Activation = Literal["gelu_tanh", "gelu", "gelu_sigmoid", "relu", "relu_squared", "silu"]
 Value = TypeVar("Value")
 
 

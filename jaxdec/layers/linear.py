@@ -30,11 +30,13 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array
     return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def logits(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x @ kernel` for a head: multiplied in x's dtype and kept in at least float32, since rounded logits are rounded
-    losses. x: [..., D], kernel: [D, V]; returns [..., V]."""
+def logits(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """`x @ kernel + bias` for a head: multiplied in x's dtype and kept in at least float32, since rounded logits are
+    rounded losses. x: [..., D], kernel: [D, V], bias: [V] or None; returns [..., V]."""
     wide = jnp.promote_types(x.dtype, jnp.float32)
     y = jnp.matmul(rows(x), kernel.astype(x.dtype), preferred_element_type=wide)
+    if bias is not None:
+        y = y + jnp.expand_dims(bias.astype(wide), range(y.ndim - 1))
     return y.reshape(*x.shape[:-1], y.shape[-1])
 
 

@@ -21,6 +21,7 @@ ACTIVATIONS = {
     "gelu": partial(jax.nn.gelu, approximate=False),
     "gelu_sigmoid": lambda x: x * jax.nn.sigmoid(1.702 * x),  # the same paper's other approximation
     "relu": jax.nn.relu,
+    "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),  # So et al. 2021, as in Nemotron
     "silu": jax.nn.silu,
 }
 

@@ -41,7 +41,8 @@ class Decoder(nnx.Module):
             self.position_embed = Embed((config.context, width), (None, "embed"), config.position.init_std, rngs=rngs)
         self.blocks = nnx.List([Block(config, layer, rngs=rngs) for layer in range(config.layers)])
         self.final_norm = make_norm(width, config.norm, config.bias)
-        head = None if config.tied_head else Linear((width, vocab), ("embed", "vocab"), std, bias=False, rngs=rngs)
+        axes, biased = ("embed", "vocab"), config.head_bias
+        head = None if config.tied_head else Linear((width, vocab), axes, std, biased, rngs=rngs)
         self.head = head  # assigned once: nnx fixes then whether an attribute holds parameters
 
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
@@ -79,7 +80,11 @@ class Decoder(nnx.Module):
             layers.append(layer)
             reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
-        logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
+        if self.head is None:
+            logits_BTV = self.token_embed.attend(x_BTD)
+        else:
+            bias = None if self.head.bias is None else self.head.bias[...]
+            logits_BTV = logits(x_BTD, self.head.kernel[...], bias)
         if self.config.logit_scale is not None:
             logits_BTV = self.config.logit_scale * logits_BTV
         if self.config.logit_softcap is not None:

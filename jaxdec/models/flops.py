@@ -72,7 +72,8 @@ def count(config: AnyModel, vocab_size: int) -> Parts:
         case _:
             assert_never(config)
     tied = getattr(config, "tied_head", False)
-    parts["head"] = Count(0 if tied else width * vocab, width * vocab)
+    bias = vocab if getattr(config, "head_bias", False) else 0
+    parts["head"] = Count(bias if tied else width * vocab + bias, width * vocab)
     return parts
 
 

@@ -39,10 +39,10 @@ _MAKERS: dict[str, tuple[str, Callable[..., Op]]] = {
     "T": ("T", Transpose),
     "chunk": ("chunk(i,n,axis)", lambda i, n, axis: Chunk(int(i), int(n), int(axis))),
     "every": ("every(i,n,axis)", lambda i, n, axis: Every(int(i), int(n), int(axis))),
-    "per_head": ("per_head(i,n,heads)", lambda i, n, heads: PerHead(int(i), int(n), int(heads))),
+    "per_head": ("per_head(i,n,heads)", lambda *numbers: PerHead(*map(int, numbers))),  # a fourth: pieces from i on
     "rows": ("rows(a,b)", lambda a, b="": Rows(int(a), int(b) if b else None)),
     "reshape": ("reshape(n,...)", lambda *sizes: Reshape(tuple(map(int, sizes)))),
-    "halves": ("halves(heads)", lambda heads: Halves(int(heads))),
+    "halves": ("halves(heads)", lambda *numbers: Halves(*map(int, numbers))),  # a second: channels that turn
     "plus": ("plus(c)", lambda c: Plus(float(c))),
 }
 ALLOWED = ", ".join(form for form, _ in _MAKERS.values())

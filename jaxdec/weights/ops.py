@@ -9,7 +9,7 @@ the array that it came from (`shape_before`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,30 +88,34 @@ class Every(Part):
 
 @dataclass(frozen=True)
 class PerHead(Op):
-    """Piece `index` of `count` of each head, joined: the first axis holds head after head, each with all its pieces."""
+    """Piece `index` of `count` of each head, or as many pieces as `pieces` says from there on, joined: the first axis
+    holds head after head, each with all its pieces."""
 
     index: int
     count: int
     heads: int
+    pieces: int = 1
 
     def __post_init__(self) -> None:
         _check_index(self.index, self.count)
+        _check_index(self.index + self.pieces - 1, self.count)
         _check_heads(self.heads)
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         return self._pieces(array).reshape(-1, *array.shape[1:])
 
     def before(self, shape: ArrayShape) -> ArrayShape:
-        return (shape[0] * self.count, *shape[1:])
+        return (shape[0] * self.count // self.pieces, *shape[1:])
 
     def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
         pieces = self._pieces(whole)
         pieces[...] = part.reshape(pieces.shape)
 
     def _pieces(self, array: np.ndarray) -> np.ndarray:
-        """A view [heads, channels of a piece, ...]: to split an axis never copies."""
+        """A view [heads, pieces, channels of a piece, ...]: to split an axis never copies."""
         size = _divided(array, 0, self.heads * self.count)
-        return array.reshape(self.heads, self.count, size, *array.shape[1:])[:, self.index]
+        split = array.reshape(self.heads, self.count, size, *array.shape[1:])
+        return split[:, self.index : self.index + self.pieces]
 
 
 @dataclass(frozen=True)
@@ -156,26 +160,36 @@ class Reshape(Op):
 class Halves(Op):
     """Rotary pairs (0, 1), (2, 3), ... of each head's channels, on the first axis, to pairs (0, C/2), (1, C/2 + 1), ...
 
-    Both forms rotate the same pairs (RoFormer, arXiv:2104.09864, equation 34, is interleaved); only places differ.
+    Where only the first `channels` of a head turn, these are C; the others stay where they are. Both forms rotate the same pairs (RoFormer, arXiv:2104.09864, equation 34, is interleaved); only places differ.
     """
 
     heads: int
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         _check_heads(self.heads)
+        if self.channels is not None and (self.channels < 2 or self.channels % 2):
+            raise OpError(f"channels turn in pairs, and {self.channels} is no even number from 2")
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
-        pairs = _divided(array, 0, 2 * self.heads)
-        return self._swapped(array, (self.heads, pairs, 2))
+        return self._moved(array, lambda turned: (turned // 2, 2))
 
     def before(self, shape: ArrayShape) -> ArrayShape:
         return shape
 
     def put_back(self, part: np.ndarray, whole: np.ndarray) -> None:
-        whole[...] = self._swapped(part, (self.heads, 2, part.shape[0] // (2 * self.heads)))
+        whole[...] = self._moved(part, lambda turned: (2, turned // 2))
 
-    def _swapped(self, array: np.ndarray, split: tuple[int, int, int]) -> np.ndarray:
-        return array.reshape(*split, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
+    def _moved(self, array: np.ndarray, split: Callable[[int], tuple[int, int]]) -> np.ndarray:
+        """`split` says how the channels that turn are laid out in rows and columns, which change places."""
+        size = _divided(array, 0, self.heads)
+        turned = size if self.channels is None else self.channels
+        if turned > size or turned % 2:
+            raise OpError(f"a head of {size} channels has no {turned} that turn in pairs")
+        heads = array.reshape(self.heads, size, *array.shape[1:])
+        first = heads[:, :turned].reshape(self.heads, *split(turned), *array.shape[1:]).swapaxes(1, 2)
+        first = first.reshape(self.heads, turned, *array.shape[1:])
+        return np.concatenate([first, heads[:, turned:]], axis=1).reshape(array.shape)
 
 
 @dataclass(frozen=True)

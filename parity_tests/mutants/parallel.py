@@ -15,8 +15,9 @@ from torch import Tensor
 
 from jaxdec.parity.certificate.mutant import Patch
 from parity_tests.mutants.registry import mutant
-from torchref.layers import block, norm, position
+from torchref.layers import block, mlp, norm, position
 from torchref.layers.attention import attention
+from torchref.models import decoder
 
 OWN, ONE = "in parallel", "in parallel, one norm"
 FIRST = "blocks.0.attention"
@@ -127,7 +128,34 @@ def nothing_clipped() -> Patch:
     return _clipped(lambda q, k, v, most: (q, k, v))
 
 
-# Biases of norms apart from those of projections
+# Biases that stand alone
+
+
+@mutant("model", OWN)
+def head_bias_left_out() -> Patch:
+    original = decoder.Decoder.forward
+
+    def forward(self: Any, tokens: Tensor) -> Any:
+        output = original(self, tokens)
+        return output._replace(logits_BTV=output.logits_BTV - self.head.bias)
+
+    return patch.object(decoder.Decoder, "forward", forward)
+
+
+@mutant("blocks.0.attention.out", OWN)
+def bias_of_attention_left_out() -> Patch:
+    original = attention.Attention.forward
+
+    def forward(self: Any, *inputs: Any) -> Tensor:
+        with patch.object(self.out, "forward", lambda x: F.linear(x, self.out.weight)):
+            return original(self, *inputs)
+
+    return patch.object(attention.Attention, "forward", forward)
+
+
+@mutant("blocks.0.mlp", OWN)
+def relu_not_squared() -> Patch:
+    return patch.dict(mlp.ACTIVATIONS, relu_squared=F.relu)
 
 
 @mutant("blocks.0.attention_norm", OWN)

@@ -223,7 +223,7 @@ def test_tokenizers_are_kinds_too() -> None:
         ("--precision.compute bf16", "--precision.compute is 'bf16' (did you mean 'bfloat16'?)"),
         (
             "--model.mlp.activation swish",
-            "--model.mlp.activation is 'swish' (known: gelu, gelu_sigmoid, gelu_tanh, relu, silu)",
+            "--model.mlp.activation is 'swish' (known: gelu, gelu_sigmoid, gelu_tanh, relu, relu_squared, silu)",
         ),
         ("extra", "unexpected argument 'extra'"),
         ("--optim 3", "--optim has several settings: give one of them, as --optim.learning-rate"),

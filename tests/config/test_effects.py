@@ -131,6 +131,7 @@ def values(cls: type) -> dict[str, Any]:
             "attention_bias": "qkv",
             "embed_scale": 4.0,
             "tied_head": False,
+            "head_bias": (replace(MODEL, tied_head=False), True),
             "logit_scale": 0.5,
             "logit_softcap": 2.0,
             "dropout": 0.5,

@@ -34,6 +34,7 @@ def changed(section: str, **values: Any) -> RunConfig:
             {"branch_norm": "post", "residual": "parallel_one_norm"},
             "model.residual is parallel_one_norm, but with model.branch_norm post no norm stands before the branches",
         ),
+        ("model", {"head_bias": True}, "model.head_bias is on, but the head is the token embedding, which has no bias"),
         ("model", {"qkv_clip": 0.0}, "model.qkv_clip is 0.0: give more than 0, or None"),
         ("model", {"position": RoPE(channels=6)}, "model.position.channels 6 is more than the 4 channels of a head"),
         (

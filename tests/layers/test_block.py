@@ -154,6 +154,8 @@ def test_a_score_scale_takes_the_place_of_the_root() -> None:
         (False, None, set()),
         (False, True, {"query", "key", "value", "out"}),
         (False, "qkv", {"query", "key", "value"}),
+        (False, "out", {"out"}),
+        (True, "out", {"out", "up", "down"}),
     ],
 )
 def test_attention_has_biases_of_its_own(bias: bool, attention_bias: Any, held: set[str]) -> None:

@@ -20,6 +20,7 @@ BY_HAND: dict[Activation, Any] = {
     "gelu": lambda x: x * (1 + erf(x / sqrt(2))) / 2,
     "gelu_tanh": lambda x: x * (1 + tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2,
     "gelu_sigmoid": lambda x: x / (1 + exp(-1.702 * x)),
+    "relu_squared": lambda x: max(x, 0) ** 2,
 }
 
 

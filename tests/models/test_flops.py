@@ -42,7 +42,7 @@ norms = one_of([LayerNorm(), LayerNorm(scale=False), LayerNorm(bias=True), Layer
 norms_of_queries = one_of([{}, {"qk_norm": RMSNorm()}, {"qk_norm": RMSNorm(), "qk_norm_over": "all"}])
 models = st.one_of(
     st.builds(
-        lambda of_queries, places, **others: DecoderConfig(**of_queries, **places, **others),
+        lambda of_queries, places, head, **others: DecoderConfig(**of_queries, **places, **head, **others),
         of_queries=norms_of_queries,
         layers=one_of([1, 2, 3]),
         heads=st.just(4),
@@ -63,8 +63,8 @@ models = st.one_of(
         attention=one_of([Full(), (Local(window=3, sink=0.0),), Strided(stride=2), Full(sink=1.0)]),
         mlp=plain_mlps | mixtures | mixtures.map(lambda mixture: (mixture,)),
         bias=st.booleans(),
-        attention_bias=one_of([None, True, False, "qkv"]),
-        tied_head=st.booleans(),
+        attention_bias=one_of([None, True, False, "qkv", "out"]),
+        head=one_of([{}, {"tied_head": False}, {"tied_head": False, "head_bias": True}]),
     ),
     st.builds(BigramConfig, vocab_size=st.just(11), width=one_of([8, 12])),
     st.builds(SingleHeadConfig, vocab_size=st.just(11), width=one_of([8, 12])),

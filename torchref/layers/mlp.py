@@ -29,11 +29,17 @@ def gelu_sigmoid(x: Tensor) -> Tensor:
     return torch.sigmoid(1.702 * x) * x
 
 
+def relu_squared(x: Tensor) -> Tensor:
+    """x^2 above zero, and zero below (So et al. 2021)."""
+    return x.clamp(min=0) ** 2
+
+
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "gelu_sigmoid": gelu_sigmoid,
     "relu": F.relu,
+    "relu_squared": relu_squared,
     "silu": F.silu,
 }
 

@@ -47,7 +47,7 @@ class Decoder(LanguageModel):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
         self.final_norm = make_norm(width, config.norm, config.bias)
-        self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=False, init_std=std)
+        self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=config.head_bias, init_std=std)
 
     def embed(self, tokens_BT: Tensor, documents: Documents | None) -> Tensor:
         """Token vectors times `embed_scale`, with that of the position in the document where it is added."""
@@ -77,6 +77,8 @@ class Decoder(LanguageModel):
         x_BTD = self.final_norm(x_BTD)
         weight_VD = self.token_embed.weight if self.head is None else self.head.weight
         logits_BTV = F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD.to(x_BTD.dtype)))
+        if self.head is not None and self.head.bias is not None:
+            logits_BTV = logits_BTV + at_least_float32(self.head.bias)
         if self.config.logit_scale is not None:
             logits_BTV = logits_BTV * self.config.logit_scale
         if self.config.logit_softcap is not None:

@@ -74,8 +74,11 @@ RUNGS: dict[str, AnyModel] = {
         residual="parallel",
         position=RoPE(theta=100.0, scaling=YARN, channels=6),
         bias=False,
+        attention_bias="out",
         norm=LayerNorm(bias=True),
+        mlp=MLP(activation="relu_squared"),
         tied_head=False,
+        head_bias=True,
     ),
     "in parallel, one norm": replace(
         ROPE,

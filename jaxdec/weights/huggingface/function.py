@@ -31,7 +31,7 @@ def plain(config: DecoderConfig) -> DecoderConfig:
         kv_heads=config.resolved_kv_heads,
         head_dim=config.resolved_head_dim,
         norm=_norm(config.norm, config.bias),
-        attention_bias="qkv" if config.qkv_bias and not config.out_bias else config.qkv_bias,
+        attention_bias=_attention_bias(config.qkv_bias, config.out_bias),
         score_scale=config.score_scale or config.resolved_head_dim**-0.5,
         position=shortest([_position(config.position_of(layer), config.resolved_head_dim) for layer in every]),
         **{scale: None for scale in SCALES if getattr(config, scale) == 1},
@@ -40,6 +40,10 @@ def plain(config: DecoderConfig) -> DecoderConfig:
         dropout=0.0,
         documents=Joined(),  # for a text that is one document both are the same function
     )
+
+
+def _attention_bias(qkv: bool, out: bool) -> Any:
+    return qkv if qkv == out else "qkv" if qkv else "out"
 
 
 def _norm(norm: Norm, bias: bool) -> Norm:

@@ -14,6 +14,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": "gelu",
     "quick_gelu": "gelu_sigmoid",
     "relu": "relu",
+    "relu2": "relu_squared",
     "silu": "silu",
 }
 
