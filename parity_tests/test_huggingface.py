@@ -123,6 +123,7 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
     "gemma2": True,
     "gemma3": True,
     "gpt-oss": True,
+    "cohere2": True,
 }
 
 
@@ -176,7 +177,10 @@ def test_gemma_3_does_not_cap_scores() -> None:
     require(stages.logits(stages.Sides(pair_of_config("gemma3", hf_config)), GENERIC))
 
 
-@pytest.mark.parametrize(("name", "width"), [("gpt2", "n_inner"), ("gpt-bigcode", "n_inner"), ("opt", "ffn_dim")])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("gpt2", "n_inner"), ("gpt-bigcode", "n_inner"), ("opt", "ffn_dim"), ("gpt-neo", "intermediate_size")],
+)
 def test_a_plain_mlp_has_any_width(name: str, width: str) -> None:
     at = stages.Sides(pair_of_config(name, tiny_config(name, **{width: 50})))
     assert at.candidate.candidate.shapes["blocks.0.mlp.up.kernel"].shape == (32, 50)
@@ -188,6 +192,13 @@ SWAPPED = {  # by family: what changes places in its table, which stays a biject
     "gpt2": (("chunk(0,3,", "chunk(1,3,"),),
     "gpt_bigcode": (("rows(32,40)", "rows(40,48)"),),
     "opt": (("rows(2,)", "rows(0,64)"), ("rows(0,2)", "rows(64,66)")),
+    "gpt_neo": (("ln_1", "ln_2"),),
+    "mpt": (("chunk(1,3,", "chunk(2,3,"),),
+    "gptj": (("halves(4,4)", "halves(8,4)"),),
+    "codegen": (("per_head(1,3,", "per_head(2,3,"),),
+    "phi": (("q_proj.bias", "dense.bias"),),
+    "cohere2": (("halves(4)", "halves(8)"),),
+    "nemotron": (("k_proj", "v_proj"),),
     "gpt_neox": (("per_head(0,3,", "per_head(1,3,"),),
     "stablelm": (("input_layernorm", "post_attention_layernorm"),),
     "cohere": (("halves(4)", "halves(8)"),),
@@ -241,6 +252,13 @@ WRONG_VALUES: dict[str, Any] = {  # by config: what is changed of ours
     "llama-linear": lambda config: replace(config, position=RoPE(1000.0, LinearScaling(3.01))),
     "llama-llama3": lambda config: with_scaling(config, low_frequency=1.01),
     "llama-yarn": lambda config: with_scaling(config, attention_factor=1.0),
+    "gpt-neo": lambda config: replace(config, score_scale=None),
+    "mpt": lambda config: replace(config, attention=Full(alibi=7.9)),
+    "gptj": lambda config: replace(config, position=RoPE(channels=2)),
+    "codegen": lambda config: replace(config, residual="sequential", branch_norm="pre"),
+    "phi": lambda config: replace(config, mlp=replace(config.mlp, activation="gelu")),
+    "cohere2": lambda config: replace(config, position=RoPE()),
+    "nemotron": lambda config: replace(config, mlp=replace(config.mlp, activation="relu")),
     "gpt-neox": lambda config: replace(config, residual="sequential"),
     "gpt-neox-sequential": lambda config: replace(config, position=replace(config.position, channels=None)),
     "stablelm": lambda config: replace(config, position=replace(config.position, channels=4)),

@@ -27,7 +27,9 @@ def test_what_a_file_leaves_out_is_what_transformers_assumes(name: str) -> None:
     """Each setting left out in turn: refused as a size that must be known, or the model that transformers makes."""
     from transformers import AutoConfig
 
-    family, sizes = CONFIGS[name], {"num_attention_heads": 32, "hidden_size": 256, "num_experts": 8}
+    sizes: dict[str, Any] = {"num_attention_heads": 32, "hidden_size": 256, "num_experts": 8}  # that defaults fit
+    sizes |= {"n_embd": 512, "num_layers": 24, "attention_types": [[["global", "local"], 12]]}
+    family = CONFIGS[name]
     settings = {key: sizes.get(key, value) for key, value in family.tiny[name].settings.items()}
     for left_out in settings:
         given = {key: value for key, value in settings.items() if key != left_out}
@@ -56,6 +58,8 @@ LLAMA = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
 }
+GPT_NEO = {"model_type": "gpt_neo", "vocab_size": 97, "hidden_size": 32, "num_layers": 2, "num_heads": 4}
+GPT_NEO |= {"max_position_embeddings": 64}
 GPT2 = {"model_type": "gpt2", "vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
 
 
@@ -100,6 +104,11 @@ def test_dense_layers_among_mixtures() -> None:
 REFUSED = [
     ({"model_type": "gpt_neo_x"}, r"model_type 'gpt_neo_x' is not supported .*did you mean 'gpt_neox'"),
     ({**LLAMA, "model_type": "stablelm", "partial_rotary_factor": 0.4}, "partial_rotary_factor = 0.4 .* even number"),
+    ({**GPT2, "model_type": "gptj", "rotary_dim": 10}, "rotary_dim = 10 is not supported: an even number"),
+    ({**GPT2, "model_type": "codegen", "n_head": 2}, "n_head = 2 is not supported: .* 4 parts"),
+    ({**GPT_NEO, "attention_types": [[["global"], 3]]}, "attention_types = .* names 3 layers, and num_layers is 2"),
+    ({**LLAMA, "model_type": "cohere2", "head_dim": 24}, "head_dim = 24 is not supported"),
+    ({**LLAMA, "model_type": "phi", "tie_word_embeddings": True}, "tie_word_embeddings = True is not supported"),
     ({**LLAMA, "model_type": "stablelm", "qk_layernorm": True}, "qk_layernorm = True is not supported"),
     ({**LLAMA, "model_type": "cohere", "use_qk_norm": True}, "use_qk_norm = True is not supported"),
     ({**LLAMA, "model_type": "phi3", "rope_scaling": {"type": "su"}}, "rope_type = 'su' is not supported"),

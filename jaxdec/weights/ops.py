@@ -160,7 +160,8 @@ class Reshape(Op):
 class Halves(Op):
     """Rotary pairs (0, 1), (2, 3), ... of each head's channels, on the first axis, to pairs (0, C/2), (1, C/2 + 1), ...
 
-    Where only the first `channels` of a head turn, these are C; the others stay where they are. Both forms rotate the same pairs (RoFormer, arXiv:2104.09864, equation 34, is interleaved); only places differ.
+    Where only the first `channels` of a head turn, these are C; the others stay where they are.
+    Both forms rotate the same pairs (RoFormer, arXiv:2104.09864, equation 34, is interleaved); only places differ.
     """
 
     heads: int

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 BATCH_SIZE, WINDOW = 2, 12
 CONFIGS = {name: family for family in FAMILIES.values() for name in family.tiny}
-GEMMA_NORMS = (
-    "Gemma stores the distance of a norm's scale from one, which float32 rounds finer than the scale that is stored "
-    "here: in float32 the reference's updates of norms are the more exact ones"
+NORMS_FROM_ONE = (
+    "this family stores the distance of a norm's scale from one, which float32 rounds finer than the scale that is "
+    "stored here: in float32 the reference's updates of norms are the more exact ones"
 )
 
 
@@ -114,7 +114,7 @@ def pair_of_config(name: str, hf_config: Any) -> Pair:
         window=WINDOW,
         batch_size=BATCH_SIZE,
         routing=run.routed,
-        notes=(GEMMA_NORMS,) if hf_config.model_type.startswith("gemma") else (),
+        notes=(NORMS_FROM_ONE,) if hf_config.model_type.startswith(("gemma", "nemotron")) else (),
     )
 
 

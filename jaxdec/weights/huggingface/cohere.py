@@ -9,6 +9,7 @@ from jaxdec.config.parts import LayerNorm
 from jaxdec.weights.huggingface import layer_norm_like, layers, llama_like, rotary
 from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig
 from jaxdec.weights.huggingface.llama_like import TINY
+from jaxdec.weights.huggingface.neighbours import interleaved
 from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
@@ -35,17 +36,6 @@ def write(config: DecoderConfig) -> dict[str, Any]:
 def parameters(config: DecoderConfig) -> Table:
     """Neighbouring channels turn together there, and channels half a head apart here."""
     return interleaved(config, layer_norm_like.parameters(config))
-
-
-def interleaved(config: DecoderConfig, table: Table) -> Table:
-    """The table of a model whose rotary pairs are neighbours, and stand half a head apart on our side."""
-    turned = dict(table)
-    for part, heads in (("query", config.heads), ("key", config.resolved_kv_heads)):
-        for name in (f"blocks.{{i}}.attention.{part}.kernel", f"blocks.{{i}}.attention.{part}.bias"):
-            if name in turned:
-                source, _, ops = turned[name].partition(" : ")
-                turned[name] = f"{source} : halves({heads}) {ops}".rstrip()
-    return turned
 
 
 COHERE = Family(

@@ -21,9 +21,10 @@ LINEARS: Table = {**QKV, **OUT, **GATED}
 NORMS: Table = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
 
 
-def write(config: DecoderConfig, epsilon: str = "layer_norm_eps") -> dict[str, Any]:
-    """The shared settings, without those of the feed-forward layer; `epsilon` is what the family calls the norm's."""
-    written = llama_like.write(config)
+def write(config: DecoderConfig, epsilon: str = "layer_norm_eps", position: Any = None) -> dict[str, Any]:
+    """The shared settings, without those of the feed-forward layer; `epsilon` is what the family calls the norm's,
+    `position` is written where layers have others."""
+    written = llama_like.write(config, position)
     del written["rms_norm_eps"]
     return {**written, epsilon: need(config.norm, LayerNorm, "norm").epsilon}
 
@@ -33,11 +34,11 @@ def head_dim(settings: HFSettings) -> int:
     return settings.whole("hidden_size") // settings.whole("num_attention_heads")
 
 
-def norms(config: DecoderConfig, modules: Table) -> Table:
-    """The parameters that the norms of these modules have."""
+def norms(config: DecoderConfig, modules: Table, ops: str = "") -> Table:
+    """The parameters that the norms of these modules have; `ops` is what becomes of a stored scale."""
     norm = need(config.norm, LayerNorm, "norm")
     biased = config.bias if norm.bias is None else norm.bias
-    return {**when(norm.scale, scales(modules)), **when(biased, biases(modules))}
+    return {**when(norm.scale, scales(modules, ops)), **when(biased, biases(modules))}
 
 
 def block_norms(config: DecoderConfig, modules: Table = NORMS) -> Table:
@@ -59,17 +60,25 @@ def linears(config: DecoderConfig, modules: Table) -> Table:
     }
 
 
-def parameters(config: DecoderConfig, modules: Table = LINEARS) -> Table:
-    """Where the weights stand; `modules` are the projections of a block."""
+def parameters(config: DecoderConfig, modules: Table = LINEARS, final: Table = FINAL_NORM, norm_ops: str = "") -> Table:
+    """Where the weights stand; `modules` are the projections of a block, `norm_ops` what becomes of a norm's scale."""
     return {
         "token_embed.embedding": "model.embed_tokens.weight",
-        **under(BLOCK, LAYER, {**linears(config, modules), **norms(config, block_norms(config))}),
-        **norms(config, FINAL_NORM),
-        **when(not config.tied_head, {"head.kernel": "lm_head.weight : T"}),
+        **under(BLOCK, LAYER, {**linears(config, modules), **norms(config, block_norms(config), norm_ops)}),
+        **norms(config, final, norm_ops),
+        **head(config),
     }
 
 
-def taps(config: DecoderConfig, modules: Table = LINEARS) -> Table:
+def head(config: DecoderConfig) -> Table:
+    """The parameters of a head of its own."""
+    return {
+        **when(not config.tied_head, {"head.kernel": "lm_head.weight : T"}),
+        **when(config.head_bias, {"head.bias": "lm_head.bias"}),
+    }
+
+
+def taps(config: DecoderConfig, modules: Table = LINEARS, final: Table = FINAL_NORM) -> Table:
     """The modules that a config has, and that are no part of a joint product on our side."""
     joint = {*QKV, *(("mlp.gate", "mlp.up") if "mlp.gate" in modules else ())}
     tapped = {ours: theirs for ours, theirs in modules.items() if ours not in joint}
@@ -78,5 +87,5 @@ def taps(config: DecoderConfig, modules: Table = LINEARS) -> Table:
         "token_embed": "model.embed_tokens",
         **under(BLOCK, LAYER, block),
         "blocks.{i}": "model.layers.{i}",
-        **FINAL_NORM,
+        **final,
     }

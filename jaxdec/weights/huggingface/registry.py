@@ -15,7 +15,9 @@ import numpy as np
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.errors import UserError, nearest
+from jaxdec.weights.huggingface.codegen import CODEGEN
 from jaxdec.weights.huggingface.cohere import COHERE
+from jaxdec.weights.huggingface.cohere2 import COHERE2
 from jaxdec.weights.huggingface.exaone4 import EXAONE4
 from jaxdec.weights.huggingface.family import Family, Inexpressible
 from jaxdec.weights.huggingface.flex_olmo import FLEX_OLMO
@@ -25,20 +27,25 @@ from jaxdec.weights.huggingface.gemma2 import GEMMA2
 from jaxdec.weights.huggingface.gemma3 import GEMMA3_TEXT
 from jaxdec.weights.huggingface.gpt2 import GPT2
 from jaxdec.weights.huggingface.gpt_bigcode import GPT_BIGCODE
+from jaxdec.weights.huggingface.gpt_neo import GPT_NEO
 from jaxdec.weights.huggingface.gpt_neox import GPT_NEOX
 from jaxdec.weights.huggingface.gpt_oss import GPT_OSS
+from jaxdec.weights.huggingface.gptj import GPTJ
 from jaxdec.weights.huggingface.granite import GRANITE
 from jaxdec.weights.huggingface.granitemoe import GRANITEMOE, GRANITEMOESHARED
 from jaxdec.weights.huggingface.llama import LLAMA
 from jaxdec.weights.huggingface.ministral import MINISTRAL
 from jaxdec.weights.huggingface.mistral import MISTRAL
 from jaxdec.weights.huggingface.mixtral import MIXTRAL
+from jaxdec.weights.huggingface.mpt import MPT
+from jaxdec.weights.huggingface.nemotron import NEMOTRON
 from jaxdec.weights.huggingface.olmo import OLMO
 from jaxdec.weights.huggingface.olmo2 import OLMO2
 from jaxdec.weights.huggingface.olmo3 import OLMO3
 from jaxdec.weights.huggingface.olmoe import OLMOE
 from jaxdec.weights.huggingface.opt import OPT
 from jaxdec.weights.huggingface.outer import OUTER, renamed
+from jaxdec.weights.huggingface.phi import PHI
 from jaxdec.weights.huggingface.phi3 import PHI3
 from jaxdec.weights.huggingface.qwen2 import QWEN2
 from jaxdec.weights.huggingface.qwen2_moe import QWEN2_MOE
@@ -60,6 +67,10 @@ FAMILIES: Mapping[str, Family] = {
         GPT2,
         GPT_BIGCODE,
         OPT,
+        GPT_NEO,
+        MPT,
+        GPTJ,
+        CODEGEN,
         GPT_NEOX,
         LLAMA,
         MISTRAL,
@@ -73,10 +84,13 @@ FAMILIES: Mapping[str, Family] = {
         GEMMA3_TEXT,
         VAULTGEMMA,
         GPT_OSS,
+        PHI,
         PHI3,
         STABLELM,
         STARCODER2,
         COHERE,
+        COHERE2,
+        NEMOTRON,
         OLMO,
         OLMO2,
         OLMO3,
@@ -97,6 +111,9 @@ BUFFERS = (
     "h.{i}.attn.masked_bias",
     "transformer.h.{i}.attn.bias",
     "transformer.h.{i}.attn.masked_bias",
+    "transformer.h.{i}.attn.attention.bias",
+    "transformer.h.{i}.attn.attention.masked_bias",
+    "transformer.h.{i}.attn.causal_mask",
     "gpt_neox.layers.{i}.attention.bias",
     "gpt_neox.layers.{i}.attention.masked_bias",
     "gpt_neox.layers.{i}.attention.rotary_emb.inv_freq",
