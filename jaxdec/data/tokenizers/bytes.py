@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxdec.data.tokenizers.base import BaseTokenizer, Cut
-from jaxdec.data.tokenizers.pieces import BYTE_SEAMS, last_seam, pieces
+from jaxdec.data.tokenizers.pieces import BYTE_SEAMS, PIECE, last_seam, may_have_long_run, pieces
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -27,6 +27,8 @@ class ByteTokenizer(BaseTokenizer):
         return self.encoding.n_vocab - 1
 
     def _ordinary(self, text: str) -> np.ndarray:
+        if len(text) <= PIECE and not may_have_long_run(text):
+            return self.encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int32)
         found = [self.encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces(text)]
         return np.concatenate(found).view(np.int32)
 

@@ -39,12 +39,16 @@ BYTE_SEAMS = (_SEAM, _WORD_END, _SENTENCE_END)
 def pieces(text: str, size: int = PIECE) -> Iterator[str]:
     """The text cut at seams, into pieces of about `size` characters where it has seams there."""
     start = 0
-    # A long run covers as many neighbours of the sample as the pattern asks for: without such, it is not looked for.
-    for run in _LONG_RUN.finditer(text) if _SAMPLED_RUN.search(text[::SAMPLE]) else ():
+    for run in _LONG_RUN.finditer(text) if may_have_long_run(text) else ():
         if run.end() < len(text):
             yield from _blocks(text, start, run.end() - 1, size)
             start = run.end() - 1
     yield from _blocks(text, start, len(text), size)
+
+
+def may_have_long_run(text: str) -> bool:
+    """Whether it is worth looking: a long run covers as many neighbours of a sample as the pattern asks for."""
+    return len(text) >= LONG_RUN and _SAMPLED_RUN.search(text[::SAMPLE]) is not None
 
 
 def training_pieces(text: str) -> Iterator[str]:

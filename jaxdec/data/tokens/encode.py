@@ -42,7 +42,8 @@ class Encoder:
     """`boundary`: the id that every document begins with; None for a corpus that is one document."""
 
     def __init__(self, tokenizer: Tokenizer, boundary: int | None, dtype: np.dtype) -> None:
-        self.tokenizer, self.boundary, self.dtype = tokenizer, boundary, dtype
+        self.tokenizer, self.dtype = tokenizer, dtype
+        self.boundary = np.array([] if boundary is None else [boundary], dtype)
 
     def __call__(self, batch: Sequence[Stretch], reading: Reading) -> Encoded:
         """Raises Unencodable."""
@@ -51,8 +52,8 @@ class Encoder:
         for stretch, found in zip(batch, self._encode_all(batch), strict=True):
             if stretch.begins:
                 starts[stretch.split].append(counts[stretch.split])
-                if self.boundary is not None:
-                    found = np.concatenate([[self.boundary], found])
+                ids[stretch.split].append(self.boundary)
+                counts[stretch.split] += len(self.boundary)
             ids[stretch.split].append(found)
             counts[stretch.split] += len(found)
         return Encoded(

@@ -61,6 +61,10 @@ class Splitter:
     def __init__(self, corpus: Corpus, validation_fraction: float) -> None:
         self.corpus = corpus
         self.share = Fraction(str(validation_fraction))  # exact, as it is written
+        self._group, self._drawn = (
+            range(0),
+            0,
+        )  # the documents that the last one was drawn from, and the one for validation
         self.cut: int | None = None
         self.length: int | None = None
         if corpus.characters is not None:
@@ -79,19 +83,27 @@ class Splitter:
 
     def of_document(self, number: int) -> str:
         """The split of a document. The documents are cut into groups of 1 / share, and of each group one is drawn."""
-        parts, whole = self.share.numerator, self.share.denominator
-        group = ((number + 1) * parts - 1) // whole
-        first, after = (index * whole // parts for index in (group, group + 1))
-        draw = int.from_bytes(hashlib.sha256(str(group).encode()).digest()[:8], "little")
-        return SPLITS[number == first + draw % (after - first)]
+        if not self._group.start <= number < self._group.stop:
+            parts, whole = self.share.numerator, self.share.denominator
+            index = ((number + 1) * parts - 1) // whole
+            self._group = range(index * whole // parts, (index + 1) * whole // parts)
+            draw = int.from_bytes(hashlib.sha256(str(index).encode()).digest()[:8], "little")
+            self._drawn = self._group[draw % len(self._group)]
+        return SPLITS[number == self._drawn]
 
     def stretches(
         self, last_cut: Callable[[str], Cut | None], reading: Reading
     ) -> Iterator[tuple[list[Stretch], Reading]]:
         """The stretches of each piece behind `reading`, and how far the corpus is read with them."""
         for text, ends, place in self.corpus.pieces(reading.place):
-            found, reading = self._of_piece(text, ends, last_cut, reading)
-            reading = replace(reading, place=place)
+            if (
+                ends and self.many and text and reading.offset == 0 and not reading.carry
+            ):  # most are a piece as they are
+                number = reading.document
+                found, reading = [Stretch(text, self.of_document(number), number, 0, True)], Reading(place, number + 1)
+            else:
+                found, reading = self._of_piece(text, ends, last_cut, reading)
+                reading = replace(reading, place=place)
             yield found, reading
 
     def _of_piece(
