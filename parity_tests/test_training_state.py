@@ -4,6 +4,7 @@ schedule are all there is."""
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ import pytest
 import torch
 
 from jaxdec.checkpoints.checkpoints import restore_params
+from jaxdec.checkpoints.files import complete_steps
+from jaxdec.cli.main import main
 from jaxdec.config.parts import GatedMLP
 from jaxdec.config.run import RunConfig
 from jaxdec.config.stages import Everything, Matching
@@ -115,9 +118,10 @@ def test_half_in_each_lands_where_either_does(name: str, tmp_path: Path) -> None
         jax_first = train_in_torch(restore(through_a_file(to_torch(half, ours.config), tmp_path)), second)
         torch_first = ours.train(from_torch(half_in_torch, ours.config), second)
         jax_first_params = from_torch(collect(jax_first), ours.config)["params"]
-        for params in (jax_first_params, torch_first["params"]):
-            assert largest(params, whole["params"]) <= SAME
-            assert largest(params, whole_in_torch["params"]) <= SAME
+        halves, wholes = (jax_first_params, torch_first["params"]), (whole["params"], whole_in_torch["params"])
+        errors = [largest(half_in_each, in_one) for half_in_each in halves for in_one in wholes]
+        print(name, *(f"{error:.1e}" for error in errors))
+        assert max(errors) <= SAME
         frozen = [name for name in start["params"] if name not in ours.learner.split(start["params"])[0]]
         assert bool(frozen) == (ours.config.trainable != Everything())
         for parameter in start["params"]:
@@ -266,3 +270,22 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(UserError, match="holds no training state"):
         load_torch_state(path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_carries_a_run_there_and_back(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, new = str(tmp_path / "state.pt"), str(tmp_path / "new")
+    assert main(["convert", str(trained), state, "--to", "training-state", "--step", "10"]) == 0
+    assert main(["convert", state, new, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 10
+    assert complete_steps(tmp_path / "new" / "checkpoints") == [10]
+    for words, line in (
+        (["convert", state, new, "--dtype", "float64"], "carried over as it is: leave --dtype out"),
+        (["convert", state, new, "--step", "10"], "is of one step: leave --step out"),
+        (["convert", str(trained), state, "--to", "training-state"], "state.pt exists already"),
+        (["convert", str(tmp_path), str(tmp_path / "it.pt"), "--to", "training-state"], "is not a run directory"),
+    ):
+        assert main(words) == 2
+        assert line in capsys.readouterr().err
+    assert not (tmp_path / "it.pt").exists()

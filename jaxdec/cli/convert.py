@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jaxdec.cli import training_state
 from jaxdec.cli.flags.flags import parse
 from jaxdec.cli.flags.options import argument, json_option, option, step_option
 from jaxdec.errors import UserError, nearest
@@ -23,6 +24,8 @@ ABOUT = """Read a trained model and write it in another form. SRC is a run direc
 must not exist, becomes a run directory that every command takes, or with --to another program's layout:
 jaxdec convert runs/mine folder --to huggingface
 
+--to training-state keeps moments and step, with which torchref goes on; jaxdec convert STATE.pt RUN takes them back.
+
 A run that is made of weights has no corpus and no training state: jaxdec train RECIPE --init-from DST goes on from it.
 Tensors are read, changed and written one by one."""
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[KMG]B)?", re.IGNORECASE)
@@ -33,7 +36,7 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 class ConvertOptions:
     source: str | None = argument("SRC", "a run directory, a folder or file with weights, or a hub id")
     place: Path | None = argument("DST", "what is written; it must not exist")
-    to: str = option("run", "run, huggingface, or another layout: docs/weights.md lists them", metavar="LAYOUT")
+    to: str = option("run", "run, huggingface, training-state, or another layout (docs/weights.md)", metavar="LAYOUT")
     family: str | None = option(
         None, "of huggingface: the model_type, as llama", metavar="NAME", unset="the first that has all of the model"
     )
@@ -66,6 +69,10 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     from jaxdec.cli.startup import start_jax
 
     start_jax()
+    taken_back = arguments.to == "run" and training_state.is_training_state(arguments.source)
+    if taken_back or arguments.to == training_state.NAME:
+        changes = {name: getattr(arguments, name) for name in ("family", "dtype", "vocab_size", "context", "tokenizer")}
+        return training_state.convert(arguments.source, arguments.place, arguments.step, changes)
     from jaxdec.runs import converting
 
     converting.require_free(arguments.place)
@@ -107,7 +114,7 @@ def check(arguments: ConvertOptions) -> None:
     """Raises UserError for options that cannot be right, before anything is read."""
     from jaxdec.weights.formats.registry import FORMATS
 
-    layouts = ["run", *(name for name, each in FORMATS.items() if each.write)]
+    layouts = ["run", training_state.NAME, *(name for name, each in FORMATS.items() if each.write)]
     if arguments.to not in layouts:
         raise UserError(f"--to is {arguments.to!r}{nearest(arguments.to, layouts)}")
     for name in ("vocab_size", "context"):

@@ -4,8 +4,8 @@ The rule (Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B): a
 matrix that it is multiplied with, and twice that again in the backward pass. Look-ups, norms, activations and softmax
 are not counted, nor work that is done again to save memory. Scores and mixtures of values cost 12 FLOPs for each key
 that a query may read and each of the H C channels; under a causal mask that is T / 2 keys on average, so 6 L T H C in
-all. The XLA attention used here computes masked scores too, so the machine does more than this count, by at most that
-half.
+all, however many documents a window holds: a config does not know them. The XLA attention used here computes masked
+scores too, so the machine does more than this count, by at most that half.
 """
 
 from __future__ import annotations
