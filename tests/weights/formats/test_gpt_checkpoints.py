@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,27 @@ def test_nanogpt_padded_vocabulary_has_gpt2s_tokenizer(tmp_path: Path) -> None:
     model = there_and_back("nanogpt", tmp_path / "a.pt", config)
     assert model.config.vocab_size == 50304
     assert model.tokenizer is not None and model.tokenizer.vocab_size == 50257
+
+
+def test_nanogpt_characters_of_meta_pkl(tmp_path: Path) -> None:
+    letters = "\n abcdehlrw"
+    stoi = {letter: number for number, letter in enumerate(letters)}
+    itos = dict(enumerate(letters))
+    save_nano(tmp_path / "ckpt.pt", gpt(), bias=True)
+    meta = tmp_path / "meta.pkl"
+    meta.write_bytes(pickle.dumps({"vocab_size": 11, "itos": itos, "stoi": stoi}))
+    tokenizer = open_model(tmp_path).tokenizer
+    assert tokenizer is not None and tokenizer.encode("ad b").tolist() == [stoi[letter] for letter in "ad b"]
+    for content, expected in (
+        (pickle.dumps({"itos": print}), r"asks for builtins\.print"),
+        (pickle.dumps({"stoi": stoi}), "no meta.pkl of nanoGPT"),
+        (pickle.dumps({"itos": itos})[:-9], "no meta.pkl of nanoGPT"),
+        (pickle.dumps({"itos": {0: "b", 1: "a"}}), "no 11 sorted characters"),
+        (pickle.dumps({"itos": {0: 1}}), "no meta.pkl of nanoGPT"),
+    ):
+        meta.write_bytes(content)
+        with pytest.raises(UserError, match=expected):
+            open_model(tmp_path)
 
 
 @pytest.mark.parametrize("bias", [True, False])
