@@ -86,7 +86,7 @@ def show(about: Mapping[str, str]) -> None:
     import textwrap
 
     for name, text in about.items():
-        lines = textwrap.wrap(text, WIDTH - 20)
+        lines = textwrap.wrap(text, WIDTH - 20, break_on_hyphens=False)
         print("\n".join([f"  {name:<18}{lines[0]}", *(f"{'':<20}{line}" for line in lines[1:])]))
 
 

@@ -24,7 +24,7 @@ class PrepareOptions:
     corpus: str | None = argument("CORPUS", "a corpus by name, or a path; the same as --data.corpus")
     check: bool = option(False, "check every byte of shards that are there, and not what a start can afford alone")
     from_file: Path | None = from_file_option()
-    keep_files: bool = option(False, "keep the files of a large corpus, which else go when they are read")
+    keep_files: bool = option(False, "keep the files of a large corpus, which are otherwise deleted once they are read")
     json: bool = json_option()
 
 
