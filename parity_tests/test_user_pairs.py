@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,22 @@ def test_the_tutorial_shows_the_example() -> None:
     text = (EXAMPLES.parents[1] / "docs" / "parity.md").read_text()
     spec = text.partition("```python\n")[2].partition("```")[0]
     assert "Pair(" in spec and spec in (EXAMPLES / "nnx_pair.py").read_text()
+
+
+def test_a_model_with_a_loss_and_an_optimizer_of_its_own() -> None:
+    path = EXAMPLES / "mingpt_pair.py"
+    report = assert_parity(load_pair(str(path)), weight_inits=["generic"], steps=3)
+    assert {comparison.stage for comparison in report.comparisons} == STAGES
+    text = (EXAMPLES.parents[1] / "docs" / "parity.md").read_text()
+    shown = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    assert any(block in path.read_text() and "optimizer=optimizer" in block for block in shown)
+
+
+def test_one_decay_for_all_is_not_that_of_its_groups() -> None:
+    pair = load_pair(str(EXAMPLES / "mingpt_pair.py"))
+    plain = dataclasses.replace(pair.candidate, optimizer=optax.adamw(1e-3, b1=0.9, b2=0.95, weight_decay=0.1))
+    with pytest.raises(AssertionError, match="optimizer"):
+        assert_parity(dataclasses.replace(pair, candidate=plain), weight_inits=["generic"], stages=["optimizer"])
 
 
 def test_the_planted_bugs_are_found_and_named() -> None:

@@ -20,6 +20,7 @@ from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.runs.converting import write_weights
 from jaxdec.runs.loading import LoadedRun, load_run, open_source
 from jaxdec.stages.run import train
+from jaxdec.weights.folder.card import tokenizer_class
 from jaxdec.weights.folder.tokenizer_json import tokenizer_files
 from jaxdec.weights.huggingface.registry import FAMILIES
 
@@ -50,7 +51,7 @@ def test_in_trained_and_out(kind: str, name: str, tmp_path: Path) -> None:
         for file, content in tokenizer_files(CharTokenizer.train(LETTERS), 64).items():
             (folder / file).write_text(content)
         source = load_run(folder)
-        before = same_logits(source, folder)
+        before = same_logits(source, folder, FAMILIES[kind].architecture)
         (tmp_path / "text.txt").write_text(TEXT)
         config = RunConfig(
             model=source.config.model,
@@ -63,16 +64,17 @@ def test_in_trained_and_out(kind: str, name: str, tmp_path: Path) -> None:
         train(config, run)
         write_weights(open_source(run), back, "huggingface", family=kind, max_shard=20_000, figures={})
         trained = load_run(run)
-        after = same_logits(trained, back)
+        after = same_logits(trained, back, FAMILIES[kind].architecture)
         assert np.abs(after - before).max() > 1e-3  # it has learned something
         if kind in ("gpt2", "llama"):
             same_text(trained, back)
 
 
-def same_logits(run: LoadedRun, folder: Path) -> np.ndarray:
+def same_logits(run: LoadedRun, folder: Path, architecture: str) -> np.ndarray:
     """Our logits for a text, after they were compared with those of transformers."""
     ids = run.tokenizer.encode(TEXT[:24])
-    assert transformers.AutoTokenizer.from_pretrained(str(folder))(TEXT[:24])["input_ids"] == ids.tolist()
+    tokenizer = getattr(transformers, tokenizer_class(architecture)).from_pretrained(str(folder))
+    assert tokenizer(TEXT[:24])["input_ids"] == ids.tolist()
     ours = np.asarray(run.model.apply(run.params, ids[None]).logits_BTV)
     with torch.no_grad(), everything_in_float64():
         theirs = model_of_folder(folder, "float64")(torch.tensor(ids[None].astype(np.int64)), use_cache=False).logits

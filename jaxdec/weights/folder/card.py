@@ -16,12 +16,19 @@ FIGURES = {
     "answer_accuracy": "accuracy of certain tokens",
 }
 USE = """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, {tokenizer}
 
 model = AutoModelForCausalLM.from_pretrained("{name}")
-tokenizer = AutoTokenizer.from_pretrained("{name}")
+tokenizer = {tokenizer}.from_pretrained("{name}")
 ```
 """
+# For these, AutoTokenizer of transformers 5 cuts text as the family's own tokenizer does, whatever tokenizer.json says.
+CUT_BY_FAMILY = ("Qwen2ForCausalLM",)
+
+
+def tokenizer_class(architecture: str) -> str:
+    """The class of transformers that gives a folder's own ids."""
+    return "PreTrainedTokenizerFast" if architecture in CUT_BY_FAMILY else "AutoTokenizer"
 
 
 def model_card(
@@ -33,7 +40,7 @@ def model_card(
         f"A decoder of {parameters:,} parameters, trained with `jaxdec` and stored as `{architecture}`.\n",
         "Which licence it is given out under is not stated here: say it in this file before you share it.\n",
         "## Use\n",
-        USE.format(name=name),
+        USE.format(name=name, tokenizer=tokenizer_class(architecture)),
         f"```sh\njaxdec generate {name} --prompt 'Once'\n```\n",
         "## Training\n",
         _table("setting", "value", training(config, step)),
