@@ -60,7 +60,8 @@ def bench_convert(name: str, *, train: bool, say: Callable[[str], None] = print)
             steps["train bfloat16"] = (*start, "--out", "trained16", "--precision.compute", "bfloat16")
             steps["out, trained"] = ("convert", "trained32", "trained", "--to", "huggingface")
         for step, words in steps.items():
-            figures[step] = {**measured(words, here), "bytes": size_of(here / words[2])}
+            written = words[words.index("--out") + 1] if "--out" in words else words[2]
+            figures[step] = {**measured(words, here), "bytes": size_of(here / written)}
             say(f"  {step:<16} {figures[step]['seconds']:8.1f} s {figures[step]['peak_memory_mb']:>8,} MB at the most")
             if step in ("out", "through"):
                 require_same(here / "folder", here / words[2])

@@ -21,6 +21,7 @@ from jaxdec.config.run import (
     HuggingFace,
     Precision,
     RunConfig,
+    SentencePiece,
     TrainConfig,
     Words,
 )
@@ -30,6 +31,7 @@ from jaxdec.data.tokenizers.registry import (
     CharTokenizer,
     GPT2Tokenizer,
     HuggingFaceTokenizer,
+    SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
 )
@@ -113,6 +115,8 @@ def tokenizer_settings(tokenizer: Tokenizer, place: Path) -> AnyTokenizer:
             return BPE(tokenizer.vocab_size)
         case HuggingFaceTokenizer():
             return HuggingFace(str(place / "tokenizer.json" if place.is_dir() else place))
+        case SentencePieceTokenizer():
+            return SentencePiece(str(place))
         case _:
             raise UserError(f"a tokenizer of kind {tokenizer.kind} cannot be named in a config")
 
