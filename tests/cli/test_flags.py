@@ -313,7 +313,10 @@ def test_a_value_of_the_wrong_type_is_refused_before_the_run_is_looked_for(refus
         ("generate nowhere --prompt a", "nowhere is not a run directory"),
         ("prepare --data.corpos x", "unknown flag --data.corpos (did you mean '--data.corpus'?)"),
         ("bench", "say what to measure: jaxdec bench train"),
-        ("bench trian", "say what to measure: jaxdec bench train, start, moe or prepare (did you mean 'train'?)"),
+        (
+            "bench trian",
+            "say what to measure: jaxdec bench train, start, moe, prepare or convert (did you mean 'train'?)",
+        ),
         ("bench train --size huge", "--size is 'huge' (known: both, medium, small)"),
         ("bench train --rounds 0", "--rounds is 0: give a whole number from 1"),
         ("list extra", "unexpected argument 'extra'"),

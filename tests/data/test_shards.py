@@ -19,7 +19,7 @@ from jaxdec.config.run import BPE, Characters, DataConfig, HuggingFace, Words
 from jaxdec.data import shards
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import CharTokenizer, train_tokenizer
-from jaxdec.data.tokens import make
+from jaxdec.data.tokens import output
 from jaxdec.data.tokens.file import HEADER, open_tokens
 from jaxdec.errors import UserError
 from tests.data.tokenizers.vocabularies import byte_level_file
@@ -295,7 +295,7 @@ def test_a_full_disk_is_named_and_what_is_done_counts(corpus: str, cache: Path, 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("jaxdec.data.tokens.make.finish", full)
+        patch.setattr("jaxdec.data.tokens.output.finish", full)
         with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): free space there and run"):
             prepare(DataConfig(corpus))
     assert [path.name[0] for path in (cache / "shards").iterdir()] == ["."]  # nothing that looks whole
@@ -306,7 +306,7 @@ def test_a_full_disk_is_named_and_what_is_done_counts(corpus: str, cache: Path, 
 
 
 def test_a_second_writer_waits_and_takes_what_the_first_made(corpus: str, monkeypatch: pytest.MonkeyPatch):
-    original, waited, made = make.finish, threading.Event(), []
+    original, waited, made = output.finish, threading.Event(), []
 
     def finish(*args: Any) -> None:
         if not made:  # while the first prepare writes, a second one starts
@@ -318,7 +318,7 @@ def test_a_second_writer_waits_and_takes_what_the_first_made(corpus: str, monkey
     def second() -> None:
         made.append(prepare(DataConfig(corpus), report=lambda progress: waited.set()))
 
-    monkeypatch.setattr(make, "finish", finish)
+    monkeypatch.setattr(output, "finish", finish)
     dataset = prepare(DataConfig(corpus))
     made[0].join()
     assert folder_of(dataset) == folder_of(made[1])

@@ -12,19 +12,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from jaxdec.config.files import write_json
 from jaxdec.config.run import DataConfig
 from jaxdec.data.corpora.base import Corpus
 from jaxdec.data.tokenizers.registry import Tokenizer, UnseenCharacter, WordTokenizer, load_tokenizer, train_tokenizer
 from jaxdec.data.tokens.encode import Encoder, Unencodable, encode_stream
-from jaxdec.data.tokens.file import HEADER, finish, token_dtype
+from jaxdec.data.tokens.file import token_dtype
+from jaxdec.data.tokens.output import Output
 from jaxdec.data.tokens.split import SPLITS, Reading, Splitter, place_in
 from jaxdec.data.tokens.work import forget, work_folder
 from jaxdec.errors import UserError
@@ -91,7 +88,7 @@ class Maker:
         boundary = boundary_of(tokenizer) if self.splitter.many else None
         dtype = token_dtype(tokenizer.vocab_size)
         outputs = {
-            split: _Output(self.shards / f"{split}.safetensors", self.work / f"{split}.starts", dtype)
+            split: Output(self.shards / f"{split}.safetensors", self.work / f"{split}.starts", dtype)
             for split in SPLITS
         }
         try:
@@ -135,7 +132,7 @@ class Maker:
                 characters += len(stretch.text)
             self.report(Progress("reading for the tokenizer", characters, 0, self._share(reading, characters)))
 
-    def _where_it_was(self, outputs: Mapping[str, _Output]) -> tuple[Reading, int]:
+    def _where_it_was(self, outputs: Mapping[str, Output]) -> tuple[Reading, int]:
         """How far a process that was killed has read, with the outputs as they were then; else the beginning."""
         try:
             saved = json.loads((self.work / PROGRESS).read_bytes())
@@ -151,7 +148,7 @@ class Maker:
             output.cut(0, 0)
         return Reading(), 0
 
-    def _encode(self, encoder: Encoder, outputs: Mapping[str, _Output], reading: Reading, characters: int) -> None:
+    def _encode(self, encoder: Encoder, outputs: Mapping[str, Output], reading: Reading, characters: int) -> None:
         stretches = self.splitter.stretches(encoder.tokenizer.last_cut, reading)
         saved = time.monotonic()
         try:
@@ -171,7 +168,7 @@ class Maker:
             raise
         self._save(outputs, reading, characters)
 
-    def _save(self, outputs: Mapping[str, _Output], reading: Reading, characters: int) -> None:
+    def _save(self, outputs: Mapping[str, Output], reading: Reading, characters: int) -> None:
         for output in outputs.values():
             output.sync()
         counts = {split: {"tokens": output.tokens, "documents": output.documents} for split, output in outputs.items()}
@@ -195,7 +192,7 @@ class Maker:
             f"never has: remove or replace it, or move the split with --data.validation-fraction"
         )
 
-    def _require_tokens(self, split: str, output: _Output, outputs: Mapping[str, _Output]) -> None:
+    def _require_tokens(self, split: str, output: Output, outputs: Mapping[str, Output]) -> None:
         documents = sum(each.documents for each in outputs.values())
         if self.splitter.many and not output.documents:
             raise Unusable(
@@ -231,49 +228,3 @@ def boundary_of(tokenizer: Tokenizer) -> int | None:
     except UserError:
         return None
     return found[0] if len(found) == 1 else None
-
-
-class _Output:
-    """The ids of a split, behind the place of the header, and the starts of its documents in a file of their own."""
-
-    def __init__(self, path: Path, starts: Path, dtype: np.dtype) -> None:
-        self.path, self.starts, self.dtype = path, starts, dtype
-        for each in (path, starts):
-            each.touch()
-        self._ids, self._starts = path.open("r+b"), starts.open("r+b")
-        self.tokens = self.documents = 0
-
-    def has(self, tokens: int, documents: int) -> bool:
-        ids = self.path.stat().st_size >= HEADER + tokens * self.dtype.itemsize
-        return ids and self.starts.stat().st_size >= 8 * documents
-
-    def cut(self, tokens: int, documents: int) -> None:
-        """Leaves these and drops the rest. Before HEADER the file has zeros."""
-        for file, size in ((self._ids, HEADER + tokens * self.dtype.itemsize), (self._starts, 8 * documents)):
-            file.truncate(size)
-            file.seek(size)
-        self.tokens, self.documents = tokens, documents
-
-    def append(self, ids: np.ndarray, starts: np.ndarray) -> None:
-        """`starts`: in `ids`."""
-        self._starts.write((starts + self.tokens).astype("<i8").tobytes())
-        self._ids.write(ids.astype(self.dtype, copy=False).tobytes())
-        self.tokens += len(ids)
-        self.documents += len(starts)
-
-    def sync(self) -> None:
-        for file in (self._ids, self._starts):
-            file.flush()
-            os.fsync(file.fileno())
-
-    def finish(self, boundary: int | None, about: Mapping[str, Any]) -> None:
-        """Ends the last document, and completes the file."""
-        if boundary is not None:
-            self.append(np.array([boundary], self.dtype), np.zeros(0, np.int64))
-        self.sync()
-        finish(self.path, self.dtype, self.starts, about)
-
-    def close(self) -> None:
-        for file in (self._ids, self._starts):
-            with suppress(OSError):  # of what could not be written before either
-                file.close()
