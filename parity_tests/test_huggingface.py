@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ CONFIG_OF = {name: tiny_config(name) for name in CONFIGS}
 BY_FAMILY = {config.model_type: name for name, config in reversed(CONFIG_OF.items())}  # the first config of each
 
 
+def mostly_long(names: Iterable[str], short: Collection[str]) -> list[Any]:
+    """All of these, those that are not among `short` for `make test-long`."""
+    return [pytest.param(name, marks=[pytest.mark.long] * (name not in short)) for name in names]
+
+
 @functools.cache
 def sides(name: str) -> stages.Sides:
     return stages.Sides(PAIRS[f"hf:{name}"]())
@@ -82,7 +88,10 @@ def test_every_config_with_both_kinds_of_weights(name: str, weight_init: Any) ->
         require(stage(sides(name), Setting(weight_init)))
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3", "smollm3", "olmo3", "qwen2-moe", "gpt-oss"])
+CONTINUED = ("gemma2", "gemma3", "smollm3", "gpt-oss")  # windows, layers that differ, sinks
+
+
+@pytest.mark.parametrize("name", mostly_long(BY_FAMILY.values(), CONTINUED))
 def test_the_cached_decoder_continues_as_they_do(name: str) -> None:
     """Prompts and continuations are longer than the windows."""
     require(stages.greedy(sides(name), GENERIC))
@@ -127,7 +136,10 @@ BY_TYPES = {  # the first config of each family that knows `layer_types`, or win
 }
 
 
-@pytest.mark.parametrize("name", BY_TYPES)
+SHOWN = (*(name for name, obeyed in BY_TYPES.items() if obeyed), "llama", "mistral", "mixtral", "olmo2", "qwen3-moe")
+
+
+@pytest.mark.parametrize("name", mostly_long(BY_TYPES, SHOWN))
 def test_layer_types_are_obeyed_where_transformers_obeys_them(name: str) -> None:
     """A window in the second layer alone, shorter than the text, as no family has it by default; those that do not
     obey have it in all layers, or in none."""
@@ -303,7 +315,7 @@ def with_scaling(config: DecoderConfig, **values: Any) -> DecoderConfig:
     return replace(config, position=replace(position, scaling=replace(position.scaling, **values)))
 
 
-@pytest.mark.parametrize("name", WRONG_VALUES)
+@pytest.mark.parametrize("name", mostly_long(WRONG_VALUES, (*BY_FAMILY.values(), *FAMILIES["llama"].tiny)))
 def test_a_wrong_value_shows_in_the_logits(name: str) -> None:
     pair = sides(name).pair
     wrong = stages.Sides(with_config(pair, WRONG_VALUES[name](config_of(CONFIG_OF[name]))))
