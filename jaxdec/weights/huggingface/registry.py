@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxdec.config.model import DecoderConfig
 from jaxdec.errors import UserError, nearest
+from jaxdec.weights.huggingface.arcee import ARCEE
 from jaxdec.weights.huggingface.codegen import CODEGEN
 from jaxdec.weights.huggingface.cohere import COHERE
 from jaxdec.weights.huggingface.cohere2 import COHERE2
@@ -103,6 +104,7 @@ FAMILIES: Mapping[str, Family] = {
         SEED_OSS,
         MINISTRAL,
         EXAONE4,
+        ARCEE,
     )
 }
 # What files hold beside parameters: masks and rotary frequencies, which older versions saved.
