@@ -27,7 +27,7 @@ def test_all_that_has_a_name_is_there(listed: tuple[dict[str, Any], str]) -> Non
     assert {"playlets", "markov", "tinyshakespeare", "induction", "modular", "fra_eng", "reverse"} <= set(
         result["corpora"]
     )
-    assert set(result["tokenizers"]) == {"char", "words", "gpt2", "bpe", "huggingface"}
+    assert set(result["tokenizers"]) == {"char", "words", "gpt2", "bpe", "huggingface", "sentencepiece"}
     for part in ("recipes", "corpora", "tokenizers"):
         for name in result[part]:
             assert f"\n  {name} " in told
