@@ -17,11 +17,13 @@ from jaxdec.data.tokenizers.bpe import BPETokenizer, byte_of_letter
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.data.tokenizers.gpt2 import GPT2Tokenizer
 from jaxdec.data.tokenizers.huggingface import HuggingFaceTokenizer
+from jaxdec.data.tokenizers.sentencepiece import FIRST_PIECE, SentencePieceTokenizer
 from jaxdec.data.tokenizers.words import UNKNOWN, WordTokenizer
 from jaxdec.errors import UserError
 
 # Python's \s for text, character by character: that of `tokenizers` is Unicode's White_Space, without U+001C to U+001F.
 SPACES = r"[\t\n\x0b\x0c\r \x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
+SPACE, SENTENCEPIECE = "\u2581", ("<unk>", "<s>", "</s>")
 PUNCTUATION = r"""--|[,.:;?_!"()']"""
 
 
@@ -43,7 +45,9 @@ def tokenizer_files(tokenizer: Tokenizer, context: int) -> dict[str, str]:
 def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     """What transformers calls the special tokens."""
     end = tokenizer.end_of_text
-    named = {} if end is None else dict.fromkeys(("bos_token", "eos_token"), tokenizer.decode([end]))
+    name = None if end is None else tokenizer.decode([end])
+    name = SENTENCEPIECE[1] if isinstance(tokenizer, SentencePieceTokenizer) else name
+    named = {} if name is None else dict.fromkeys(("bos_token", "eos_token"), name)
     return {**named, **({"unk_token": UNKNOWN} if isinstance(tokenizer, WordTokenizer) else {})}
 
 
@@ -61,6 +65,8 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
         case GPT2Tokenizer():
             ranks = tokenizer.encoding._mergeable_ranks
             return _text(_byte_pairs(sorted(ranks, key=ranks.__getitem__)))
+        case SentencePieceTokenizer():
+            return _text(_scored_pairs(tokenizer.pieces))
         case _:
             raise UserError(f"a tokenizer of kind {tokenizer.kind} has no form as a tokenizer.json")
 
@@ -148,6 +154,46 @@ def _byte_pairs(ranks: Sequence[bytes]) -> dict[str, Any]:
     )
 
 
+def _scored_pairs(pieces: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """SentencePiece's pairs by score, as Llama's tokenizer.json has them: the letter U+2581 stands for a space."""
+    names = [piece.replace(" ", SPACE) for piece, _ in pieces]
+    names[:3] = SENTENCEPIECE
+    if len(set(names)) != len(names):
+        raise UserError("the SentencePiece tokenizer has the same piece twice, which a tokenizer.json cannot have")
+    ordinary = {name: number for number, name in enumerate(names) if number >= FIRST_PIECE}
+    by_score = sorted(ordinary, key=lambda name: (-pieces[ordinary[name]][1], ordinary[name]))
+    halves = [(name[:cut], name[cut:]) for name in by_score for cut in range(1, len(name))]
+    space = {"String": " "}
+    return _tokenizer(
+        model={
+            "type": "BPE",
+            "unk_token": SENTENCEPIECE[0],
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": _numbered(names),
+            "merges": [[left, right] for left, right in halves if left in ordinary and right in ordinary],
+        },
+        pre_tokenizer=None,
+        normalizer={
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": SPACE},
+                {"type": "Replace", "pattern": space, "content": SPACE},
+            ],
+        },
+        decoder={
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ],
+        },
+        added=dict(enumerate(SENTENCEPIECE)),
+    )
+
+
 def _as_byte_pairs(values: Mapping[str, Any], vocabulary: Sequence[str]) -> BPETokenizer | None:
     """Byte-level BPE with GPT-2's pattern, whose ids are its ranks and whose last one is <|endoftext|>."""
     model, cut = values["model"], values["pre_tokenizer"]
@@ -168,9 +214,10 @@ def _as_byte_pairs(values: Mapping[str, Any], vocabulary: Sequence[str]) -> BPET
 
 def _tokenizer(
     model: Mapping[str, Any],
-    pre_tokenizer: Mapping[str, Any],
+    pre_tokenizer: Mapping[str, Any] | None,
     decoder: Mapping[str, Any] | None = None,
     added: Mapping[int, str] | None = None,
+    normalizer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {
@@ -178,7 +225,7 @@ def _tokenizer(
         "truncation": None,
         "padding": None,
         "added_tokens": [{"id": number, "content": token, **plain} for number, token in (added or {}).items()],
-        "normalizer": None,
+        "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
         "decoder": decoder,

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as Outside
 from jaxdec.data.tokenizers.bpe import BPETokenizer
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.data.tokenizers.huggingface import HuggingFaceTokenizer
+from jaxdec.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from jaxdec.data.tokenizers.words import WordTokenizer
 from jaxdec.errors import UserError
 from jaxdec.weights.folder.tokenizer_files import read_tokenizer
@@ -50,6 +51,32 @@ def test_any_text_has_the_same_ids(text: str) -> None:
     for ours in (KINDS["bpe"], WordTokenizer(["a", "b", "c"])):
         outside = Outside.from_str(tokenizer_json(ours))
         assert outside.encode(text, add_special_tokens=False).ids == ours.encode(text).tolist()
+
+
+def sentencepiece() -> SentencePieceTokenizer:
+    merged = [" t", "he", " the", "in", " a", "aa", "aaa", "ab", "aba", "bab", "  "]
+    pieces = [(text, 0.0) for text in ("<unk>", "<s>", "</s>")] + [(f"<0x{byte:02X}>", 0.0) for byte in range(256)]
+    pieces += [(text, -float(rank)) for rank, text in enumerate(merged)]
+    return SentencePieceTokenizer(pieces + [(letter, -100.0) for letter in " abcdefghint"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("aab  thiné\n\U0001f600"), max_size=24))
+def test_sentencepiece_has_the_same_ids_and_texts(text: str) -> None:
+    ours = sentencepiece()
+    outside = Outside.from_str(tokenizer_json(ours))
+    ids = ours.encode(text).tolist()
+    assert outside.encode(text, add_special_tokens=False).ids == ids and outside.decode(ids) == text
+
+
+def test_sentencepiece_as_a_folder(tmp_path: Path) -> None:
+    for name, content in tokenizer_files(sentencepiece(), 8).items():
+        (tmp_path / name).write_text(content)
+    again = read_tokenizer(tmp_path, ends=(1,))
+    assert isinstance(again, HuggingFaceTokenizer) and again.end_of_text == 1
+    assert again.encode("the aba").tolist() == sentencepiece().encode("the aba").tolist()
+    with pytest.raises(UserError, match="the same piece twice"):
+        tokenizer_json(SentencePieceTokenizer([*sentencepiece().pieces, ("aa", -3.0)]))
 
 
 def test_special_tokens_are_named() -> None:
