@@ -124,13 +124,13 @@ class Maker:
             yield "\n"  # which stands between documents where there is no <|endoftext|>
         characters = 0
         for stretches, reading in self.splitter.stretches(cut, Reading()):
-            for stretch in stretches:
-                if stretch.split == SPLITS[0]:
-                    yield stretch.text
-                elif not self.splitter.many:
-                    return
-                characters += len(stretch.text)
+            texts = [stretch.text for stretch in stretches if stretch.split == SPLITS[0]]
+            yield from texts
+            if len(texts) < len(stretches) and not self.splitter.many:
+                break  # the rest is for validation
+            characters += sum(map(len, texts))
             self.report(Progress("reading for the tokenizer", characters, 0, self._share(reading, characters)))
+        self.report(Progress("training the tokenizer", characters))
 
     def _where_it_was(self, outputs: Mapping[str, Output]) -> tuple[Reading, int]:
         """How far a process that was killed has read, with the outputs as they were then; else the beginning."""

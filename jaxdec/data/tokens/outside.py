@@ -89,10 +89,13 @@ def open_outside(
             raise UserError(f"data.{name} means nothing to the token ids in {folder}: leave it out")
     own = _tokenizer_of(data, folder)
     if tokenizer is not None and tokenizer.hash != own.hash:
-        raise UserError(
-            f"the token ids in {folder} are of the tokenizer {own.kind} (hash {own.hash[:12]}), the run's tokenizer is "
-            f"{tokenizer.kind} (hash {tokenizer.hash[:12]}): give the corpus as text, or a run with that tokenizer"
-        )
+        if not _same_tokens(tokenizer, own):
+            theirs, ours = (f"{each.kind} (hash {each.hash[:12]})" for each in (own, tokenizer))
+            raise UserError(
+                f"the token ids in {folder} are of the tokenizer {theirs}, the run's tokenizer is {ours}: give the corpus "
+                f"as text, or a run with that tokenizer"
+            )
+        own = tokenizer
     identity, splits, starts = [own.hash], [], []
     for paths in files:
         parts = [_mapped(path) for path in paths]
@@ -140,6 +143,13 @@ def _tokenizer_of(data: DataConfig, folder: Path) -> Tokenizer:
             raise UserError(f"the token ids in {folder} are of the characters in meta.json, not of {given.kind}")
         case given:
             return train_tokenizer(given, ())
+
+
+def _same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether the ids mean the same, as those of GPT-2's own tokenizer and of a Hugging Face file of it."""
+    return one.vocab_size == other.vocab_size and all(
+        one.decode([number]) == other.decode([number]) for number in range(one.vocab_size)
+    )
 
 
 def _characters_of(meta: Path) -> CharTokenizer:

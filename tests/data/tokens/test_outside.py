@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
 from jaxdec.config.run import BPE, DataConfig, Words
 from jaxdec.data.batches import Windows, random_batch, sweep
 from jaxdec.data.shards import prepare
-from jaxdec.data.tokenizers.registry import CharTokenizer
+from jaxdec.data.tokenizers.registry import CharTokenizer, HuggingFaceTokenizer
 from jaxdec.data.tokens import outside
 from jaxdec.data.tokens.joined import Joined
 from jaxdec.errors import UserError
@@ -158,6 +159,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, line: str):
     with pytest.raises(UserError) as caught:
         prepare(DataConfig(str(folder)))
     assert f"{folder / 'val.bin'} {line}" in str(caught.value)
+
+
+def test_another_tokenizer_with_the_same_tokens_reads_the_ids(tmp_path: Path):
+    folder = characters(tmp_path / "char", ["a", "b", "c"])
+    letters = {name: HuggingFaceTokenizer(library(name).to_str()) for name in ("abc", "acb")}
+    assert prepare(DataConfig(folder), tokenizer=letters["abc"]).tokenizer is letters["abc"]
+    with pytest.raises(UserError, match="the run's tokenizer is huggingface"):
+        prepare(DataConfig(folder), tokenizer=letters["acb"])
+
+
+def library(letters: str) -> Tokenizer:
+    return Tokenizer(models.WordLevel({letter: number for number, letter in enumerate(letters)}, unk_token="a"))
 
 
 def test_what_does_not_go_together_is_named(tmp_path: Path):
