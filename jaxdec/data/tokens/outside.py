@@ -92,8 +92,8 @@ def open_outside(
         if not _same_tokens(tokenizer, own):
             theirs, ours = (f"{each.kind} (hash {each.hash[:12]})" for each in (own, tokenizer))
             raise UserError(
-                f"the token ids in {folder} are of the tokenizer {theirs}, the run's tokenizer is {ours}: give the corpus "
-                f"as text, or a run with that tokenizer"
+                f"the token ids in {folder} are of the tokenizer {theirs}, the run's tokenizer is {ours}: give "
+                f"the corpus as text, or a run with that tokenizer"
             )
         own = tokenizer
     identity, splits, starts = [own.hash], [], []
