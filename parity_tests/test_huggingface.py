@@ -184,6 +184,17 @@ def test_the_decoder_of_gemma_3_with_images_is_read_by_itself(tmp_path: Path) ->
         hf_config_of(config_of(hf_config), "gemma3")
 
 
+@pytest.mark.parametrize("biases", [(True, True), (False, True), (False, False)])
+def test_seed_oss_has_biases_where_they_are_asked_for(biases: tuple[bool, bool]) -> None:
+    hf_config = tiny_config("seed-oss", **dict(zip(("attention_bias", "attention_out_bias"), biases, strict=True)))
+    at = stages.Sides(pair_of_config("seed-oss", hf_config))
+    for stage in (stages.weights, stages.logits):
+        require(stage(at, GENERIC))
+    assert (
+        config_of(hf_config_of(config_of(hf_config), "seed_oss")).attention_bias == config_of(hf_config).attention_bias
+    )
+
+
 def test_gemma_3_does_not_cap_scores() -> None:
     """It has the setting, and does not hand it on to its attention."""
     hf_config = tiny_config("gemma3", attn_logit_softcapping=0.5)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.positions import RoPE
+from jaxdec.config.parts import MoE
+from jaxdec.config.positions import Learned, NoPosition, RoPE, Sinusoidal
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.errors import UserError
 
@@ -35,6 +36,16 @@ def changed(section: str, **values: Any) -> RunConfig:
             "model.residual is parallel_one_norm, but with model.branch_norm post no norm stands before the branches",
         ),
         ("model", {"head_bias": True}, "model.head_bias is on, but the head is the token embedding, which has no bias"),
+        ("model", {"residual_scale": 0.0}, "model.residual_scale is 0.0: give more than 0, or None"),
+        ("model", {"logit_scale": -1.0}, "model.logit_scale is -1.0: give more than 0, or None"),
+        ("model", {"position": (RoPE(), Learned())}, "model.position differs from layer to layer, but learned and"),
+        (
+            "model",
+            {"position": (NoPosition(), Sinusoidal())},
+            "model.position differs from layer to",
+        ),
+        ("model", {"position": ()}, "model.position has 0 values for"),
+        ("model", {"position": (RoPE(channels=3), NoPosition())}, "rotary positions turn channels in"),
         ("model", {"qkv_clip": 0.0}, "model.qkv_clip is 0.0: give more than 0, or None"),
         ("model", {"position": RoPE(channels=6)}, "model.position.channels 6 is more than the 4 channels of a head"),
         (
@@ -79,3 +90,8 @@ def test_derived_sizes_follow_the_window() -> None:
 def test_decay_ends_with_the_run_unless_told_otherwise() -> None:
     assert changed("train", steps=500).decay_steps == 500
     assert dataclasses.replace(RUN, optim=OptimConfig(decay_steps=300)).check().decay_steps == 300
+
+
+def test_a_gate_of_a_shared_expert_needs_one() -> None:
+    with pytest.raises(UserError, match=r"model\.mlp\.shared_gate is True, but there is no shared expert"):
+        MoE(experts=2, shared_gate=True)

@@ -12,10 +12,8 @@ from jaxdec.weights.huggingface.settings import HFSettings
 
 
 def read(settings: HFSettings) -> DecoderConfig:
-    read_in, out = settings("attention_bias"), settings("attention_out_bias")
-    if out and not read_in:
-        raise settings.unsupported("attention_out_bias", out, "only where queries, keys and values have a bias too")
-    attention_bias = "qkv" if read_in and not out else bool(out)
+    biases = bool(settings("attention_bias")), bool(settings("attention_out_bias"))
+    attention_bias = {(True, True): True, (True, False): "qkv", (False, True): "out", (False, False): False}[biases]
     return llama_like.read(settings, attention_bias=attention_bias, bias=settings("mlp_bias"))
 
 
@@ -27,7 +25,8 @@ def write(config: DecoderConfig) -> dict[str, Any]:
 SEED_OSS = Family(
     model_type="seed_oss",
     architecture="SeedOssForCausalLM",
-    summary="as `llama`, with `attention_bias` of all projections, of query, key and value alone, or of none",
+    summary="as `llama`, with biases of query, key and value (`attention_bias`), of the output (`attention_out_bias`), "
+    "of both or none",
     read=read,
     write=write,
     parameters=llama_like.parameters,
