@@ -88,7 +88,9 @@ class DataConfig(Config):
     stride: int | None = setting(
         None, "tokens between the starts of training windows; fewer than the window overlap; None: the window"
     )
-    validation_fraction: float = setting(0.1, "share that is never trained on: the end of one text, or some of many documents")
+    validation_fraction: float = setting(
+        0.1, "share that is never trained on: the end of one text, or some of many documents"
+    )
     sweep_stride: int | None = setting(
         None, "tokens between the starts of validation windows; None: the window, so that none overlap"
     )
