@@ -255,3 +255,29 @@ def test_a_changed_byte_gives_an_error_or_arrays(
     path.write_bytes(content)
     with suppress(UserError):
         arrays(read_torch_file(path))
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides"),
+    [(0, (3,), (1,)), (1, (2,), (1,)), (0, (2,), (2,)), (0, (2**40,), (0,)), (2**62, (1,), (1,)), (0, (2, 1), (1,))],
+)
+def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
+    tmp_path: Path, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
+    """A storage of two elements, of which a view is described."""
+    path = tmp_path / "out.pt"
+    for place, size, steps in ((0, (2,), (1,)), (offset, shape, strides)):
+        code = torch_write._Pickle(path)
+        code.code += b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+        for part in ("0", "cpu", 2):
+            code.add(part)
+        code.code += b"tQ"
+        for part in (place, size, steps, False):
+            code.add(part)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02" + bytes(code.code) + b"ccollections\nOrderedDict\n)RtR.")
+            archive.writestr("archive/data/0", np.array([1, 2], np.float32).tobytes())
+        if steps == (1,) and size == (2,) and place == 0:
+            assert read_torch_file(path).read().tolist() == [1, 2]
+    with pytest.raises(UserError, match=r"does not fit its 2 elements|a shape and strides of different lengths"):
+        read_torch_file(path)
