@@ -104,6 +104,8 @@ def test_dense_layers_among_mixtures() -> None:
 REFUSED = [
     ({"model_type": "gpt_neo_x"}, r"model_type 'gpt_neo_x' is not supported .*did you mean 'gpt_neox'"),
     ({**LLAMA, "model_type": "stablelm", "partial_rotary_factor": 0.4}, "partial_rotary_factor = 0.4 .* even number"),
+    ({**LLAMA, "model_type": "falcon", "alibi": True}, "alibi = True is not supported"),
+    ({**LLAMA, "model_type": "falcon", "new_decoder_architecture": True, "parallel_attn": False}, "falcon: num_ln"),
     ({**GPT2, "model_type": "gptj", "rotary_dim": 10}, "rotary_dim = 10 is not supported: an even number"),
     ({**GPT2, "model_type": "codegen", "n_head": 2}, "n_head = 2 is not supported: .* 4 parts"),
     ({**GPT_NEO, "attention_types": [[["global"], 3]]}, "attention_types = .* names 3 layers, and num_layers is 2"),

@@ -20,6 +20,7 @@ from jaxdec.weights.huggingface.codegen import CODEGEN
 from jaxdec.weights.huggingface.cohere import COHERE
 from jaxdec.weights.huggingface.cohere2 import COHERE2
 from jaxdec.weights.huggingface.exaone4 import EXAONE4
+from jaxdec.weights.huggingface.falcon import FALCON
 from jaxdec.weights.huggingface.family import Family, Inexpressible
 from jaxdec.weights.huggingface.flex_olmo import FLEX_OLMO
 from jaxdec.weights.huggingface.function import first_difference
@@ -73,6 +74,7 @@ FAMILIES: Mapping[str, Family] = {
         GPTJ,
         CODEGEN,
         GPT_NEOX,
+        FALCON,
         LLAMA,
         MISTRAL,
         MIXTRAL,
