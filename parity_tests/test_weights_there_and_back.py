@@ -5,6 +5,7 @@ All is in true float64. A family of the registry is one tiny model; four of them
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.generation.generate import generate_text
 from jaxdec.generation.sampling import Sampling
 from jaxdec.parity.adapters.float64 import everything_in_float64
+from jaxdec.parity.assertion import assert_parity
+from jaxdec.parity.spec import load_pair
 from jaxdec.runs.converting import write_weights
 from jaxdec.runs.loading import LoadedRun, load_run, open_source
 from jaxdec.stages.run import train
@@ -60,6 +63,7 @@ def test_in_trained_and_out(kind: str, name: str, tmp_path: Path) -> None:
             optim=OptimConfig(learning_rate=1e-2, warmup_steps=1),
             train=TrainConfig(steps=5, tokens_per_step=24, steps_per_dispatch=5, log_every=5, evaluate="none"),
             precision=Precision("float64", "float64"),
+            mesh=MeshConfig(data=1),
         )
         train(config, run)
         write_weights(open_source(run), back, "huggingface", family=kind, max_shard=20_000, figures={})
@@ -68,6 +72,17 @@ def test_in_trained_and_out(kind: str, name: str, tmp_path: Path) -> None:
         assert np.abs(after - before).max() > 1e-3  # it has learned something
         if kind in ("gpt2", "llama"):
             same_text(trained, back)
+        if kind == "gpt2":
+            as_pickle(back, tmp_path / "pickled")
+            pickled = load_run(tmp_path / "pickled")
+            assert all(np.array_equal(pickled.params[each], param) for each, param in load_run(back).params.items())
+            assert_parity(load_pair(str(back)), weight_inits=["init"], stages=["weights", "logits"])
+
+
+def as_pickle(folder: Path, place: Path) -> None:
+    """The folder as transformers wrote it before there were safetensors."""
+    shutil.copytree(folder, place, ignore=shutil.ignore_patterns("model*"))
+    torch.save(model_of_folder(folder, "float64").state_dict(), place / "pytorch_model.bin")
 
 
 def same_logits(run: LoadedRun, folder: Path, architecture: str) -> np.ndarray:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Outside
 
+from jaxdec.data.folders import data_folder
 from jaxdec.data.tokenizers.bpe import BPETokenizer
 from jaxdec.data.tokenizers.char import CharTokenizer
+from jaxdec.data.tokenizers.gpt2 import GPT2Tokenizer
 from jaxdec.data.tokenizers.huggingface import HuggingFaceTokenizer
 from jaxdec.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from jaxdec.data.tokenizers.words import WordTokenizer
@@ -110,6 +112,19 @@ def test_merges_are_those_that_made_the_tokens() -> None:
     assert merges_of([b"a", b"b", b"c", b"bc", b"abc"]) == [(b"b", b"c"), (b"a", b"bc")]
     with pytest.raises(ValueError, match="not two others"):
         merges_of([b"a", b"b", b"c", b"abc"])
+
+
+@pytest.mark.long
+def test_gpt2s_ids_of_tiny_shakespeare() -> None:
+    place = data_folder() / "tinyshakespeare" / "input.txt"
+    if not place.is_file():
+        pytest.skip(f"{place} is not there")
+    text, ours = place.read_text(encoding="utf-8"), GPT2Tokenizer()
+    content = tokenizer_json(ours)
+    ids = ours.encode(text).tolist()
+    assert len(ids) == 338_025 and Outside.from_str(content).encode(text, add_special_tokens=False).ids == ids
+    again = ours_of(content)
+    assert again is not None and again.encode(text).tolist() == ids
 
 
 def test_half_of_a_surrogate_pair_has_no_form() -> None:
