@@ -32,7 +32,13 @@ class EvaluateOptions:
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Evaluates, prints the figures and returns them."""
     given = next((word for flag, word in pairs(argv, own_flags(EvaluateOptions)) if flag is None), None)
-    config = describe(given) if given else None
+    try:
+        config = describe(given) if given else None
+    except UserError:
+        parse(
+            "evaluate", EvaluateOptions(DataConfig(corpus="playlets")), argv, about=ABOUT
+        )  # a mistyped flag comes first
+        raise
     data = config.data if config else DataConfig(corpus="playlets")
     arguments = parse("evaluate", EvaluateOptions(data), argv, about=ABOUT)
     if arguments.run is None or config is None:

@@ -62,9 +62,9 @@ def test_a_megabyte_of_one_thing(kind: str, unit: str):
         pytest.skip("GPT-2's vocabulary is not in $TIKTOKEN_CACHE_DIR")
     tokenizer = BPE if kind == "bpe" else GPT2Tokenizer()
     text = unit * (2**20 // len(unit)) + "x"
-    start = time.perf_counter()
+    start = time.process_time()
     ids = tokenizer.encode(text)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert tokenizer.decode(ids) == text
 
 
@@ -130,9 +130,9 @@ def test_a_short_text_gives_fewer_tokens():
 
 @pytest.mark.parametrize("text", ["a" * 10**6, " " * 10**6 + "x", "ab" * 500_000 + "c"])
 def test_training_on_a_megabyte_of_one_thing(text: str):
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = BPETokenizer.train(text, 300)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -149,20 +149,20 @@ def test_tiny_shakespeare():
     if folder is None or not (Path(folder) / "tinyshakespeare" / "input.txt").exists():
         pytest.skip("tinyshakespeare/input.txt is not in $JAXDEC_DATA_DIR")
     text = load_corpus("tinyshakespeare").text
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = BPETokenizer.train(text, 10_000)
-    assert time.perf_counter() - start < 10  # 0.4 s on an idle machine
+    assert time.process_time() - start < 10  # 0.4 s on an idle machine
     assert tokenizer.vocab_size == 10_000
-    start = time.perf_counter()
+    start = time.process_time()
     ids = tokenizer.encode(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert ids.tolist() == byte_level(text, 9_999).encode(text).ids
     assert tokenizer.decode(ids) == text
     assert len(str(tokenizer.to_dict())) < 300_000  # it goes into each checkpoint
     if has_gpt2():
-        start = time.perf_counter()
+        start = time.process_time()
         ids = GPT2Tokenizer().encode(text)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
         assert ids.tolist() == tiktoken.get_encoding("gpt2").encode_ordinary(text)
         cut = int(len(text) * 0.9)  # nanoGPT's data/shakespeare reports these
         assert [len(GPT2Tokenizer().encode(part)) for part in (text[:cut], text[cut:])] == [301_966, 36_059]
