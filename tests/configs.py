@@ -12,7 +12,7 @@ from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
 from jaxdec.config.parts import MLP, MoE
 from jaxdec.config.positions import Llama3Scaling, NoPosition, RoPE, YarnScaling
-from jaxdec.config.run import BPE
+from jaxdec.config.tokenizers import BPE
 from jaxdec.config.yaml import field_types, takes_tuple, variants
 
 LEAVES = {

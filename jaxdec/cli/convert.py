@@ -146,7 +146,7 @@ def opened(arguments: ConvertOptions) -> Source:
 
 def given_tokenizer(text: str) -> Any:
     """GPT-2's tokenizer, or that of a file, or of a folder of Hugging Face or of a run."""
-    from jaxdec.config.run import GPT2
+    from jaxdec.config.tokenizers import GPT2
     from jaxdec.data.tokenizers.registry import fixed_tokenizer, load_tokenizer
     from jaxdec.weights.folder.tokenizer_files import read_tokenizer
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdec.config.run import AnyTokenizer, DataConfig
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import AnyTokenizer
 from jaxdec.data.corpora.registry import CORPORA, Corpus, corpus_of
 from jaxdec.data.files import sha256
 from jaxdec.data.folders import cache_folder

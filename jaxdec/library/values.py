@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxdec.config.model import AnyModel
-from jaxdec.config.run import AnyTokenizer, DataConfig, RunConfig
+from jaxdec.config.run import DataConfig, RunConfig
+from jaxdec.config.tokenizers import AnyTokenizer
 from jaxdec.config.yaml import config_from_dict, config_to_dict, field_types, kind_of, variants
 from jaxdec.data.tokenizers.registry import Tokenizer, train_tokenizer
 from jaxdec.errors import UserError, nearest

@@ -9,8 +9,8 @@ Tiny Shakespeare has 0.3 million byte pairs: enough to see the size train, not t
 nanoGPT's.
 """
 
-from jaxdec.config.run import GPT2 as GPT2Tokens
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config.tokenizers import GPT2 as GPT2Tokens
 from jaxdec.models.ladder import GPT2_MEDIUM
 
 CONFIG = RunConfig(

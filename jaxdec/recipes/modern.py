@@ -10,7 +10,8 @@ Run time: about 4 minutes on two CPU cores (0.67 s a step while nothing else run
 million parameters; the run shows that all parts train together.
 """
 
-from jaxdec.config.run import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config.tokenizers import BPE
 from jaxdec.models.ladder import MODERN
 
 CONFIG = RunConfig(

@@ -14,7 +14,8 @@ in training, with any target.
 
 from dataclasses import replace
 
-from jaxdec.config.run import BPE, DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
+from jaxdec.config.tokenizers import BPE
 from jaxdec.models.ladder import ENCODER_DECODER
 
 CONFIG = RunConfig(

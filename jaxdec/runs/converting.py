@@ -19,7 +19,8 @@ import numpy as np
 from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import LayerNorm
-from jaxdec.config.run import HuggingFace, Precision, RunConfig
+from jaxdec.config.run import Precision, RunConfig
+from jaxdec.config.tokenizers import HuggingFace
 from jaxdec.config.yaml import config_to_dict
 from jaxdec.data.files import new_folder
 from jaxdec.data.tokenizers.registry import HuggingFaceTokenizer

@@ -10,21 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.run import (
-    BPE,
-    GPT2,
-    NO_CORPUS,
-    AnyTokenizer,
-    Characters,
-    DataConfig,
-    FloatType,
-    HuggingFace,
-    Precision,
-    RunConfig,
-    SentencePiece,
-    TrainConfig,
-    Words,
-)
+from jaxdec.config.run import NO_CORPUS, DataConfig, FloatType, Precision, RunConfig, TrainConfig
+from jaxdec.config.tokenizers import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, SentencePiece, Words
 from jaxdec.config.yaml import differences
 from jaxdec.data.tokenizers.registry import (
     BPETokenizer,

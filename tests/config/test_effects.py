@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import parts, positions, stages
-from jaxdec.config import run as settings
+from jaxdec.config import parts, positions, stages, tokenizers
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -156,18 +155,18 @@ def values(cls: type) -> dict[str, Any]:
         stages.Translate: {},
         stages.Everything: {},
         stages.Matching: {"patterns": ("blocks.*",)},
-        settings.Characters: {},
-        settings.Words: {},
-        settings.GPT2: {},
-        settings.BPE: {"vocab_size": 270},
-        settings.HuggingFace: {"path": "other.json"},
-        settings.SentencePiece: {"path": "other.bin"},
+        tokenizers.Characters: {},
+        tokenizers.Words: {},
+        tokenizers.GPT2: {},
+        tokenizers.BPE: {"vocab_size": 270},
+        tokenizers.HuggingFace: {"path": "other.json"},
+        tokenizers.SentencePiece: {"path": "other.bin"},
         DataConfig: {
             "corpus": "markov",
             "text_field": (DataConfig("folder/records.jsonl"), "other"),
             "limit_documents": (DataConfig("folder/records.jsonl"), 30),
             "limit_files": (DataConfig("folder"), 1),
-            "tokenizer": settings.Words(),
+            "tokenizer": tokenizers.Words(),
             "window": 8,
             "stride": 3,
             "validation_fraction": 0.3,
@@ -228,9 +227,9 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     OneBlockConfig: (OneBlockConfig(heads=2, width=16, context=16, vocab_size=11), lambda it: {"model": it}),
     EncoderDecoderConfig: (EncoderDecoderConfig(1, 2, 16, 16, vocab_size=11), lambda it: {"model": it}),
     stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
-    settings.BPE: (settings.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
-    settings.HuggingFace: (settings.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
-    settings.SentencePiece: (settings.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
+    tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
+    tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
+    tokenizers.SentencePiece: (tokenizers.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
     DataConfig: (DataConfig("text"), lambda it: {"data": it}),
     OptimConfig: (OptimConfig(warmup_steps=2), lambda it: {"optim": it}),
     TrainConfig: (TrainConfig(steps=8, tokens_per_step=64), lambda it: {"train": it}),
@@ -396,7 +395,7 @@ def logged(run: RunConfig) -> Hashable:
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     stages.Matching: (learns,),
-    **dict.fromkeys((settings.BPE, settings.HuggingFace, settings.SentencePiece), (batches,)),
+    **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
     TrainConfig: (loop, batches, logged, kept, scores, peak),

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxdec.config.run import BPE, Characters, DataConfig, HuggingFace, Words
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import BPE, Characters, HuggingFace, Words
 from jaxdec.data import shards
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import CharTokenizer, train_tokenizer

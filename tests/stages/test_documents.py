@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from jaxdec.config.documents import Joined, Separate
-from jaxdec.config.run import BPE, DataConfig, RunConfig
+from jaxdec.config.run import DataConfig, RunConfig
+from jaxdec.config.tokenizers import BPE
 from jaxdec.config.yaml import load_config
 from jaxdec.data.tokenizers.registry import CharTokenizer
 from jaxdec.errors import UserError

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from jaxdec.checkpoints.checkpoints import restore_params
-from jaxdec.config.run import BPE, DataConfig, MeshConfig, OptimConfig, Precision
+from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, Precision
+from jaxdec.config.tokenizers import BPE
 from jaxdec.errors import UserError
 from jaxdec.runs.directory import require_run
 from jaxdec.stages.run import resume, train

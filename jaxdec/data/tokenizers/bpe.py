@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
-from jaxdec.config.run import BPE
+from jaxdec.config.tokenizers import BPE
 from jaxdec.data.tokenizers.base import END_OF_TEXT, require_unicode
 from jaxdec.data.tokenizers.bytes import ByteTokenizer
 from jaxdec.data.tokenizers.pieces import PATTERN, training_pieces

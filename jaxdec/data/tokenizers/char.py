@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from jaxdec.config.run import Characters
+from jaxdec.config.tokenizers import Characters
 from jaxdec.data.files import sha256
 from jaxdec.data.tokenizers.base import BaseTokenizer, Cut, UnseenCharacter
 from jaxdec.errors import UserError

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from jaxdec.config.run import GPT2
+from jaxdec.config.tokenizers import GPT2
 from jaxdec.data.files import read_bytes, sha256, write_whole
 from jaxdec.data.tokenizers.bytes import ByteTokenizer
 from jaxdec.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from jaxdec.config.run import HuggingFace
+from jaxdec.config.tokenizers import HuggingFace
 from jaxdec.data.files import decode, read_bytes
 from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, Cut, require_unicode
 from jaxdec.errors import UserError

@@ -1,7 +1,8 @@
 """Text to token ids and back: the kinds of tokenizers, how each is made, and how it is read from a run.
 
 A tokenizer is known by its `kind` and fixed by its map, whose hash goes with it. A new kind is a class with the methods
-of `Tokenizer` in a file of this folder, a line in `KINDS`, and its settings in `config/run.py`. See docs/tokenizers.md.
+of `Tokenizer` in a file of this folder, a line in `KINDS`, and its settings in `config/tokenizers.py`. See
+docs/tokenizers.md.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jaxdec.config.run import AnyTokenizer
+from jaxdec.config.tokenizers import AnyTokenizer
 from jaxdec.data.files import decode, read_bytes
 from jaxdec.data.tokenizers.base import END_OF_TEXT, FILE, Tokenizer, UnseenCharacter, place_of
 from jaxdec.data.tokenizers.bpe import BPETokenizer

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from jaxdec.config.run import SentencePiece
+from jaxdec.config.tokenizers import SentencePiece
 from jaxdec.data.files import read_bytes
 from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, Cut
 from jaxdec.errors import UserError

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from jaxdec.config.run import Words
+from jaxdec.config.tokenizers import Words
 from jaxdec.data.tokenizers.base import END_OF_TEXT, BaseTokenizer, Cut, require_unicode
 from jaxdec.data.tokenizers.pieces import WORD_SEAMS, last_seam
 

@@ -19,7 +19,8 @@ from typing import cast
 
 import numpy as np
 
-from jaxdec.config.run import BPE, GPT2, Characters, DataConfig, Words
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import BPE, GPT2, Characters, Words
 from jaxdec.data.files import new_folder, read_bytes, sha256
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import CharTokenizer, Tokenizer, train_tokenizer

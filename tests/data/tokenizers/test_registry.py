@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdec.config.parts import Full
-from jaxdec.config.run import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, SentencePiece, Words
+from jaxdec.config.tokenizers import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, SentencePiece, Words
 from jaxdec.config.yaml import kind_of, variants
 from jaxdec.data.tokenizers.registry import (
     END_OF_TEXT,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdec.config.run import BPE, Characters, DataConfig, Words
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import BPE, Characters, Words
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.data.tokenizers.registry import END_OF_TEXT, CharTokenizer, HuggingFaceTokenizer
 from jaxdec.data.tokens import make

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from jaxdec.config.run import BPE, DataConfig, Words
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import BPE, Words
 from jaxdec.data.batches import Windows, random_batch, sweep
 from jaxdec.data.shards import prepare
 from jaxdec.data.tokenizers.registry import CharTokenizer, HuggingFaceTokenizer

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxdec.config.run import BPE, DataConfig
+from jaxdec.config.run import DataConfig
+from jaxdec.config.tokenizers import BPE
 from jaxdec.data import shards
 from jaxdec.data.corpora.base import Corpus, Piece, Place
 from jaxdec.data.shards import prepare

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from jaxdec.config.run import BPE, Characters, Words
+from jaxdec.config.tokenizers import BPE, Characters, Words
 from jaxdec.data.corpora.base import Corpus
 from jaxdec.data.corpora.registry import load_corpus
 from jaxdec.data.folders import data_folder
