@@ -17,6 +17,7 @@ from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, Precision, Ru
 from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.generation.generate import generate_text
 from jaxdec.generation.sampling import Sampling
+from jaxdec.models.functional import Model
 from jaxdec.parity.adapters.float64 import everything_in_float64
 from jaxdec.parity.assertion import assert_parity
 from jaxdec.parity.spec import load_pair
@@ -70,6 +71,7 @@ def test_in_trained_and_out(kind: str, name: str, tmp_path: Path) -> None:
         trained = load_run(run)
         after = same_logits(trained, back, FAMILIES[kind].architecture)
         assert np.abs(after - before).max() > 1e-3  # it has learned something
+        assert rounding_ratio(trained, back) <= 4
         if kind in ("gpt2", "llama"):
             same_text(trained, back)
         if kind == "gpt2":
@@ -96,6 +98,18 @@ def same_logits(run: LoadedRun, folder: Path, architecture: str) -> np.ndarray:
     assert ours.dtype == np.float64 and theirs.dtype == torch.float64
     assert np.linalg.norm(ours - theirs.numpy()) <= 1e-11 * np.linalg.norm(ours)
     return ours
+
+
+def rounding_ratio(run: LoadedRun, folder: Path) -> float:
+    """The error of our float32 logits over that of transformers, both against float64 with the same rounded weights."""
+    ids = run.tokenizer.encode(TEXT[:24])[None]
+    rounded = {name: np.asarray(param, np.float32) for name, param in run.params.items()}
+    exact = run.model.apply({name: param.astype(np.float64) for name, param in rounded.items()}, ids).logits_BTV
+    ours = Model(run.config.model, Precision("float32", "float32")).apply(rounded, ids).logits_BTV
+    with torch.no_grad():
+        theirs = model_of_folder(folder, "float32")(torch.tensor(ids.astype(np.int64)), use_cache=False).logits
+    assert ours.dtype == np.float32 and theirs.dtype == torch.float32
+    return float(np.linalg.norm(ours - exact) / np.linalg.norm(theirs.numpy() - exact))
 
 
 def same_text(run: LoadedRun, folder: Path) -> None:

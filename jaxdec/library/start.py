@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxdec.config.model import AnyModel
+from jaxdec.config.parts import Config
 from jaxdec.config.run import DataConfig, RunConfig, TrainConfig, warmup_within
+from jaxdec.config.tokenizers import AnyTokenizer
 from jaxdec.data.files import sha256, write_whole
 from jaxdec.data.folders import cache_folder
 from jaxdec.data.tokenizers.registry import Tokenizer
@@ -23,7 +25,7 @@ from jaxdec.training.reporting import OnMetrics
 def start(
     what: str | RunConfig | AnyModel,
     text: str | None = None,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer | AnyTokenizer | None = None,
     *,
     steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -32,7 +34,8 @@ def start(
 
     what: the name of a recipe, a config, or the config of a model (`jaxdec.model(...)`), which needs a `text` too.
     text: what is trained on, its last tenth kept for validation. None: the corpus that the config names.
-    tokenizer: one that is there already (`jaxdec.tokenizer(...)`). None: the config's, trained on the text if need be.
+    tokenizer: one that is there already (`jaxdec.tokenizer(...)`), or the settings of one, as `BPE(4000)`. None: the
+        config's. By settings, a tokenizer is trained on the text if need be.
     steps: train steps, in place of the config's `train.steps`; a warm-up that would fill more than half of them is
         shortened by the same share, unless `settings` has one.
     settings: other values by dotted name, as {"optim.learning_rate": 3e-4, "train.seed": 1}.
@@ -45,13 +48,13 @@ def start(
     changed = with_settings(config, changes)
     if "optim.warmup_steps" not in changes:
         changed = replace(changed, optim=replace(changed.optim, warmup_steps=warmup_within(changed, config)))
-    return TrainingRun.new(changed, tokenizer)
+    return TrainingRun.new(changed, _made(tokenizer))
 
 
 def train(
     what: str | RunConfig | AnyModel,
     text: str | None = None,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer | AnyTokenizer | None = None,
     *,
     steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -67,7 +70,7 @@ def train(
     if out is not None:
         from jaxdec.stages.run import train as train_into
 
-        train_into(run.config, Path(out), tokenizer=tokenizer, on_metrics=on_metrics)
+        train_into(run.config, Path(out), tokenizer=_made(tokenizer), on_metrics=on_metrics)
         return load(out)
     for step, values in run.reports():
         if on_metrics is not None:
@@ -84,7 +87,14 @@ def load(run_dir: Path | str) -> TrainingRun:
     return TrainingRun.load(Path(run_dir))
 
 
-def _config(what: str | RunConfig | AnyModel, text: str | None, tokenizer: Tokenizer | None) -> RunConfig:
+def _made(tokenizer: Tokenizer | AnyTokenizer | None) -> Tokenizer | None:
+    """The tokenizer, where it is one and not the settings of one."""
+    return None if isinstance(tokenizer, Config) else tokenizer
+
+
+def _config(
+    what: str | RunConfig | AnyModel, text: str | None, tokenizer: Tokenizer | AnyTokenizer | None
+) -> RunConfig:
     """The settings of the run before any that the caller changes."""
     if isinstance(what, str):
         config = load_recipe(what)
@@ -100,7 +110,7 @@ def _config(what: str | RunConfig | AnyModel, text: str | None, tokenizer: Token
     if text is not None:
         data = replace(data, corpus=str(_stored(text)))
     if tokenizer is not None:
-        data = replace(data, tokenizer=settings_of(tokenizer))
+        data = replace(data, tokenizer=tokenizer if isinstance(tokenizer, Config) else settings_of(tokenizer))
     return replace(config, data=data)
 
 

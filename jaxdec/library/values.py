@@ -16,7 +16,7 @@ from jaxdec.models.ladder import LADDER
 
 
 def tokenizer(kind: str, text: str = "", **settings: Any) -> Tokenizer:
-    """A tokenizer of a kind ("char", "words", "gpt2", "bpe", "huggingface").
+    """A tokenizer of a kind ("char", "words", "gpt2", "bpe", "huggingface", "sentencepiece").
 
     text: what its vocabulary is taken from, for the kinds that are trained ("char", "words", "bpe").
     settings: those of the kind, as `vocab_size=4000` for "bpe" or `path="tokenizer.json"` for "huggingface".

@@ -21,9 +21,10 @@ import numpy as np
 
 from jaxdec.config.run import DataConfig
 from jaxdec.config.tokenizers import BPE, GPT2, Characters, Words
-from jaxdec.data.files import new_folder, read_bytes, sha256
+from jaxdec.data.files import new_folder, sha256
 from jaxdec.data.folders import cache_folder
-from jaxdec.data.tokenizers.registry import CharTokenizer, Tokenizer, train_tokenizer
+from jaxdec.data.tokenizers.nanogpt import characters_in
+from jaxdec.data.tokenizers.registry import Tokenizer, train_tokenizer
 from jaxdec.data.tokens.joined import Joined
 from jaxdec.data.tokens.make import Progress, Report
 from jaxdec.errors import UserError
@@ -32,10 +33,6 @@ MAGIC, VERSION, HEADER = 20240520, 1, 1024  # of llm.c's files: 256 int32, of wh
 DTYPE = np.dtype("<u2")
 BLOCK = 2**22  # tokens that are looked at together
 SETTLED = 10  # seconds since the last change; before that a file could change again and keep its time
-PICKLE_TO_JSON = (
-    "python -c \"import json, pathlib, pickle; meta = pickle.loads(pathlib.Path('meta.pkl').read_bytes()); "
-    "pathlib.Path('meta.json').write_text(json.dumps(meta['itos']))\""
-)
 
 
 @dataclass(frozen=True)
@@ -127,20 +124,15 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _tokenizer_of(data: DataConfig, folder: Path) -> Tokenizer:
-    meta = folder / "meta.json"
-    if not meta.exists() and (folder / "meta.pkl").exists():
-        raise UserError(
-            f"{folder / 'meta.pkl'} is a pickle, which can run any code when it is read: give its characters as JSON, "
-            f"made in that folder by {PICKLE_TO_JSON}"
-        )
+    characters = characters_in(folder)
     match data.tokenizer:
         case Words() | BPE():
             raise UserError(
                 f"the folder {folder} holds token ids, for which no tokenizer is trained: leave out --data.tokenizer"
             )
         case Characters():  # the default
-            return _characters_of(meta) if meta.exists() else train_tokenizer(GPT2(), ())
-        case given if meta.exists():
+            return characters or train_tokenizer(GPT2(), ())
+        case given if characters is not None:
             raise UserError(f"the token ids in {folder} are of the characters in meta.json, not of {given.kind}")
         case given:
             return train_tokenizer(given, ())
@@ -151,23 +143,6 @@ def _same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
     return one.vocab_size == other.vocab_size and all(
         one.decode([number]) == other.decode([number]) for number in range(one.vocab_size)
     )
-
-
-def _characters_of(meta: Path) -> CharTokenizer:
-    """The characters of a meta.json: a list, or `itos` with a list or a map from ids to characters."""
-    try:
-        itos = json.loads(read_bytes(meta, "the vocabulary"))
-        itos = itos.get("itos", itos) if isinstance(itos, dict) else itos
-        if isinstance(itos, dict):
-            itos = [itos[str(number)] for number in range(len(itos))]
-        if not all(isinstance(one, str) and len(one) == 1 for one in itos):
-            raise ValueError
-        return CharTokenizer("".join(itos))
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{meta} is no vocabulary of characters: it must hold them by id, each once and in the order of their code "
-            f'points, as a list or as {{"itos": {{"0": "a", ...}}}}'
-        ) from None
 
 
 def _scan(path: Path, ids: np.ndarray, tokenizer: Tokenizer, report: Report, check: bool) -> Scan:

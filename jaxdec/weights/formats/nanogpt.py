@@ -16,17 +16,16 @@ import numpy as np
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.parts import MLP, LayerNorm
 from jaxdec.data.tokenizers.base import Tokenizer
-from jaxdec.data.tokenizers.char import CharTokenizer
+from jaxdec.data.tokenizers.nanogpt import characters_in
 from jaxdec.errors import UserError
 from jaxdec.weights.formats import gpt
-from jaxdec.weights.formats.base import Format, StoredModel, damaged
+from jaxdec.weights.formats.base import Format, StoredModel
 from jaxdec.weights.formats.fit import require_fit, save_tokenizer, tokenizer_beside, truth, whole
 from jaxdec.weights.formats.torch_file import TorchTensor, is_torch_file, read_torch_file, state_dict
-from jaxdec.weights.formats.torch_pickle import Broken, Forbidden, read_pickle
 from jaxdec.weights.formats.torch_write import write_torch_file
 from jaxdec.weights.stream import their_tensors
 
-NAME, FILE, META = "nanogpt", "ckpt.pt", "meta.pkl"
+NAME, FILE = "nanogpt", "ckpt.pt"
 COMPILED = "_orig_mod."
 HEAD, EMBEDDING = "lm_head.weight", "transformer.wte.weight"
 # As train.py saves them; it goes on training only where it finds an optimizer as well.
@@ -51,7 +50,7 @@ def open_nanogpt(path: Path) -> StoredModel:
         del tensors[HEAD]
     else:
         config = replace(config, tied_head=False)
-    tokenizer = _characters(file.parent / META, config) or tokenizer_beside(file, config.vocab_size or 0)
+    tokenizer = _characters(file.parent, config) or tokenizer_beside(file, config.vocab_size or 0)
     return StoredModel(NAME, path, config, gpt.rules(config), tensors, tokenizer)
 
 
@@ -93,22 +92,15 @@ def arguments_of(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def _characters(path: Path, config: DecoderConfig) -> Tokenizer | None:
-    """The tokenizer of a meta.pkl, which is read as data; None where there is none. UserError where it is not the
-    sorted characters of a text."""
-    if not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            letters = read_pickle(file)["itos"]
-        text = "".join(letters[number] for number in range(len(letters)))
-    except Forbidden as error:
-        raise UserError(f"{path} is a pickle that asks for {error}: only plain values are read") from None
-    except (Broken, KeyError, TypeError):
-        raise damaged(path, "it is no meta.pkl of nanoGPT with characters in itos") from None
-    if text != "".join(sorted(set(text))) or len(text) != config.vocab_size:
-        raise UserError(f"{path} has no {config.vocab_size} sorted characters, as the model's vocabulary has")
-    return CharTokenizer(text)
+def _characters(folder: Path, config: DecoderConfig) -> Tokenizer | None:
+    """The characters of a meta.json; None where there is none. UserError where they are not the model's."""
+    characters = characters_in(folder)
+    if characters is not None and characters.vocab_size != config.vocab_size:
+        raise UserError(
+            f"{folder / 'meta.json'} has {characters.vocab_size} characters, and the model's vocabulary "
+            f"{config.vocab_size}: give that of the data it was trained on"
+        )
+    return characters
 
 
 def _same(head: TorchTensor, embedding: TorchTensor | None) -> bool:

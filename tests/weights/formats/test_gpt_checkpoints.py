@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,23 +77,31 @@ def test_nanogpt_padded_vocabulary_has_gpt2s_tokenizer(tmp_path: Path) -> None:
     assert model.tokenizer is not None and model.tokenizer.vocab_size == 50257
 
 
-def test_nanogpt_characters_of_meta_pkl(tmp_path: Path) -> None:
+def test_nanogpt_characters(tmp_path: Path) -> None:
     letters = "\n abcdehlrw"
-    stoi = {letter: number for number, letter in enumerate(letters)}
     itos = dict(enumerate(letters))
     save_nano(tmp_path / "ckpt.pt", gpt(), bias=True)
-    meta = tmp_path / "meta.pkl"
-    meta.write_bytes(pickle.dumps({"vocab_size": 11, "itos": itos, "stoi": stoi}))
-    tokenizer = open_model(tmp_path).tokenizer
-    assert tokenizer is not None and tokenizer.encode("ad b").tolist() == [stoi[letter] for letter in "ad b"]
-    for content, expected in (
-        (pickle.dumps({"itos": print}), r"asks for builtins\.print"),
-        (pickle.dumps({"stoi": stoi}), "no meta.pkl of nanoGPT"),
-        (pickle.dumps({"itos": itos})[:-9], "no meta.pkl of nanoGPT"),
-        (pickle.dumps({"itos": {0: "b", 1: "a"}}), "no 11 sorted characters"),
-        (pickle.dumps({"itos": {0: 1}}), "no meta.pkl of nanoGPT"),
+    harmful = b"cbuiltins\nopen\n(V" + str(tmp_path / "made").encode() + b"\nVw\ntR."
+    (tmp_path / "meta.pkl").write_bytes(harmful)
+    with pytest.raises(
+        UserError, match=r"meta\.pkl is a pickle, which can run any code .* as JSON, made in that folder"
     ):
-        meta.write_bytes(content)
+        open_model(tmp_path)
+    assert not (tmp_path / "made").exists()
+    meta = tmp_path / "meta.json"
+    for content in (itos, {"itos": itos}, list(letters)):
+        meta.write_text(json.dumps(content))
+        tokenizer = open_model(tmp_path).tokenizer
+        assert tokenizer is not None and tokenizer.encode("ad b").tolist() == [
+            letters.index(letter) for letter in "ad b"
+        ]
+    for content, expected in (
+        ({"stoi": 1}, "is no vocabulary of characters"),
+        ({"itos": {0: "b", 1: "a"}}, "is no vocabulary of characters"),
+        ("abc", "has 3 characters, and the model's vocabulary 11"),
+        ({"itos": {0: 1}}, "is no vocabulary of characters"),
+    ):
+        meta.write_text(json.dumps(content))
         with pytest.raises(UserError, match=expected):
             open_model(tmp_path)
 
