@@ -27,7 +27,7 @@ from jaxdec.runs.directory import require_run
 from jaxdec.runs.lock import LOCK
 from jaxdec.weights.folder.hub import is_hub_id, local_place
 from jaxdec.weights.formats.base import StoredModel
-from jaxdec.weights.formats.registry import open_model
+from jaxdec.weights.formats.registry import UnknownFormat, open_model
 from jaxdec.weights.huggingface.function import plain
 
 MOST_WINDOW, TOKENS = 1024, 4096  # of weights, whose training nobody has described: a window, and tokens of a step
@@ -55,6 +55,8 @@ def open_weights(given: Path | str) -> StoredModel:
     try:
         return open_model(local_place(given))
     except UserError as error:
+        if Path(given).expanduser().exists() and not isinstance(error, UnknownFormat):
+            raise  # weights they are: the error says what is wrong with them
         raise error.within(f"{given} is not a run directory: {error}") from None
 
 

@@ -37,7 +37,7 @@ def model_card(
     """README.md of a folder. `figures` are those of a run's summary.json; `architecture` the class of transformers."""
     parts = [
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# {name}\n",
-        f"A decoder of {parameters:,} parameters, trained with `jaxdec` and stored as `{architecture}`.\n",
+        f"A decoder of {parameters:,} parameters, written by `jaxdec` and stored as `{architecture}`.\n",
         "Which licence it is given out under is not stated here: say it in this file before you share it.\n",
         "## Use\n",
         USE.format(name=name, tokenizer=tokenizer_class(architecture)),

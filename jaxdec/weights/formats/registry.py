@@ -39,15 +39,20 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+class UnknownFormat(UserError):
+    """No format recognises what is at a path."""
+
+
 def open_model(path: Path) -> StoredModel:
-    """The model at a path, a file or a folder. UserError, with what was looked for, where no format recognises it."""
+    """The model at a path, a file or a folder. UnknownFormat, with what was looked for, where no format recognises it;
+    UserError where it is damaged or not supported."""
     if not path.exists():
         raise UserError(f"{path} does not exist: give the file or folder of a model's weights")
     for each in FORMATS.values():
         if each.recognise(path):
             return each.open(path)
     looked_for = "; ".join(each.looked_for for each in FORMATS.values())
-    raise UserError(f"{path} holds no weights of a known format. Looked for: {looked_for}")
+    raise UnknownFormat(f"{path} holds no weights of a known format. Looked for: {looked_for}")
 
 
 def write_model(
