@@ -307,6 +307,7 @@ def test_the_table_names_each_seam_once_and_the_tests_cover_those_that_can_be_fo
     planted |= {each[3] for each in OTHERS.values()} | {seam for seam, _ in PLAIN_PLANTS.values()} | {"float32"}
     named_elsewhere = {
         "vocabulary padding", "fast variance", "top-k ties", "router precision", "ignored targets", "initial values",
-        "null direction", "random draws",
+        "null direction", "random draws", "rotary channels", "positions by layer", "document borders", "branch scale",
+        "shared expert",
     }  # fmt: skip
     assert planted | named_elsewhere == set(names)

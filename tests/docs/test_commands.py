@@ -19,7 +19,8 @@ INLINE = re.compile(r"`(jaxdec [a-z]+ [^`]+)`")
 PLACEHOLDER = re.compile(r"\b(RUN|RECIPE|SPEC|NAME|RUNG|PATH|KIND|DIR|FILE|COMMAND|WHAT)\b|\.\.\.|[\[|]")
 # What a command says that was read to its end and found no such run, file or pair here.
 READ = re.compile(
-    r"is not a run directory|does not exist|no config file|no such file|is no dump|no folder|has no|^say what to"
+    r"is not a run directory|does not exist|no config file|no such file|is no dump|no folder|has no|unknown pair|"
+    r"^say what to"
 )
 AT_WORK_AT_ONCE = ("jaxdec bench start", "jaxdec bench prepare", "jaxdec prepare")  # without jax
 

@@ -130,7 +130,8 @@ class Maker:
                 break  # the rest is for validation
             characters += sum(map(len, texts))
             self.report(Progress("reading for the tokenizer", characters, 0, self._share(reading, characters)))
-        self.report(Progress("training the tokenizer", characters))
+        if characters:
+            self.report(Progress("training the tokenizer", characters))
 
     def _where_it_was(self, outputs: Mapping[str, Output]) -> tuple[Reading, int]:
         """How far a process that was killed has read, with the outputs as they were then; else the beginning."""
