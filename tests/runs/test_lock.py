@@ -107,7 +107,7 @@ def test_a_lock_that_names_nobody_is_free(content: str, tmp_path: Path) -> None:
     """A kill may come between making the file and writing the name into it."""
     (tmp_path / LOCK).write_text(content)
     with locked(tmp_path):
-        pass
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP
 from jaxdec.weights.huggingface import layers, llama_like, rotary
-from jaxdec.weights.huggingface.family import Family, TinyConfig, need
+from jaxdec.weights.huggingface.family import Family, TinyConfig
 from jaxdec.weights.huggingface.llama_like import RAMP, TINY, tiny_rope
-from jaxdec.weights.huggingface.settings import HFSettings, activation_name
+from jaxdec.weights.huggingface.plain_mlp import read_plain_mlp, write_plain_mlp
+from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
 
 def read(settings: HFSettings) -> DecoderConfig:
-    mlp = MLP(hidden=settings.whole("intermediate_size"), activation=settings.activation("hidden_act"))
+    mlp = read_plain_mlp(settings)
     return llama_like.read(settings, mlp=mlp, bias=settings("mlp_bias"))
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    mlp = need(config.mlp, MLP, "mlp")
     return {
         **llama_like.write(config),
-        "intermediate_size": mlp.resolved_hidden(config.width),
-        "hidden_act": activation_name(mlp.activation),
+        **write_plain_mlp(config),
         "mlp_bias": config.bias,
         "attention_bias": config.out_bias,
     }

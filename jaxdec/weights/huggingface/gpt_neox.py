@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, LayerNorm
+from jaxdec.config.parts import LayerNorm
 from jaxdec.weights.huggingface import layer_norm_like, layers, partial_rotary
 from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig, need
 from jaxdec.weights.huggingface.layer_norm_like import NORMS, head_dim
 from jaxdec.weights.huggingface.llama_like import RAMP, TINY, tiny_rope
-from jaxdec.weights.huggingface.settings import HFSettings, activation_name
+from jaxdec.weights.huggingface.plain_mlp import read_plain_mlp, write_plain_mlp
+from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table, biases, kernels, layer_norms, under, when
 
 BLOCK, LAYER = "blocks.{i}.", "gpt_neox.layers.{i}."
@@ -30,7 +31,7 @@ def read(settings: HFSettings) -> DecoderConfig:
         position=partial_rotary.read_partial(settings, head_dim(settings), **NAMES),
         norm=LayerNorm(settings.number("layer_norm_eps")),
         residual="parallel" if parallel else "sequential",
-        mlp=MLP(hidden=settings.whole("intermediate_size"), activation=settings.activation("hidden_act")),
+        mlp=read_plain_mlp(settings),
         attention_bias=settings("attention_bias"),
         tied_head=settings("tie_word_embeddings"),
         init_std=settings("initializer_range"),
@@ -38,7 +39,6 @@ def read(settings: HFSettings) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    mlp = need(config.mlp, MLP, "mlp")
     return {
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
@@ -48,8 +48,7 @@ def write(config: DecoderConfig) -> dict[str, Any]:
         **partial_rotary.write_partial(config, **NAMES),
         "layer_norm_eps": need(config.norm, LayerNorm, "norm").epsilon,
         "use_parallel_residual": config.residual == "parallel",
-        "intermediate_size": mlp.resolved_hidden(config.width),
-        "hidden_act": activation_name(mlp.activation),
+        **write_plain_mlp(config),
         "attention_bias": config.out_bias,
         "tie_word_embeddings": config.tied_head,
         "initializer_range": config.init_std,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, LayerNorm
+from jaxdec.config.parts import LayerNorm
 from jaxdec.weights.huggingface import layer_norm_like, layers, llama_like, partial_rotary
-from jaxdec.weights.huggingface.family import Family, TinyConfig, need
+from jaxdec.weights.huggingface.family import Family, TinyConfig
 from jaxdec.weights.huggingface.llama_like import OUT, QKV, TINY
-from jaxdec.weights.huggingface.settings import HFSettings, activation_name
+from jaxdec.weights.huggingface.plain_mlp import read_plain_mlp, write_plain_mlp
+from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
 LINEARS: Table = {**QKV, **OUT, "mlp.up": "mlp.up_proj", "mlp.down": "mlp.down_proj"}
@@ -21,18 +22,16 @@ def read(settings: HFSettings) -> DecoderConfig:
         settings,
         position=partial_rotary.read_partial(settings, size),
         norm=LayerNorm(settings.number("norm_eps"), bias=True),
-        mlp=MLP(hidden=settings.whole("intermediate_size"), activation=settings.activation("hidden_act")),
+        mlp=read_plain_mlp(settings),
         bias=settings("mlp_bias"),
     )
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    mlp = need(config.mlp, MLP, "mlp")
     return {
         **layer_norm_like.write(config, "norm_eps"),
         **partial_rotary.write_partial(config),
-        "intermediate_size": mlp.resolved_hidden(config.width),
-        "hidden_act": activation_name(mlp.activation),
+        **write_plain_mlp(config),
         "mlp_bias": config.bias,
         "attention_bias": config.out_bias,
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jaxdec.config.model import DecoderConfig
-from jaxdec.config.parts import MLP, LayerNorm
+from jaxdec.config.parts import LayerNorm
 from jaxdec.weights.huggingface import layer_norm_like, layers, llama_like, partial_rotary
-from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig, need
+from jaxdec.weights.huggingface.family import Family, Refused, TinyConfig
 from jaxdec.weights.huggingface.llama_like import QKV, TINY
-from jaxdec.weights.huggingface.settings import HFSettings, activation_name
+from jaxdec.weights.huggingface.plain_mlp import read_plain_mlp, write_plain_mlp
+from jaxdec.weights.huggingface.settings import HFSettings
 from jaxdec.weights.huggingface.tables import Table
 
 LINEARS: Table = {**QKV, "attention.out": "self_attn.dense", "mlp.up": "mlp.fc1", "mlp.down": "mlp.fc2"}
@@ -24,7 +25,7 @@ def read(settings: HFSettings) -> DecoderConfig:
         position=partial_rotary.read_partial(settings, size),
         norm=LayerNorm(settings.number("layer_norm_eps")),
         residual="parallel_one_norm",
-        mlp=MLP(hidden=settings.whole("intermediate_size"), activation=settings.activation("hidden_act")),
+        mlp=read_plain_mlp(settings),
         bias=True,
         attention_bias=True,
         head_bias=True,
@@ -32,12 +33,10 @@ def read(settings: HFSettings) -> DecoderConfig:
 
 
 def write(config: DecoderConfig) -> dict[str, Any]:
-    mlp = need(config.mlp, MLP, "mlp")
     return {
         **layer_norm_like.write(config),
         **partial_rotary.write_partial(config),
-        "intermediate_size": mlp.resolved_hidden(config.width),
-        "hidden_act": activation_name(mlp.activation, "gelu_new"),
+        **write_plain_mlp(config, "gelu_new"),
     }
 
 
