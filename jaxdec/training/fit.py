@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.files import write_json
 from jaxdec.config.run import RunConfig
@@ -99,7 +101,11 @@ def _fit(
         if trainer.stopped and interruption.signal is not None:
             checkpoints.wait()
             raise Interrupted(interruption.signal, trainer.step, run_dir)
-    return finish(config, run_dir, trainer.state, final, time.monotonic() - started)
+    summary = finish(config, run_dir, trainer.state, final, time.monotonic() - started)
+    if stage.files is not None and config.train.evaluate == "all":
+        with jax.set_mesh(trainer.mesh):
+            stage.files(trainer.state["params"], run_dir)
+    return summary
 
 
 def meta_of(config: RunConfig, stage: Stage) -> dict[str, Any]:

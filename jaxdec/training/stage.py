@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -70,6 +71,7 @@ class Stage:
     tokenizer: Tokenizer
     data: str  # hash of what is trained on
     notes: Mapping[str, str] = field(default_factory=dict)  # what `jaxdec evaluate` says beside the figures
+    files: Callable[[Params, Path], None] | None = None  # writes pictures, answers ... into a run that has ended
 
 
 def microbatches(config: RunConfig, shards: int) -> int:

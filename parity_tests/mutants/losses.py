@@ -48,7 +48,7 @@ def _loss(change: Callable[..., torch.Tensor]) -> Patch:
 
 @mutant("accumulation")
 def mean_of_means() -> Patch:
-    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+    def accumulate(model: Any, batch: Any, parts: int, *_: Any) -> torch.Tensor:
         cut = [torch.from_numpy(batch[name]).chunk(parts) for name in ("tokens", "targets", "mask")]
         losses = [
             train.language_loss(model(tokens), targets.long(), mask) / mask.sum() / parts
@@ -112,7 +112,7 @@ def last_part_alone_counts() -> Patch:
     """Gradients are set to zero before each part."""
     original = train.accumulate_gradients
 
-    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+    def accumulate(model: Any, batch: Any, parts: int, *_: Any) -> torch.Tensor:
         if parts == 1:
             return original(model, batch, parts)
         loss = original(model, batch, parts)

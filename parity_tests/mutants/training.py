@@ -185,7 +185,7 @@ def gradients_not_reset() -> Patch:
     """Each step adds to the gradients of those before it."""
     original = train.accumulate_gradients
 
-    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+    def accumulate(model: Any, batch: Any, parts: int, *_: Any) -> torch.Tensor:
         loss = original(model, batch, parts)
         for p in model.parameters():
             p.grad += getattr(p, "summed", 0)
@@ -200,7 +200,7 @@ def weights_averaged_over_steps() -> Patch:
     """From the second step on, the forward pass reads the mean of the weights and those before."""
     original = train.accumulate_gradients
 
-    def accumulate(model: Any, batch: Any, parts: int) -> torch.Tensor:
+    def accumulate(model: Any, batch: Any, parts: int, *_: Any) -> torch.Tensor:
         for p in model.parameters():
             now = p.detach().clone()
             p.data = (now + getattr(p, "before", now)) / 2

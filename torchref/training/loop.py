@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,22 +14,44 @@ from torchref.models.language_model import LanguageModel
 from torchref.training.losses import language_loss
 from torchref.training.optim import clip_by_global_norm, learning_rate, set_learning_rate
 
-Batch = Mapping[str, np.ndarray]  # tokens and targets int [B,T], mask float [B,T]
+Batch = Mapping[str, np.ndarray]  # leaves [B, ...]; of a language model: tokens and targets int [B,T], mask float [B,T]
+Part = Mapping[str, Tensor]  # a batch or a part of one, on the model's device
 
 
-def accumulate_gradients(model: LanguageModel, batch: Batch, microbatches: int) -> Tensor:
+class Objective(NamedTuple):
+    """What is minimised: the sum of `loss` over a batch, divided by its `count`, which the batch alone decides."""
+
+    loss: Callable[[LanguageModel, Part], Tensor]
+    count: Callable[[Part], Tensor]
+
+
+def next_token_loss(model: LanguageModel, batch: Part) -> Tensor:
+    """The sum over the targets that count, in nats."""
+    output = model(*(batch[name] for name in ("tokens", *model.inputs)))
+    return language_loss(output, batch["targets"].long(), batch["mask"])
+
+
+def counted_targets(batch: Part) -> Tensor:
+    """How many targets count."""
+    return batch["mask"].sum()
+
+
+LANGUAGE = Objective(next_token_loss, counted_targets)
+
+
+def accumulate_gradients(
+    model: LanguageModel, batch: Batch, microbatches: int, objective: Objective = LANGUAGE
+) -> Tensor:
     """Adds the gradient of the batch's mean loss to `.grad` and returns that loss; B must be divisible.
 
-    Each part's sum is divided by the targets of the whole batch, so that a target weighs the same whichever part it
-    falls in; a mean of the parts' means would not.
+    Each part's sum is divided by the count of the whole batch, so that a target weighs the same whichever part it falls
+    in; a mean of the parts' means would not.
     """
     device = next(model.parameters()).device
-    names = ("targets", "mask", "tokens", *model.inputs)
-    leaves = [torch.from_numpy(batch[name]).to(device) for name in names]
-    count = leaves[1].sum()
-    losses = []
-    for targets, mask, *inputs in zip(*(leaf.chunk(microbatches) for leaf in leaves), strict=True):
-        loss = language_loss(model(*inputs), targets.long(), mask) / count
+    leaves = {name: torch.from_numpy(leaf).to(device) for name, leaf in batch.items()}
+    count, losses = objective.count(leaves), []
+    for part in zip(*(leaf.chunk(microbatches) for leaf in leaves.values()), strict=True):
+        loss = objective.loss(model, dict(zip(leaves, part, strict=True))) / count
         loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
@@ -42,13 +65,15 @@ def train_step(
     step: int,
     *,
     microbatches: int = 1,
+    objective: Objective = LANGUAGE,
 ) -> dict[str, Tensor]:
     """One update from one global batch; `step` counts the updates already made.
 
-    Returns this step's loss (nats per token) and the gradient's norm before clipping.
+    Returns this step's loss (nats per token, or per whatever `objective` counts) and the gradient's norm before
+    clipping.
     """
     optimizer.zero_grad(set_to_none=True)
-    loss = accumulate_gradients(model, batch, microbatches)
+    loss = accumulate_gradients(model, batch, microbatches, objective)
     return {"loss": loss, "gradient_norm": update(model, optimizer, config, step)}
 
 

@@ -30,7 +30,7 @@ from jaxdec.parity.sides.weights import as_float64, generic_weights
 from jaxdec.training import optim
 from jaxdec.training.learner import Learner
 from jaxdec.training.loop import make_run_steps, train_step
-from jaxdec.training.losses import LANGUAGE, language_loss
+from jaxdec.training.objectives import objective_of
 
 KEEP_GRADIENTS = optax.GradientTransformation(  # an optimizer that keeps the gradients and changes nothing
     lambda params: jax.tree.map(jnp.zeros_like, params),
@@ -42,7 +42,7 @@ class JaxTwin:
     """Programs are compiled once for each precision."""
 
     def __init__(self, run: TwinRun) -> None:
-        self.run = run
+        self.run, self.objective = run, objective_of(run.config.resolved_stage)
 
     @functools.cache  # noqa: B019 - lives as long as its pair
     def model(self, precision: str) -> Model:
@@ -50,14 +50,14 @@ class JaxTwin:
         return Model(config.model, config.precision)
 
     def learner(self, precision: str, optimizer: optax.GradientTransformation) -> Learner:
-        return Learner(self.model(precision), optimizer, LANGUAGE)
+        return Learner(self.model(precision), optimizer, self.objective)
 
     def candidate(self) -> Candidate:
         config = self.run.config
         return Candidate(
             shapes=self.model("float32").shapes(),
             run=self.read,
-            loss=mean_loss,
+            loss=self.mean_loss,
             aux=lambda output: sum(output.aux.values()),
             optimizer=optim.make_optimizer(config.optim, config.decay_steps),
             params_dtype=params_dtype,
@@ -73,6 +73,11 @@ class JaxTwin:
             return module(
                 batch["tokens"], jnp.dtype(model.precision.compute), **{name: batch[name] for name in model.inputs}
             )
+
+    def mean_loss(self, output: Output, batch: Mapping[str, jax.Array]) -> jax.Array:
+        """The loss of an output that is there already."""
+        total, _ = self.objective.loss(lambda *_, **__: output, {}, batch, jax.random.key(0))
+        return total / jnp.asarray(self.objective.count(batch), total.dtype)
 
     def initial(self, seed: int) -> Arrays:
         """What the model initialises itself with, in float32."""
@@ -172,11 +177,6 @@ class JaxTwin:
             sampling=sampling or Sampling(temperature=0.0),
             key=jax.random.key(seed),
         )
-
-
-def mean_loss(output: Output, batch: Mapping[str, jax.Array]) -> jax.Array:
-    total, _ = language_loss(output, batch)
-    return total / jnp.sum(batch["mask"].astype(total.dtype))
 
 
 def kept(program: Callable[..., Any], params: Params, batch: JaxBatch) -> tuple[jax.Array, Params]:

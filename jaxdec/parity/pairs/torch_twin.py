@@ -15,18 +15,19 @@ from torchref.generation import generate
 from torchref.models import wirings
 from torchref.models.language_model import LanguageModel
 from torchref.training import loop as train
-from torchref.training import losses, optim
+from torchref.training import optim
+from torchref.training.objectives import objective_of
 
 
 class TorchTwin:
     """Looks everything up in `torchref` at each call, so that a patched module is the one that runs."""
 
     def __init__(self, run: TwinRun) -> None:
-        self.run = run
+        self.run, self.objective = run, objective_of(run.config.resolved_stage)
 
     def reference(self) -> Reference:
         return Reference(
-            model=self.build, call=self.call, loss=mean_loss, backward=self.backward, optimizer=self.optimizer,
+            model=self.build, call=self.call, loss=self.mean_loss, backward=self.backward, optimizer=self.optimizer,
             generate=self.generate,
         )  # fmt: skip
 
@@ -39,8 +40,14 @@ class TorchTwin:
     def call(self, model: Any, batch: Mapping[str, Tensor]) -> Any:
         return model(*(batch[name] for name in ("tokens", *model.inputs)))
 
+    def mean_loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of an output that is there already."""
+        model: Any = Given(output)
+        return self.objective.loss(model, batch) / self.objective.count(batch)
+
     def backward(self, model: Any, batch: Mapping[str, Tensor], parts: int = 1) -> Tensor:
-        return train.accumulate_gradients(model.train(), {name: value.numpy() for name, value in batch.items()}, parts)
+        leaves = {name: value.numpy() for name, value in batch.items()}
+        return train.accumulate_gradients(model.train(), leaves, parts, self.objective)
 
     def optimizer(self, model: Any) -> Callable[[int], None]:
         config = self.run.config
@@ -66,8 +73,16 @@ class TorchTwin:
         return np.array([train.learning_rate(config.optim, config.decay_steps, step) for step in range(steps)])
 
 
-def mean_loss(output: Any, batch: Mapping[str, Tensor]) -> Tensor:
-    return losses.language_loss(output, batch["targets"], batch["mask"]) / batch["mask"].sum()
+class Given:
+    """A model that returns what it was given, whatever it reads."""
+
+    inputs = ()
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        return self.output
 
 
 def drop(model: Any, masks: Sequence[tuple[str, np.ndarray]]) -> None:

@@ -1,0 +1,15 @@
+"""Which objective trains which kind of stage; `jaxdec/training/objectives.py` is the twin."""
+
+from __future__ import annotations
+
+from jaxdec.config.stages import AnyStage, Pretrain, Translate
+from torchref.training.loop import LANGUAGE, Objective
+
+
+def objective_of(stage: AnyStage) -> Objective:
+    """What a stage minimises. Raises ValueError for a stage without a line here."""
+    match stage:
+        case Pretrain() | Translate():
+            return LANGUAGE
+        case _:
+            raise ValueError(f"stage {stage!r} has no objective")
