@@ -60,6 +60,7 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
         values |= {"head_dim": values["head_dim"] and 2 * values["head_dim"]}
         values |= {"residual": "parallel" if values["branch_norm"] == "post" else values["residual"]}
         values |= {"head_bias": values["head_bias"] and not values["tied_head"]}
+        values |= {"classes": values["classes"] and values["classes"] + 1}
         values |= {"qk_norm_over": values["qk_norm_over"] if values["qk_norm"] else "head"}
         if isinstance(documents := values["documents"], Separate) and values["vocab_size"]:
             values |= {"vocab_size": values["vocab_size"] + (documents.start or 0)}

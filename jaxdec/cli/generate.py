@@ -11,7 +11,7 @@ from jaxdec.cli.flags.flags import parse
 from jaxdec.cli.flags.options import json_option, option, run_argument, step_option
 from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
-from jaxdec.runs.source import describe
+from jaxdec.runs.source import describe, require_tokens
 
 ABOUT = """Continue prompts with a run's model. Filters are applied in the order temperature, top-k, top-p, min-p; the
 same seed gives the same text."""
@@ -47,6 +47,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     config = describe(arguments.run)
     if isinstance(config.model, EncoderDecoderConfig):
         raise UserError(f"{arguments.run} is an encoder-decoder: jaxdec translate {arguments.run} --text TEXT")
+    require_tokens(config.model, arguments.run)
     from jaxdec.cli.startup import start_jax
 
     start_jax()

@@ -106,12 +106,21 @@ class DecoderConfig(Config):
     head_bias: bool = setting(False, "the head adds a trained bias to the logits, if it is not tied (Phi, GPT-J)")
     logit_scale: float | None = setting(None, "logits are multiplied by this, before any soft cap (Granite, Cohere)")
     logit_softcap: float | None = setting(None, "logits become softcap * tanh(logits / softcap) (Gemma 2)")
+    classes: int | None = setting(
+        None,
+        "a classifier: a linear layer to so many classes takes the place of the head, with its settings; None: the "
+        "model predicts tokens",
+    )
     dropout: float = setting(0.0, "dropout of embeddings, attention weights and both residual branches, as in GPT-2")
     init_std: float = setting(0.02, "std of every matrix; residual projections get init_std / sqrt(2 * layers)")
 
     def __post_init__(self) -> None:
         check_model(self)
         require_whole(self, "model", "layers", "heads", "kv_heads", "head_dim")
+        require(
+            self.classes is None or self.classes >= 2,
+            f"model.classes is {self.classes}: a classifier tells at least 2 classes apart; None predicts tokens",
+        )
         if self.head_dim is None:
             check_heads(self.width, self.heads)
         require(

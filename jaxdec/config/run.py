@@ -202,6 +202,12 @@ class RunConfig(Config):
             f"stage {stage.kind} does not train a model of kind {self.model.kind}: leave the stage out, or give "
             f"--stage {default_stage(self.model).kind}",
         )
+        classes = getattr(self.model, "classes", None)
+        require(
+            classes is None,
+            f"model.classes {classes} makes the model a classifier, and stage {stage.kind} trains models that predict "
+            "tokens: leave model.classes out",
+        )
         require(self.init_from != "", "init_from is empty: give a run directory, or None")
         require(
             self.window <= self.model.context,

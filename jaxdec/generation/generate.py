@@ -18,6 +18,7 @@ from jaxdec.generation.decoding import MOST_STEPS, Decoding
 from jaxdec.generation.sampling import Sampling
 from jaxdec.generation.text_stream import TextStream, start_tokens
 from jaxdec.models.functional import Model, Params
+from jaxdec.runs.source import require_tokens
 
 if TYPE_CHECKING:
     from jaxdec.data.tokenizers.registry import Tokenizer
@@ -110,6 +111,7 @@ def generate_text(
 
         run = load_run(run)
     tokenizer = run.tokenizer
+    require_tokens(run.model.config, "the run")
     if not 0 <= seed < 2**31:
         raise UserError(f"seed is {seed}: give a whole number from 0 to 2147483647")
     if stop == "":

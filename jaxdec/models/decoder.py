@@ -1,9 +1,9 @@
-"""The decoder: embeddings, blocks, a final norm, a head (GPT-2, Radford et al. 2019).
+"""The decoder: embeddings, blocks, a final norm, a head or a classifier (GPT-2, Radford et al. 2019).
 
 Initialisation, in the order in which keys are drawn: 1. token table, normal(init_std); 2. position table, if learned,
 normal(position.init_std); 3. block by block: query, key, value, out, then the feed-forward layer, all normal(init_std)
 but the projections back to the residual stream, whose std is init_std / sqrt(2 L), and mixtures of experts
-(`layers.moe`); 4. head, if untied. Norm scales are one, all biases zero.
+(`layers.moe`); 4. head, if untied, or classifier. Norm scales are one, all biases zero.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ from jaxdec.models.output import Output
 
 
 class Decoder(nnx.Module):
-    """tokens [B,T] -> Output. `config.vocab_size` must be known."""
+    """tokens [B,T] -> Output. `config.vocab_size` must be known.
+
+    With `config.classes` a classifier takes the place of the head, as for sequence classification in Radford et al.
+    2018, section 3.2: its logits [B,T,classes] stand where those over the vocabulary would, without their scale and
+    soft cap. Which position is read is the stage's choice.
+    """
 
     def __init__(self, config: DecoderConfig, *, rngs: nnx.Rngs):
         vocab, width, std = config.vocab_size, config.width, config.init_std
@@ -42,8 +47,10 @@ class Decoder(nnx.Module):
         self.blocks = nnx.List([Block(config, layer, rngs=rngs) for layer in range(config.layers)])
         self.final_norm = make_norm(width, config.norm, config.bias)
         axes, biased = ("embed", "vocab"), config.head_bias
-        head = None if config.tied_head else Linear((width, vocab), axes, std, biased, rngs=rngs)
-        self.head = head  # assigned once: nnx fixes then whether an attribute holds parameters
+        untied, classes = config.classes is None and not config.tied_head, config.classes
+        head = Linear((width, vocab), axes, std, biased, rngs=rngs) if untied else None
+        classifier = None if classes is None else Linear((width, classes), ("embed", None), std, True, rngs=rngs)
+        self.head, self.classifier = head, classifier  # assigned once: nnx fixes then whether each holds parameters
 
     def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """Token vectors times `embed_scale`, with that of the position in the document where it is added; pads, which
@@ -62,6 +69,15 @@ class Decoder(nnx.Module):
             case _:
                 assert_never(position)
 
+    def read_out(self, x_BTD: jax.Array) -> jax.Array:
+        """Logits over the vocabulary, [B,T,V], or over the classes, in at least float32."""
+        if self.classifier is not None:
+            return head_logits(x_BTD, self.classifier)
+        logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else head_logits(x_BTD, self.head)
+        scale, softcap = self.config.logit_scale, self.config.logit_softcap
+        logits_BTV = logits_BTV if scale is None else scale * logits_BTV
+        return logits_BTV if softcap is None else softcap * jnp.tanh(logits_BTV / softcap)
+
     def __call__(
         self, tokens_BT: jax.Array, dtype: jnp.dtype, cache: Cache | None = None, key: jax.Array | None = None
     ) -> Output:
@@ -79,16 +95,12 @@ class Decoder(nnx.Module):
             x_BTD, layer, report = block(x_BTD, positions_BT, cache, own, block_keys[index], starts_BT)
             layers.append(layer)
             reports += [] if report is None else [report]
-        x_BTD = self.final_norm(x_BTD)
-        if self.head is None:
-            logits_BTV = self.token_embed.attend(x_BTD)
-        else:
-            bias = None if self.head.bias is None else self.head.bias[...]
-            logits_BTV = logits(x_BTD, self.head.kernel[...], bias)
-        if self.config.logit_scale is not None:
-            logits_BTV = self.config.logit_scale * logits_BTV
-        if self.config.logit_softcap is not None:
-            logits_BTV = self.config.logit_softcap * jnp.tanh(logits_BTV / self.config.logit_softcap)
+        logits_BTV = self.read_out(self.final_norm(x_BTD))
         if cache is not None:
             cache = advanced(cache, tuple(layers), starts_BT, tokens_BT.shape[1])
         return Output(logits_BTV, cache, *summarise(reports))
+
+
+def head_logits(x_BTD: jax.Array, head: Linear) -> jax.Array:
+    """The head's outputs [B,T,V] in at least float32."""
+    return logits(x_BTD, head.kernel[...], None if head.bias is None else head.bias[...])

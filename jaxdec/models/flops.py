@@ -71,6 +71,8 @@ def count(config: AnyModel, vocab_size: int) -> Parts:
             parts |= _encoder_decoder(config)
         case _:
             assert_never(config)
+    if isinstance(config, DecoderConfig) and config.classes is not None:
+        return parts | {"classifier": _linear(width, config.classes, bias=True)}
     tied = getattr(config, "tied_head", False)
     bias = vocab if getattr(config, "head_bias", False) else 0
     parts["head"] = Count(bias if tied else width * vocab + bias, width * vocab)

@@ -134,6 +134,11 @@ def write_weights(
     config = source.config.model
     if not isinstance(config, DecoderConfig):
         raise UserError(f"model.kind is {config.kind}: other programs' layouts have decoders alone")
+    if config.classes is not None and layout != "torchref":
+        raise UserError(
+            f"model.classes is {config.classes}: other programs' layouts have heads over the vocabulary; a classifier "
+            "is written with --to torchref"
+        )
     if layout != "huggingface":
         if family is not None:
             raise UserError(f"--family is of --to huggingface, not of {layout}")

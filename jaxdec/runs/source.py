@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from jaxdec.config.model import DecoderConfig
+from jaxdec.config.model import AnyModel, DecoderConfig
 from jaxdec.config.run import NO_CORPUS, DataConfig, FloatType, Precision, RunConfig, TrainConfig
 from jaxdec.config.tokenizers import BPE, GPT2, AnyTokenizer, Characters, HuggingFace, SentencePiece, Words
 from jaxdec.config.yaml import differences
@@ -42,6 +42,12 @@ def is_run(given: Path | str) -> bool:
 def describe(given: Path | str) -> RunConfig:
     """The settings of a run, or those that weights are given. Raises UserError where it is neither."""
     return require_run(Path(given)) if is_run(given) else settings_of(open_weights(given))
+
+
+def require_tokens(model: AnyModel, given: Path | str) -> None:
+    """Raises UserError for a classifier, where a command needs a model that predicts tokens."""
+    if getattr(model, "classes", None) is not None:
+        raise UserError(f"{given} is a classifier, which predicts no tokens: use jaxdec classify {given} TEXT")
 
 
 def open_weights(given: Path | str) -> StoredModel:

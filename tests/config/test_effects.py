@@ -133,6 +133,7 @@ def values(cls: type) -> dict[str, Any]:
             "head_bias": (replace(MODEL, tied_head=False), True),
             "logit_scale": 0.5,
             "logit_softcap": 2.0,
+            "classes": 3,
             "dropout": 0.5,
         },
         Joined: {},

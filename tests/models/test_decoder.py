@@ -44,6 +44,20 @@ def test_parameters_are_a_flat_dict_of_module_paths():
     assert not any(name.endswith("bias") for name in tiny.model(bias=False).shapes())
 
 
+def test_a_classifier_takes_the_place_of_the_head():
+    model, plain = tiny.model(classes=3, logit_scale=2.0, logit_softcap=0.5), tiny.model()
+    assert set(model.shapes()) - set(plain.shapes()) == {"classifier.kernel", "classifier.bias"}
+    assert set(tiny.model(classes=3, tied_head=False).shapes()) == set(model.shapes())
+    params, ids = tiny.generic_params(model), tiny.tokens(2, 8)
+    logits_BTV = model.apply(params, ids).logits_BTV
+    assert logits_BTV.shape == (2, 8, 3) and logits_BTV.dtype == jnp.float32
+    assert float(jnp.abs(logits_BTV).max()) > 0.5, "neither scaled nor capped as the head's are"
+    one = {**params, "classifier.kernel": jnp.zeros((16, 3)), "classifier.bias": jnp.arange(3.0)}
+    np.testing.assert_array_equal(model.apply(one, ids).logits_BTV[1, 4], [0, 1, 2])
+    with pytest.raises(UserError, match=r"model.classes is 1: a classifier tells at least 2 classes apart"):
+        tiny.model(classes=1)
+
+
 def test_initialisation_is_gpt2s():
     model = tiny.model(width=128, heads=4, vocab_size=400, context=300, layers=4, position=Learned(init_std=0.01))
     params = model.init(jax.random.key(0))

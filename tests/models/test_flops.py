@@ -49,6 +49,7 @@ models = st.one_of(
         width=one_of([16, 32]),
         context=one_of([4, 8]),
         vocab_size=one_of([11, 13]),
+        classes=one_of([None, 3]),
         kv_heads=one_of([None, 1, 2, 4]),
         head_dim=one_of([None, 4, 6]),
         position=one_of([Learned(), Sinusoidal(), RoPE(), NoPosition()]),

@@ -1,4 +1,4 @@
-"""A decoder-only transformer: tokens in, scores for the next token out."""
+"""A decoder-only transformer: tokens in, scores for the next token, or for each class, out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Decoder(LanguageModel):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList([Block(config, layer) for layer in range(config.layers)])
         self.final_norm = make_norm(width, config.norm, config.bias)
-        self.head = None if config.tied_head else Linear(width, config.vocab_size, bias=config.head_bias, init_std=std)
+        self.head = self.classifier = None
+        if config.classes is not None:
+            self.classifier = Linear(width, config.classes, bias=True, init_std=std)
+        elif not config.tied_head:
+            self.head = Linear(width, config.vocab_size, bias=config.head_bias, init_std=std)
 
     def embed(self, tokens_BT: Tensor, documents: Documents | None) -> Tensor:
         """Token vectors times `embed_scale`, with that of the position in the document where it is added."""
@@ -75,10 +79,13 @@ class Decoder(LanguageModel):
             x_BTD, report = block(x_BTD, documents)
             reports += [] if report is None else [report]
         x_BTD = self.final_norm(x_BTD)
-        weight_VD = self.token_embed.weight if self.head is None else self.head.weight
+        last = self.head if self.classifier is None else self.classifier
+        weight_VD = self.token_embed.weight if last is None else last.weight
         logits_BTV = F.linear(at_least_float32(x_BTD), at_least_float32(weight_VD.to(x_BTD.dtype)))
-        if self.head is not None and self.head.bias is not None:
-            logits_BTV = logits_BTV + at_least_float32(self.head.bias)
+        if last is not None and last.bias is not None:
+            logits_BTV = logits_BTV + at_least_float32(last.bias)
+        if self.classifier is not None:
+            return Output(logits_BTV, *summarise(reports))
         if self.config.logit_scale is not None:
             logits_BTV = logits_BTV * self.config.logit_scale
         if self.config.logit_softcap is not None:
