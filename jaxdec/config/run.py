@@ -149,10 +149,14 @@ class MeshConfig(Config):
 
 @dataclass(frozen=True)
 class LogConfig(Config):
-    """Sinks beside `metrics.jsonl` and the console. Off by default: nothing leaves the machine unasked."""
+    """Sinks beside `metrics.jsonl` and the console, off by default: nothing leaves the machine unasked. And what is
+    measured for the log alone."""
 
     tensorboard: bool = setting(False, "write event files beside the metrics (needs the extra tensorboard)")
     wandb: bool = setting(False, "send metrics to Weights & Biases (needs the extra wandb)")
+    updates: bool = setting(
+        False, "also log the norm of each update over that of the parameters, of all and of each block (about 1e-3)"
+    )
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ Leaf = TypeVar("Leaf")
 @dataclass(frozen=True)
 class Learner:
     """`trainable`: names of the parameters that are trained, None for all. The others are constants of the train step:
-    they have no gradient and no moments."""
+    they have no gradient and no moments. `updates`: the train step measures the size of its update too."""
 
     model: Model
     optimizer: optax.GradientTransformation
     objective: Objective
     trainable: frozenset[str] | None = None
+    updates: bool = False
 
     def split(self, params: Mapping[str, Leaf]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
         """The trained and the frozen parameters; also for any other values by parameter name."""
@@ -41,7 +42,8 @@ class Learner:
 def make_learner(config: RunConfig, stage: Stage) -> Learner:
     """The learner of a run. Raises UserError for a pattern of `trainable` that no parameter has."""
     optimizer = make_optimizer(config.optim, config.decay_steps)
-    return Learner(stage.model, optimizer, stage.objective, trainable_names(config.trainable, stage.model.axes))
+    trainable = trainable_names(config.trainable, stage.model.axes)
+    return Learner(stage.model, optimizer, stage.objective, trainable, config.log.updates)
 
 
 def trainable_names(trainable: Trainable, names: Iterable[str]) -> frozenset[str] | None:

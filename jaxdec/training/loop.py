@@ -26,6 +26,7 @@ from jaxdec.config.run import RunConfig
 from jaxdec.data.batches import Batch
 from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
 from jaxdec.models.functional import Params
+from jaxdec.training.health import update_ratios
 from jaxdec.training.learner import Learner, make_learner
 from jaxdec.training.reporting import LateMetrics, LogLine
 from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches
@@ -64,6 +65,8 @@ def train_step(learner: Learner, state: State, batch: Batch, key: jax.Array) -> 
     updates, opt = learner.optimizer.update(grads, state["opt"], trained)
     updated: Any = optax.apply_updates(trained, updates)
     metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads), **sums}
+    if learner.updates:
+        metrics |= update_ratios(trained, updates)
     return {"step": state["step"] + 1, "params": {**frozen, **updated}, "opt": opt}, metrics
 
 

@@ -38,12 +38,13 @@ from jaxdec.evaluation.text import full_sweep, make_window_losses, random_window
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import metrics
 from jaxdec.training import fit as train
-from jaxdec.training.learner import trainable_names
-from jaxdec.training.loop import is_evaluated, is_saved, next_stop
+from jaxdec.training.learner import make_learner, trainable_names
+from jaxdec.training.loop import is_evaluated, is_saved, next_stop, train_step
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
+from jaxdec.training.state import abstract_state
 from jaxdec.training.throughput import Throughput
 from tests import tiny
 from tests.data.tokenizers.vocabularies import scored_file
@@ -200,7 +201,7 @@ def values(cls: type) -> dict[str, Any]:
         },
         Precision: {"params": "bfloat16", "compute": "bfloat16"},
         MeshConfig: {"data": 2, "fsdp": 2},
-        LogConfig: {"tensorboard": True, "wandb": True},
+        LogConfig: {"tensorboard": True, "wandb": True, "updates": True},
     }[cls]
 
 
@@ -356,6 +357,15 @@ def sinks(run: RunConfig) -> Hashable:
         return tuple(metrics._configured_sinks(Path(), run))
 
 
+@functools.cache
+def measured(run: RunConfig) -> Hashable:
+    """What a train step says of itself."""
+    learner = make_learner(run, SimpleNamespace(model=tiny.model(layers=1), objective=LANGUAGE))
+    state = abstract_state(learner, make_mesh(MeshConfig(data=1)))
+    batch = {name: leaf[None] for name, leaf in tiny.batch(2, 8).items()}
+    return tuple(jax.eval_shape(functools.partial(train_step, learner), state, batch, jax.random.key(0))[1])
+
+
 class _Reached(Exception):
     """Raised in place of what would come next."""
 
@@ -402,7 +412,7 @@ VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     TrainConfig: (loop, batches, logged, kept, scores, peak),
     Precision: (shapes, outputs),
     MeshConfig: (mesh,),
-    LogConfig: (sinks,),
+    LogConfig: (sinks, measured),
 }
 OF_MODELS = (shapes, initial, outputs, training)
 
