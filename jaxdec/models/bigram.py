@@ -18,6 +18,7 @@ from jaxdec.distributed.sharding import constrain_batch
 from jaxdec.layers.attention.cache import Cache
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
+from jaxdec.layers.notes import note
 from jaxdec.models.output import Output
 
 
@@ -37,4 +38,9 @@ class Bigram(nnx.Module):
         x_BTD = constrain_batch(self.token_embed(tokens_BT, dtype))
         if cache is not None:
             cache = Cache((), cache.length + tokens_BT.shape[1], cache.padding_B)
-        return Output(logits(x_BTD, self.head.kernel[...]), cache, {}, {})
+        note("stream", x_BTD)
+        return Output(self.read_out(x_BTD), cache, {}, {})
+
+    def read_out(self, x_BTD: jax.Array) -> jax.Array:
+        """What a stream says of the next token, logits [B,T,V]: the head."""
+        return logits(x_BTD, self.head.kernel[...])

@@ -25,6 +25,7 @@ from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
 from jaxdec.layers.moe.moe import RouterReport, summarise
 from jaxdec.layers.norm import make_norm
+from jaxdec.layers.notes import note
 from jaxdec.layers.position import sinusoids
 from jaxdec.models.output import Output
 
@@ -70,7 +71,8 @@ class Decoder(nnx.Module):
                 assert_never(position)
 
     def read_out(self, x_BTD: jax.Array) -> jax.Array:
-        """Logits over the vocabulary, [B,T,V], or over the classes, in at least float32."""
+        """Final norm and head: logits over the vocabulary, [B,T,V], or over the classes, in at least float32."""
+        x_BTD = self.final_norm(x_BTD)
         if self.classifier is not None:
             return head_logits(x_BTD, self.classifier)
         logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else head_logits(x_BTD, self.head)
@@ -91,11 +93,13 @@ class Decoder(nnx.Module):
         x_BTD, layers = constrain_batch(x_BTD), []
         reports: list[RouterReport] = []
         for index, block in enumerate(self.blocks):
+            note("stream", x_BTD)
             own = cache and cache.layers[index]
             x_BTD, layer, report = block(x_BTD, positions_BT, cache, own, block_keys[index], starts_BT)
             layers.append(layer)
             reports += [] if report is None else [report]
-        logits_BTV = self.read_out(self.final_norm(x_BTD))
+        note("stream", x_BTD)
+        logits_BTV = self.read_out(x_BTD)
         if cache is not None:
             cache = advanced(cache, tuple(layers), starts_BT, tokens_BT.shape[1])
         return Output(logits_BTV, cache, *summarise(reports))

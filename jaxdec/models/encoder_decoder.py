@@ -29,6 +29,7 @@ from jaxdec.layers.embed import Embed
 from jaxdec.layers.encoder_block import EncoderBlock
 from jaxdec.layers.linear import Linear, logits
 from jaxdec.layers.norm import make_norm
+from jaxdec.layers.notes import note
 from jaxdec.layers.position import sinusoids
 from jaxdec.models.output import Output
 
@@ -102,15 +103,21 @@ class EncoderDecoder(nnx.Module):
         x_BTD = self.embed(tokens_BT, jnp.maximum(positions_BT, 0), dtype, source=False)
         x_BTD, layers = constrain_batch(dropout(x_BTD, self.config.dropout, embed_key)), []
         for index, block in enumerate(self.decoder):
+            note("stream", x_BTD)
             source = memory.layers[index], memory.present_BS
             own = None if cache is None else cache.layers[index]
             x_BTD, layer = block(x_BTD, positions_BT, source, cache, own, block_keys[index])
             layers.append(layer)
-        x_BTD = x_BTD if self.decoder_norm is None else self.decoder_norm(x_BTD)
-        logits_BTV = self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
+        note("stream", x_BTD)
+        logits_BTV = self.read_out(x_BTD)
         if cache is not None:
             cache = Cache(tuple(layers), cache.length + tokens_BT.shape[1], cache.padding_B)
         return Output(logits_BTV, cache, {}, {})
+
+    def read_out(self, x_BTD: jax.Array) -> jax.Array:
+        """What a stream of the decoder says of the next token, logits [B,T,V]: its norm, where it has one, and head."""
+        x_BTD = x_BTD if self.decoder_norm is None else self.decoder_norm(x_BTD)
+        return self.token_embed.attend(x_BTD) if self.head is None else logits(x_BTD, self.head.kernel[...])
 
     def __call__(
         self,

@@ -21,6 +21,7 @@ from jaxdec.layers.block import Block
 from jaxdec.layers.dropout import dropout
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
+from jaxdec.layers.notes import note
 from jaxdec.models.output import Output
 
 
@@ -46,8 +47,14 @@ class OneBlock(nnx.Module):
         x_BTD = self.token_embed(tokens_BT, dtype) + self.position_embed(jnp.maximum(positions_BT, 0), dtype)
         x_BTD, layers = constrain_batch(dropout(x_BTD, self.dropout, embed_key)), []
         for index, block in enumerate(self.blocks):
+            note("stream", x_BTD)
             x_BTD, layer, _ = block(x_BTD, positions_BT, cache, cache and cache.layers[index], block_keys[index])
             layers.append(layer)
         if cache is not None:
             cache = Cache(tuple(layers), cache.length + tokens_BT.shape[1], cache.padding_B)
-        return Output(logits(x_BTD, self.head.kernel[...]), cache, {}, {})
+        note("stream", x_BTD)
+        return Output(self.read_out(x_BTD), cache, {}, {})
+
+    def read_out(self, x_BTD: jax.Array) -> jax.Array:
+        """What a stream says of the next token, logits [B,T,V]: the head."""
+        return logits(x_BTD, self.head.kernel[...])

@@ -19,6 +19,7 @@ from jaxdec.layers.attention.attention import Heads
 from jaxdec.layers.attention.cache import Cache, token_positions
 from jaxdec.layers.embed import Embed
 from jaxdec.layers.linear import Linear, logits
+from jaxdec.layers.notes import note
 from jaxdec.models.output import Output
 
 
@@ -42,7 +43,13 @@ class SingleHead(nnx.Module):
         """`dtype` is the compute dtype; `cache` holds what was read before these tokens; nothing depends on `key`."""
         positions_BT = token_positions(tokens_BT.shape[1], cache)
         x_BTD = self.token_embed(tokens_BT, dtype) + self.position_embed(jnp.maximum(positions_BT, 0), dtype)
+        note("stream", x_BTD)
         x_BTD, layer = self.attention(constrain_batch(x_BTD), positions_BT, cache, cache and cache.layers[0], key)
         if cache is not None and layer is not None:
             cache = Cache((layer,), cache.length + tokens_BT.shape[1], cache.padding_B)
-        return Output(logits(x_BTD, self.head.kernel[...]), cache, {}, {})
+        note("stream", x_BTD)
+        return Output(self.read_out(x_BTD), cache, {}, {})
+
+    def read_out(self, x_BTD: jax.Array) -> jax.Array:
+        """What a stream says of the next token, logits [B,T,V]: the head."""
+        return logits(x_BTD, self.head.kernel[...])

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxdec.config.parts import Pattern
 from jaxdec.layers.attention.softmax import masked_softmax
 from jaxdec.layers.dropout import dropout as dropped
+from jaxdec.layers.notes import note
 from jaxdec.layers.position import alibi_slopes
 from jaxdec.layers.promotion import at_least_float32
 
@@ -62,6 +63,7 @@ def attend(
     weights_BHTS = attention_weights(
         q_BTHC, k_BSKC, mask=mask, scale=scale, softcap=softcap, alibi=alibi, sink_H=sink_H
     )
+    note("attention", weights_BHTS)
     return mix(dropped(weights_BHTS, dropout, key), v_BSKC)
 
 

@@ -20,6 +20,7 @@ from jaxdec.layers.linear import Linear
 from jaxdec.layers.mlp import make_mlp
 from jaxdec.layers.moe import router
 from jaxdec.layers.moe.experts import Experts, truncated_normal
+from jaxdec.layers.notes import note
 from jaxdec.layers.promotion import at_least_float32
 
 
@@ -31,6 +32,19 @@ class RouterReport(NamedTuple):
 
     aux: dict[str, jax.Array]
     metrics: dict[str, jax.Array]
+
+
+class Routing(NamedTuple):
+    """Where a router sends N tokens of K choices each.
+
+    expert_NK: the chosen experts, int32, the best first. gate_NK: the weight of what each returns. assignment: the
+    slots they got; `dropped` reads off it which got none and so added nothing.
+    """
+
+    scores_NE: jax.Array
+    expert_NK: jax.Array
+    gate_NK: jax.Array
+    assignment: router.SlotAssignment
 
 
 class RouterLinear(nnx.Module):
@@ -80,13 +94,20 @@ class MoEModule(nnx.Module):
         slots = router.capacity(part, x_ND.shape[0], training=key is not None)
         assignment = router.assign_slots(chosen_NK, position_KN, count_E, slots)
         y_GCD = self.experts(router.dispatch(x_ND, assignment), assignment.expert_G)
-        y_ND = router.combine(y_GCD, router.gates(scores_NE, chosen_NK, part.gates), assignment).astype(x_ND.dtype)
+        gates_NK = router.gates(scores_NE, chosen_NK, part.gates)
+        note("routing", Routing(scores_NE, chosen_NK, gates_NK, assignment))
+        y_ND = router.combine(y_GCD, gates_NK, assignment).astype(x_ND.dtype)
         if self.shared is not None:
             shared_ND = self.shared(x_ND)
             if self.shared_gate is not None:
                 shared_ND = jax.nn.sigmoid(self.shared_gate(x_ND)) * shared_ND
             y_ND = y_ND + shared_ND
         return y_ND.reshape(x_BTD.shape), report(part, scores_NE, count_E, assignment)
+
+
+def dropped(assignment: router.SlotAssignment) -> jax.Array:
+    """Which assignments found no slot, bool [K,N]."""
+    return assignment.slot_KN == assignment.token_S.size
 
 
 def report(part: MoE, scores_NE: jax.Array, count_E: jax.Array, assignment: router.SlotAssignment) -> RouterReport:
@@ -97,7 +118,7 @@ def report(part: MoE, scores_NE: jax.Array, count_E: jax.Array, assignment: rout
         aux["balance_loss"] = part.balance_loss * router.balance_loss(scores_NE, count_E)
     if part.z_loss > 0:
         aux["z_loss"] = part.z_loss * router.z_loss(scores_NE)
-    dropped_KN = assignment.slot_KN == assignment.token_S.size
+    dropped_KN = dropped(assignment)
     load_E = count_E.astype(scores_NE.dtype) * (part.experts / dropped_KN.size)
     metrics = {
         "dropped_fraction": jnp.mean(dropped_KN, dtype=scores_NE.dtype),
