@@ -1,6 +1,6 @@
 # `make demo` trains a small model and shows what it writes; `make test` runs the tests. Both make .venv when it is missing.
 # `make test-long` runs the wider sweeps (marked `long`): every stage of the check on every tiny model, every model in
-# low precision, two of three of our own seeded bugs (CI runs these), every Hugging Face configuration with both kinds of
+# low precision, most of our own seeded bugs (CI runs these), every Hugging Face configuration with both kinds of
 # weights, certificates, kills at many moments, trainings to the end. It compiles as users' runs do, without the flags by
 # which conftest.py has other tests compile fast.
 # Other targets: lint, format, bench, clean.

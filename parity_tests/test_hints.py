@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +82,11 @@ def assert_named(given: list[Hint], seam: str, where: str = "") -> None:
     assert all(0 <= hint.residual <= tolerances.SEMANTIC.limit for hint in given), given
 
 
+def every_other(names: Iterable[str]) -> list[Any]:
+    """All of these, every second one for `make test-long`, which CI runs too."""
+    return [pytest.param(name, marks=[pytest.mark.long] * (place % 2)) for place, name in enumerate(names)]
+
+
 MODULES = {
     "square_kernel_not_transposed": ("gpt", "transpose", "blocks.0.attention.out"),
     "key_and_value_exchanged": ("gpt", "query and key", "blocks.0.attention"),
@@ -123,7 +128,7 @@ MODULES = {
 SEEDED = {mutant.name: mutant for mutant in MUTANTS}
 
 
-@pytest.mark.parametrize("name", sorted(MODULES, key=lambda name: MODULES[str(name)][0]))
+@pytest.mark.parametrize("name", every_other(sorted(MODULES, key=lambda name: MODULES[str(name)][0])))
 def test_seam_inside_the_model_is_named(name: str) -> None:
     pair, seam, where = MODULES[name]
     assert_named(found(sides_of(pair), SEEDED[name].apply, weight_init=SEEDED[name].weight_init), seam, where)
@@ -154,7 +159,7 @@ TRAINING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", every_other(TRAINING))
 def test_seam_of_training_is_named(name: str) -> None:
     stage, seam = TRAINING[name]
     assert_named(found(sides_of("gpt"), SEEDED[name].apply, (stage,), weight_init=SEEDED[name].weight_init), seam)
@@ -210,7 +215,7 @@ def turned_in_the_twin() -> Patch:
     return patch.object(attention, "attend", turned)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", every_other(OTHERS))
 def test_other_seams_are_named(name: str) -> None:
     pair, stage, plant, seam = OTHERS[name]
     assert_named(found(sides_of(pair), plant, (stage,)), seam)
