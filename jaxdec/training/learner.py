@@ -23,13 +23,15 @@ Leaf = TypeVar("Leaf")
 @dataclass(frozen=True)
 class Learner:
     """`trainable`: names of the parameters that are trained, None for all. The others are constants of the train step:
-    they have no gradient and no moments. `updates`: the train step measures the size of its update too."""
+    they have no gradient and no moments. `updates`: the train step measures the size of its update too. `keeps_first`:
+    whether the state keeps the first values of the trained parameters."""
 
     model: Model
     optimizer: optax.GradientTransformation
     objective: Objective
     trainable: frozenset[str] | None = None
     updates: bool = False
+    keeps_first: bool = False
 
     def split(self, params: Mapping[str, Leaf]) -> tuple[dict[str, Leaf], dict[str, Leaf]]:
         """The trained and the frozen parameters; also for any other values by parameter name."""
@@ -43,7 +45,14 @@ def make_learner(config: RunConfig, stage: Stage) -> Learner:
     """The learner of a run. Raises UserError for a pattern of `trainable` that no parameter has."""
     optimizer = make_optimizer(config.optim, config.decay_steps)
     trainable = trainable_names(config.trainable, stage.model.axes)
-    return Learner(stage.model, optimizer, stage.objective, trainable, config.log.updates)
+    return Learner(
+        stage.model,
+        optimizer,
+        stage.objective,
+        trainable,
+        updates=config.log.updates,
+        keeps_first=stage.rollouts is not None,
+    )
 
 
 def trainable_names(trainable: Trainable, names: Iterable[str]) -> frozenset[str] | None:

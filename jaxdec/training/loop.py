@@ -11,9 +11,9 @@ with a run directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from jaxdec.models.functional import Params
 from jaxdec.training.health import update_ratios
 from jaxdec.training.learner import Learner, make_learner
 from jaxdec.training.reporting import LateMetrics, LogLine
-from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches
+from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches, require_whole_rollouts
 from jaxdec.training.state import State, abstract_state, create_state, state_from, state_shardings
 from jaxdec.training.throughput import Throughput
 
@@ -67,7 +67,7 @@ def train_step(learner: Learner, state: State, batch: Batch, key: jax.Array) -> 
     metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads), **sums}
     if learner.updates:
         metrics |= update_ratios(trained, updates)
-    return {"step": state["step"] + 1, "params": {**frozen, **updated}, "opt": opt}, metrics
+    return {**state, "step": state["step"] + 1, "params": {**frozen, **updated}, "opt": opt}, metrics
 
 
 def make_run_steps(
@@ -118,6 +118,14 @@ class NoSaver:
         return "no checkpoint was saved"
 
 
+class Rollout(NamedTuple):
+    """What `Rollouts.make` made at `step`."""
+
+    step: int
+    batch: Batch
+    values: Mapping[str, float]
+
+
 class Trainer:
     """A run in memory: its devices, its compiled program, its state, and the loop.
 
@@ -130,12 +138,14 @@ class Trainer:
         self.config, self.stage = config, stage
         self.mesh = make_mesh(config.mesh)
         self.parts = microbatches(config, batch_shards(self.mesh))
+        require_whole_rollouts(config, stage)
         self.learner = make_learner(config, stage)
         self.throughput = Throughput(config, list(self.mesh.devices.flat))
         self.stopped = False
         self._run_steps = make_run_steps(self.learner, self.mesh)
         self._key = jax.random.fold_in(jax.random.key(config.train.seed), 1)  # 0 initialises, 1 drops out
         self._state: State | None = None
+        self._rollout: Rollout | None = None
 
     @property
     def state(self) -> State:
@@ -148,8 +158,14 @@ class Trainer:
         """Train steps done so far."""
         return int(self.state["step"])
 
+    @property
+    def updates(self) -> int | None:
+        """Train steps on one rollout; None for a stage without rollouts."""
+        return None if self.stage.rollouts is None else self.stage.rollouts.updates
+
     def start(self, params: Params | None = None) -> None:
         """Begins at step 0, with fresh parameters or with a copy of `params`."""
+        self._rollout = None
         with jax.set_mesh(self.mesh):
             if params is None:
                 self._state = create_state(self.learner, self.mesh, self.config.train.seed)
@@ -158,13 +174,14 @@ class Trainer:
 
     def restore(self, checkpoints: Checkpoints, accept: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Begins where the newest good checkpoint is, unless `accept` raises UserError for its meta; returns that."""
+        self._rollout = None
         with jax.set_mesh(self.mesh):
             self._state, meta = checkpoints.restore(abstract_state(self.learner, self.mesh), accept=accept)
         return meta
 
     def take_over(self, other: Trainer) -> None:
         """Begins where `other` is, with its state, which it gives up: the same model and data under other settings."""
-        self._state, other._state = other.state, None
+        self._state, other._state, self._rollout = other.state, None, None
 
     def run(self, saver: Saver | None = None, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[LogLine]:
         """THE loop: trains to `train.steps` and yields (step, values) for each line of the log.
@@ -178,14 +195,14 @@ class Trainer:
         late = LateMetrics(config, saver.newest, self.throughput)
         while step < config.train.steps:
             late.begin(step)
-            until = next_stop(config, step)
+            until = next_stop(config, step, self.updates)
             metrics = self._dispatch(step, until)
             yield from late.push(step, until, metrics)
             step = until
             if is_evaluated(config, step):
                 yield from late.flush()
                 yield step, self.evaluate(self.stage.evaluators)
-            self.stopped = is_stopped()
+            self.stopped = step % (self.updates or 1) == 0 and is_stopped()
             if is_saved(config, step) or self.stopped:
                 yield from late.flush()  # never save what was not seen to be finite
                 saver.save(step, self.state)
@@ -202,18 +219,39 @@ class Trainer:
 
     def _dispatch(self, step: int, until: int) -> dict[str, jax.Array]:
         """Runs steps step .. until - 1 and returns their metrics, which may still be under way."""
-        batches = dispatch_batches(self.config, self.stage, self.mesh, self.parts, step, until - step)
+        steps, values = self._batches(step, until)
+        batches = dispatch_batches(self.config, steps, self.mesh, self.parts)
         with jax.set_mesh(self.mesh):
             self._state, metrics = self._run_steps(self.state, batches, np.int32(until - step), self._key)
         if shares_threads(self.mesh):
             jax.block_until_ready(self._state)
-        return metrics
+        slots = self.config.train.steps_per_dispatch
+        return {**metrics, **{name: jnp.full(slots, value) for name, value in values.items()}}
+
+    def _batches(self, step: int, until: int) -> tuple[list[Batch], Mapping[str, float]]:
+        """The batches of steps step .. until - 1, and what the rollout that they are of says for the log."""
+        seed, rollouts = self.config.train.seed, self.stage.rollouts
+        if rollouts is None:
+            return [self.stage.batch(seed, index) for index in range(step, until)], {}
+        begun = step - step % rollouts.updates
+        if self._rollout is None or self._rollout.step != begun:
+            assert step == begun, "a run goes on where a rollout begins"
+            params, first = self.state["params"], {**self.state["params"], **self.state["first"]}
+            with jax.set_mesh(self.mesh):
+                self._rollout = Rollout(begun, *rollouts.make(params, first, self.stage.batch(seed, begun), begun))
+        return [self._rollout.batch] * (until - step), self._rollout.values
 
 
-def next_stop(config: RunConfig, step: int) -> int:
-    """Where the dispatch that starts at `step` ends: when it is full, or an evaluation or a checkpoint is due."""
+def next_stop(config: RunConfig, step: int, updates: int | None = None) -> int:
+    """Where the dispatch that starts at `step` ends: when it is full, an evaluation or a checkpoint is due, or the
+    `updates` are done that a rollout is good for."""
     train = config.train
-    periods = (train.steps_per_dispatch, train.eval_every, train.checkpoint_every)
+    periods = [
+        train.steps_per_dispatch,
+        train.eval_every,
+        train.checkpoint_every,
+        *([] if updates is None else [updates]),
+    ]
     return min(*((step // period + 1) * period for period in periods), train.steps)
 
 

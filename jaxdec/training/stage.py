@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -55,12 +55,26 @@ class Objective(NamedTuple):
     count: Callable[[Batch], jax.Array]
 
 
+class Rollouts(NamedTuple):
+    """How batches are made that depend on the parameters: what the model itself has written, say.
+
+    make: (params, first, batch, step) -> the batch that is trained on, and numbers for the log. A pure function:
+        `batch` is what `Stage.batch` gives for this step; params, as they are now; first, as they were at step 0.
+    updates: train steps on one such batch. A rollout is made anew at every step that this number divides, and a run
+        stops, is evaluated and is saved there alone, so that one which was killed goes on with the same bits.
+    """
+
+    make: Callable[[Params, Params, Batch, int], tuple[Batch, Mapping[str, float]]]
+    updates: int
+
+
 @dataclass(frozen=True)
 class Stage:
     """One kind of training on one dataset. It holds no loop and no state.
 
-    Batches are a pure function of (seed, step): all leaves are [B, ...] with B = `config.batch_size`. Evaluators yield
-    (name, value); the same programs serve both tuples, so that each is compiled once in a run.
+    Batches are a pure function of (seed, step): all leaves are [B, ...] with B = `config.batch_size`; with `rollouts`,
+    which make the batch that is trained on out of that, of the parameters too. Evaluators yield (name, value); the same
+    programs serve both tuples, so that each is compiled once in a run.
     """
 
     model: Model
@@ -72,6 +86,7 @@ class Stage:
     data: str  # hash of what is trained on
     notes: Mapping[str, str] = field(default_factory=dict)  # what `jaxdec evaluate` says beside the figures
     files: Callable[[Params, Path], None] | None = None  # writes pictures, answers ... into a run that has ended
+    rollouts: Rollouts | None = None
 
 
 def microbatches(config: RunConfig, shards: int) -> int:
@@ -92,11 +107,22 @@ def microbatches(config: RunConfig, shards: int) -> int:
     return share // at_once
 
 
-def dispatch_batches(config: RunConfig, stage: Stage, mesh: Mesh, parts: int, step: int, count: int) -> Batch:
-    """The batches of steps step .. step + count - 1 on the devices, [K, A, B/A, ...] with the rest of K repeated."""
+def require_whole_rollouts(config: RunConfig, stage: Stage) -> None:
+    """Raises UserError where a run would end, be evaluated or be saved between the updates on one rollout."""
+    updates, train = 1 if stage.rollouts is None else stage.rollouts.updates, config.train
+    for name in ("steps", "checkpoint_every", *(["eval_every"] if train.evaluate == "all" else [])):
+        value = getattr(train, name)
+        if value % updates:
+            raise UserError(
+                f"train.{name} {value} is not a multiple of the {updates} updates on one rollout (stage.updates): try "
+                f"{-(-value // updates) * updates}"
+            )
+
+
+def dispatch_batches(config: RunConfig, steps: Sequence[Batch], mesh: Mesh, parts: int) -> Batch:
+    """The batches of a dispatch's steps on the devices, [K, A, B/A, ...] with the rest of K repeated."""
     slots = config.train.steps_per_dispatch
-    steps = [stage.batch(config.train.seed, step + index) for index in range(count)]
-    steps += steps[-1:] * (slots - count)
+    steps = [*steps, *[steps[-1]] * (slots - len(steps))]
     on_devices: dict[str, Any] = {}
     for name in steps[0]:
         stacked = np.stack([batch[name] for batch in steps])

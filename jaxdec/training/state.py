@@ -1,5 +1,8 @@
 """The train state, `{"step", "params", "opt"}`, created already sharded inside one jitted program.
 
+Where a stage compares the model with what it was at step 0, "first" holds those values of the trained parameters: a
+part of every checkpoint, so that a resumed run compares with the same bits. Frozen ones are what they were.
+
 Optimizer moments take the sharding of their parameter by rule: left to itself, jit would replicate them on every
 device. Parameters that are frozen are in "params" like all others, and have no moments in "opt".
 """
@@ -24,7 +27,8 @@ State = dict[str, Any]
 def new_state(learner: Learner, params: Params) -> State:
     """A state at step 0."""
     trained, _ = learner.split(params)
-    return {"step": jnp.zeros((), jnp.int32), "params": params, "opt": learner.optimizer.init(trained)}
+    state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": learner.optimizer.init(trained)}
+    return state | {"first": jax.tree.map(jnp.copy, trained)} if learner.keeps_first else state
 
 
 def state_shardings(learner: Learner, mesh: Mesh) -> State:
@@ -39,7 +43,8 @@ def state_shardings(learner: Learner, mesh: Mesh) -> State:
         learner.split(params)[0],
         transform_non_params=lambda _: replicated,
     )
-    return {"step": replicated, "params": params, "opt": opt}
+    shardings = {"step": replicated, "params": params, "opt": opt}
+    return shardings | {"first": learner.split(params)[0]} if learner.keeps_first else shardings
 
 
 def create_state(learner: Learner, mesh: Mesh, seed: int) -> State:

@@ -377,7 +377,7 @@ def kept(run: RunConfig) -> Hashable:
     def reached(folder: Path, keep: int) -> None:
         raise _Reached(keep)
 
-    stage = SimpleNamespace(model=Model(MODEL, run.precision), objective=LANGUAGE)
+    stage = SimpleNamespace(model=Model(MODEL, run.precision), objective=LANGUAGE, rollouts=None)
     run = replace(run, mesh=MeshConfig(data=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "Checkpoints", reached)
