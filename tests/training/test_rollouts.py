@@ -102,9 +102,8 @@ def test_a_run_that_was_cut_goes_on_with_the_same_bits(whole: Any, slots: int) -
     """From the checkpoint in the middle, in a new trainer, with other dispatches."""
     expected, _, lines, folder = whole
     run, made = trainer(steps_per_dispatch=slots)
-    with contextlib.closing(Checkpoints(folder, 9)) as checkpoints:
-        with jax.set_mesh(run.mesh):
-            run._state, _ = checkpoints.restore(abstract_state(run.learner, run.mesh), step=6)
+    with contextlib.closing(Checkpoints(folder, 9)) as checkpoints, jax.set_mesh(run.mesh):
+        run._state, _ = checkpoints.restore(abstract_state(run.learner, run.mesh), step=6)
     again = list(run.run())
     assert [step for step, *_ in made.calls] == [6, 9]
     for name, param in expected.state["params"].items():
