@@ -19,7 +19,6 @@ from rich.console import Console
 from jaxdec.errors import UserError
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.report import terminal as report_terminal
-from jaxdec.parity.report.charts import Series, chart
 from jaxdec.parity.report.environment import environment
 from jaxdec.parity.report.html import ROWS, to_html, write_html
 from jaxdec.parity.report.report import (
@@ -34,6 +33,7 @@ from jaxdec.parity.report.report import (
     summary,
     to_json,
 )
+from jaxdec.runs.charts import Series, chart
 from tests.reports import STEPS, failing, passing
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -221,7 +221,7 @@ def heights(drawing: str, kind: str) -> list[float]:
     tolerance=st.none() | st.floats(1e-30, 1e3),
 )
 def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, tolerance: float | None) -> None:
-    drawing = chart("a", [Series("one", values)], log=log, labels=[(0, "0")], tolerance=tolerance)
+    drawing = chart("a", [Series("one", values)], log=log, labels=[(0, "0")], limit=tolerance)
     given = [value for value in values if value is not None]
     if not drawing:
         assert not given
@@ -238,7 +238,7 @@ def test_every_point_lies_on_the_picture(values: list[float | None], log: bool, 
 def test_points_stand_above_the_tolerance_just_when_they_are_over_it() -> None:
     values = [1e-15, 3e-12, 2e-11, 0.5]
     over = [value > 1e-11 for value in values]
-    drawing = chart("a", [Series("one", values, over=over)], log=True, labels=[], tolerance=1e-11)
+    drawing = chart("a", [Series("one", values, over=over)], log=True, labels=[], limit=1e-11)
     (line,) = re.findall(r'd="M \S+ (\S+) \nL \S+ \1 \n"[^>]*stroke: var\(--bad\)', drawing)
     assert all(y > float(line) for y in heights(drawing, "point"))
     assert all(y < float(line) for y in heights(drawing, "over"))
@@ -250,8 +250,8 @@ def test_points_stand_above_the_tolerance_just_when_they_are_over_it() -> None:
 
 def test_a_drawing_is_part_of_a_page_of_any_colour_and_always_the_same() -> None:
     given = [Series("<one>", [1.0, 2.0, math.nan], ["a & b", "c", "d"]), Series("two", [0.0])]
-    drawing = chart("title <b>", given, log=True, tolerance=0.5)
-    assert drawing == chart("title <b>", given, log=True, tolerance=0.5)
+    drawing = chart("title <b>", given, log=True, limit=0.5)
+    assert drawing == chart("title <b>", given, log=True, limit=0.5)
     assert not re.search('#[0-9a-f]{6}[;"]', drawing), "a colour that a dark page cannot change"
     assert "<title>a &amp; b</title>" in drawing and 'aria-label="title &lt;b&gt;"' in drawing
     assert Page(drawing).open_ == [] and "&lt;one&gt;" in drawing

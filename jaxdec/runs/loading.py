@@ -27,13 +27,15 @@ Shardings = Mapping[str, jax.sharding.Sharding]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """`params` [name -> array] of the checkpoint of `step`; the config's `vocab_size` is resolved."""
+    """`params` [name -> array] of the checkpoint of `step`; the config's `vocab_size` is resolved. `place`: the run
+    directory or the weights that it was loaded from."""
 
     config: RunConfig
     model: Model
     params: Params
     tokenizer: Tokenizer
     step: int
+    place: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def load_run(run_dir: Path | str, step: int | None = None) -> LoadedRun:
     weights that are damaged, or of a model that we do not have.
     """
     source = open_source(run_dir, step)
-    return LoadedRun(source.config, source.model, source.read(None), source.tokenizer, source.step)
+    return LoadedRun(source.config, source.model, source.read(None), source.tokenizer, source.step, Path(run_dir))
 
 
 def open_source(given: Path | str, step: int | None = None) -> Source:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jaxdec.config.files import write_text
 from jaxdec.parity.compare.comparison import Comparison
 from jaxdec.parity.compare.tolerances import SEMANTIC
-from jaxdec.parity.report.charts import Series, chart
 from jaxdec.parity.report.report import Group, Report, decades, figure, groups, headroom
+from jaxdec.runs.charts import Series, chart
+from jaxdec.runs.page import document, section
 
 DEPTH = "taps"  # the stage whose comparisons are in the order of depth
 RUNS = ("trajectory", "losses")  # stages with the losses of a training run: of a check, of two dumps
@@ -28,41 +28,22 @@ def write_html(report: Report, path: Path) -> None:
 
 
 def to_html(report: Report) -> str:
-    style = files("jaxdec.parity.report").joinpath("report.css").read_text(encoding="utf-8")
-    name = escape(report.pair)
-    body = "\n".join(part for part in _body(report) if part)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{name}: {_verdict(report.equal)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+    return document(f"{report.pair}: {_verdict(report.equal)}", _body(report))
 
 
 def _body(report: Report) -> Iterator[str]:
     lines = groups(report.comparisons)
     yield _head(report)
     yield _findings(report)
-    yield _section("Notes", _list(map(escape, report.notes)))
-    yield _section("Stages", _summary(lines) + f'<p class="quiet">{READING}</p>' if lines else "")
-    yield _section("Over depth", _depth(report))
-    yield _section("Over training steps", _steps(report))
-    yield _section("Every comparison", "\n".join(map(_group, range(len(lines)), lines)))
+    yield section("Notes", _list(map(escape, report.notes)))
+    yield section("Stages", _summary(lines) + f'<p class="quiet">{READING}</p>' if lines else "")
+    yield section("Over depth", _depth(report))
+    yield section("Over training steps", _steps(report))
+    yield section("Every comparison", "\n".join(map(_group, range(len(lines)), lines)))
     rows = "".join(
         f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in report.environment.items()
     )
-    yield _section("Environment", f'<table class="environment">{rows}</table>' if rows else "")
+    yield section("Environment", f'<table class="environment">{rows}</table>' if rows else "")
 
 
 def _verdict(equal: bool) -> str:
@@ -71,10 +52,6 @@ def _verdict(equal: bool) -> str:
 
 def _badge(equal: bool) -> str:
     return '<span class="good">equal</span>' if equal else '<span class="bad">DIFFERS</span>'
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{content}\n</section>" if content else ""
 
 
 def _list(items: Iterable[str]) -> str:
@@ -110,7 +87,7 @@ def _findings(report: Report) -> str:
     ]
     content = f"<ul>{''.join(found)}</ul>" if found else ""
     content += f"<h3>Hints</h3><ul>{''.join(hints)}</ul>" if hints else ""
-    return _section("Findings", content)
+    return section("Findings", content)
 
 
 def _summary(lines: Sequence[Group]) -> str:
@@ -176,7 +153,7 @@ def _depth(report: Report) -> str:
         quantity = "relative difference" if precision == "float64" else "error over the reference's own error"
         tolerance = lines[0].comparisons[0].limit
         title = f"{precision}: {quantity} of each tap, in order"
-        charts.append(_chart(title, series, log=True, labels=_starts(names), tolerance=tolerance))
+        charts.append(_chart(title, series, log=True, labels=_starts(names), limit=tolerance))
     return "\n".join(charts)
 
 
@@ -210,7 +187,7 @@ def _steps(report: Report) -> str:
         values, tolerance = list(curves["loss difference"]), _loss_tolerance(report)
         texts = [f"step {step}: {figure(value)}" for step, value in enumerate(values)]
         series = [Series("candidate against reference", values, texts, [not value <= tolerance for value in values])]
-        charts.append(_chart("relative difference of the loss", series, log=True, tolerance=tolerance))
+        charts.append(_chart("relative difference of the loss", series, log=True, limit=tolerance))
     return "\n".join(charts)
 
 

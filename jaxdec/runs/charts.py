@@ -29,13 +29,17 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Series:
-    """`values[i]` stands at place i; None leaves a gap. `texts` are shown when the pointer rests on a point; `over` are
-    the points to mark as failures."""
+    """`values[i]` stands at `places[i]`, or at place i without any; None leaves a gap. `texts` are shown when the
+    pointer rests on a point; `over` are the points to mark as failures."""
 
     label: str
     values: Sequence[float | None]
     texts: Sequence[str] = ()
     over: Sequence[bool] = ()
+    places: Sequence[float] = ()
+
+    def place(self, index: int) -> float:
+        return self.places[index] if self.places else index
 
 
 def chart(
@@ -43,31 +47,35 @@ def chart(
     series: Sequence[Series],
     *,
     log: bool,
-    labels: Sequence[tuple[int, str]] | None = None,
-    tolerance: float | None = None,
+    labels: Sequence[tuple[float, str]] | None = None,
+    limit: float | None = None,
+    limit_name: str = "tolerance",
+    log_places: bool = False,
 ) -> str:
-    """An <svg> with a line for each series over places 0, 1, 2 ...
+    """An <svg> with a line for each series over its places.
 
     `labels` are (place, text) along the horizontal axis, thinned out where they are too dense; None numbers it. The
-    tolerance is a horizontal line. On a logarithmic axis a zero is a hollow point at the lower end; NaN and infinity
-    are crosses at the upper end. Without any value the text is empty.
+    limit is a horizontal line with a name. On a logarithmic axis a zero is a hollow point at the lower end; NaN and
+    infinity are crosses at the upper end. Without any value the text is empty. `log_places`: places, all above zero,
+    are spaced by their logarithms; labels are then not thinned out.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    ends = span(series, tolerance, log=log)
+    ends = span(series, limit, log=log)
     if ends is None:
         return ""
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(9.5, 3.2), frameon=False)
         figure.subplots_adjust(left=0.075, right=0.99, top=0.9, bottom=0.1)
         axes, marks = figure.add_subplot(), []
-        frame(axes, ends, labels, max(len(each.values) for each in series), log=log)
-        if tolerance:
-            axes.axhline(tolerance, color=BAD, linestyle="--", linewidth=1.2, clip_on=False)
-            place = {"xy": (1, tolerance), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            axes.annotate(f"tolerance {tolerance:g}", **place, xytext=(0, 3), ha="right", color=BAD)
+        frame(axes, ends, log=log)
+        across(axes, series, labels, log=log_places)
+        if limit:
+            axes.axhline(limit, color=BAD, linestyle="--", linewidth=1.2, clip_on=False)
+            place = {"xy": (1, limit), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(f"{limit_name} {limit:g}", **place, xytext=(0, 3), ha="right", color=BAD)
         for number, each in enumerate(series):
             draw(axes, each, number % len(SERIES), ends, marks, log=log)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, labelcolor=QUIET)
@@ -76,13 +84,13 @@ def chart(
     return inline(file.getvalue(), title, marks)
 
 
-def span(series: Sequence[Series], tolerance: float | None, *, log: bool) -> tuple[float, float] | None:
+def span(series: Sequence[Series], limit: float | None, *, log: bool) -> tuple[float, float] | None:
     """The ends of the vertical axis; None where there is no value."""
     values = [value for each in series for value in each.values if value is not None]
     if not values:
         return None
     shown = [value for value in values if abs(value) < LARGEST]  # False for NaN
-    shown += [tolerance] if tolerance else []
+    shown += [limit] if limit else []
     if log:
         powers = [math.log10(max(value, SMALLEST)) for value in shown if value > 0] or [0.0]
         return 10.0 ** math.floor(min(powers) - 0.2), 10.0 ** math.ceil(max(powers) + 0.2)
@@ -91,16 +99,13 @@ def span(series: Sequence[Series], tolerance: float | None, *, log: bool) -> tup
     return low - margin, high + margin
 
 
-def frame(
-    axes: Any, ends: tuple[float, float], labels: Sequence[tuple[int, str]] | None, count: int, *, log: bool
-) -> None:
-    """Both axes, and a grid of horizontal lines."""
+def frame(axes: Any, ends: tuple[float, float], *, log: bool) -> None:
+    """The vertical axis and a grid of horizontal lines."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axes.patch.set_visible(False)
     axes.set_yscale("log" if log else "linear")
     axes.set_ylim(*ends)
-    axes.set_xlim(-0.5, count - 0.5)
     axes.yaxis.set_major_locator(LogLocator(numticks=8) if log else MaxNLocator(6))
     axes.yaxis.set_minor_locator(NullLocator())
     if log:
@@ -111,14 +116,30 @@ def frame(
     axes.spines["bottom"].set_color(GRID)
     axes.tick_params(color=GRID, labelcolor=QUIET, length=4)
     axes.tick_params(axis="y", length=0)
+
+
+def across(axes: Any, series: Sequence[Series], labels: Sequence[tuple[float, str]] | None, *, log: bool) -> None:
+    """The horizontal axis."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    first = min(each.place(0) for each in series if each.values)
+    last = max(each.place(len(each.values) - 1) for each in series if each.values)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(first / 1.1, last * 1.1)
+        axes.set_xticks([place for place, _ in labels or ()], [text for _, text in labels or ()])
+        return
+    margin = 0.5 if not any(each.places for each in series) else (last - first) * 0.01 or 0.5
+    axes.set_xlim(first - margin, last + margin)
     if labels is None:
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    else:
-        kept: list[tuple[int, str]] = []
-        for place, text in labels:
-            if not kept or (place - kept[-1][0]) * LETTERS >= count * (len(kept[-1][1]) + len(text) + 4) / 2:
-                kept.append((place, text))
-        axes.set_xticks([place for place, _ in kept], [text for _, text in kept])
+        return
+    kept: list[tuple[float, str]] = []
+    for place, text in labels:
+        if not kept or (place - kept[-1][0]) * LETTERS >= (last - first + 1) * (len(kept[-1][1]) + len(text) + 4) / 2:
+            kept.append((place, text))
+    axes.set_xticks([place for place, _ in kept], [text for _, text in kept])
 
 
 def draw(
@@ -127,21 +148,25 @@ def draw(
     """The line, broken where the axis has no place for a value, and the marks, whose texts go to `marks`."""
     low, high = ends
     line: list[float] = []
-    kinds: dict[str, list[tuple[int, float, str]]] = {"point": [], "over": [], "zero": [], "cross": []}
-    for place, value in enumerate(series.values):
+    kinds: dict[str, list[tuple[float, float, str]]] = {"point": [], "over": [], "zero": [], "cross": []}
+    for index, value in enumerate(series.values):
         if value is None:
             line.append(math.nan)
             continue
         finite, zero = math.isfinite(value), log and value <= 0
         at = min(max(value, low), high) if finite else high
         line.append(at if finite and not zero else math.nan)
-        over = place < len(series.over) and series.over[place]
+        over = index < len(series.over) and series.over[index]
         kind = "cross" if not finite else "zero" if zero else "over" if over else "point"
         if kind != "point" or len(series.values) <= MARKED:
-            kinds[kind].append((place, at, series.texts[place] if place < len(series.texts) else f"{value:g}"))
+            text = series.texts[index] if index < len(series.texts) else f"{value:g}"
+            kinds[kind].append((series.place(index), at, text))
     style, width, alpha = LINES[number]
     colour = SERIES[number]
-    axes.plot(line, style, color=colour, linewidth=width, alpha=alpha, label=series.label, clip_on=False, gid="line")
+    places = [series.place(index) for index in range(len(line))]
+    axes.plot(
+        places, line, style, color=colour, linewidth=width, alpha=alpha, label=series.label, clip_on=False, gid="line"
+    )
     shapes = {
         "point": {"marker": "o", "markersize": 3.6, "color": colour},
         "over": {"marker": "o", "markersize": 4.6, "color": BAD},

@@ -1,0 +1,46 @@
+"""Training health, read from a run's log: how the loss ends, how large gradients and updates are."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxdec.config.run import RunConfig
+from jaxdec.runs.directory import require_run
+from jaxdec.runs.metrics import read_metrics
+from jaxdec.runs.source import is_run
+from jaxdec.training.health import UPDATE_RATIO
+
+END = 0.1  # the share of a log that counts as its end
+
+
+def training_health(place: Path | None) -> dict[str, Any]:
+    """`summary` of the log of the run at `place`; empty for weights, which have none."""
+    if place is None or not is_run(place):
+        return {}
+    return summary(list(read_metrics(Path(place) / "metrics.jsonl")), require_run(place))
+
+
+def summary(lines: Sequence[Mapping[str, Any]], config: RunConfig) -> dict[str, Any]:
+    """Of the last tenth of the logged steps: the mean loss and the medians of the gradient norm and of the update ratio
+    (where `log.updates` was set). Of all steps: the share whose gradient was clipped. Of the last evaluation: the
+    validation loss, and what it lies above the training loss by the same protocol. Empty without a logged step."""
+    steps = [line for line in lines if line.get("loss") is not None]
+    if not steps:
+        return {}
+    last = steps[-max(1, round(len(steps) * END)) :]
+    found: dict[str, Any] = {"steps": steps[-1]["step"], "loss": statistics.fmean(line["loss"] for line in last)}
+    evaluations = [line for line in lines if line.get("validation_loss") is not None]
+    if evaluations:
+        found["validation_loss"] = evaluations[-1]["validation_loss"]
+        if evaluations[-1].get("training_loss") is not None:
+            found["generalization_gap"] = evaluations[-1]["validation_loss"] - evaluations[-1]["training_loss"]
+    for name in ("gradient_norm", UPDATE_RATIO):
+        if values := [line[name] for line in last if line.get(name) is not None]:
+            found[name] = statistics.median(values)
+    norms = [line["gradient_norm"] for line in steps if line.get("gradient_norm") is not None]
+    if norms and config.optim.clip_norm is not None:
+        found["clipped_steps"] = sum(norm > config.optim.clip_norm for norm in norms) / len(norms)
+    return found
