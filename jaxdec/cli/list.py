@@ -1,4 +1,4 @@
-"""`jaxdec list`: the ladder of models, the recipes, corpora and tokenizers there are."""
+"""`jaxdec list`: the ladder of models, the recipes, corpora, tokenizers and suites there are."""
 
 from __future__ import annotations
 
@@ -26,8 +26,16 @@ class ListOptions:
 
 def run(argv: Sequence[str]) -> dict[str, Any]:
     """Prints the tables and returns them."""
-    parse("list", ListOptions(), argv, about="Show the ladder of models, and the recipes, corpora and tokenizers.")
-    return {"ladder": show_ladder(), "recipes": show_recipes(), "corpora": show_corpora(), "tokenizers": show_kinds()}
+    parse(
+        "list", ListOptions(), argv, about="Show the ladder of models, and the recipes, corpora, tokenizers and suites."
+    )
+    return {
+        "ladder": show_ladder(),
+        "recipes": show_recipes(),
+        "corpora": show_corpora(),
+        "tokenizers": show_kinds(),
+        "suites": show_suites(),
+    }
 
 
 def show_ladder() -> list[dict[str, Any]]:
@@ -77,6 +85,15 @@ def show_kinds() -> dict[str, str]:
     kinds = variants(field_types(DataConfig)["tokenizer"])
     about = {kind_of(kind): " ".join((kind.__doc__ or "").split()).rstrip(".") for kind in kinds}
     print("\ntokenizers: --data.tokenizer KIND")
+    show(about)
+    return about
+
+
+def show_suites() -> dict[str, str]:
+    from jaxdec.evaluation.suites.registry import SUITES
+
+    about = {name: suite.about for name, suite in SUITES.items()}
+    print("\nsuites: jaxdec evaluate RUN --suite NAME")
     show(about)
     return about
 

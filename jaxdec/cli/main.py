@@ -21,7 +21,7 @@ from jaxdec.errors import INTERNAL_ERROR, Different, TrainingError, UserError, n
 COMMANDS = {
     "train": "train a model: a recipe, or the settings of an earlier run",
     "resume": "go on with a run that was interrupted, bit for bit",
-    "evaluate": "score a run's model on the whole validation split",
+    "evaluate": "score a run's model on the whole validation split, or on suites such as hellaswag",
     "generate": "write text with a run's model",
     "translate": "translate texts with an encoder-decoder's run",
     "convert": "read other programs' weights, and write a run's model in their layouts",
@@ -29,7 +29,7 @@ COMMANDS = {
     "parity": "prove that a JAX model equals a PyTorch model, or name what differs",
     "bench": "measure training speed against PyTorch",
     "ladder": "train the small rungs on one corpus with the same number of tokens, and compare",
-    "list": "show the ladder of models, recipes, corpora and tokenizers",
+    "list": "show the ladder of models, recipes, corpora, tokenizers and suites",
 }
 
 

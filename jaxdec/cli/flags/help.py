@@ -53,9 +53,9 @@ def _option(flag: str, hint: Any, field: dataclasses.Field[Any]) -> Row:
     """The row of a command's own flag."""
     if hint is bool:
         return flag, field.metadata["help"]
-    unset = field.metadata["unset"] or ("" if field.default in (None, ()) else field.default)
+    unset = field.metadata.get("unset") or ("" if field.default in (None, ()) else field.default)
     default = f" (default: {unset})" if unset != "" else ""
-    return f"{flag} {field.metadata['metavar'] or label(hint)}", field.metadata["help"] + default
+    return f"{flag} {field.metadata.get('metavar') or label(hint)}", field.metadata["help"] + default
 
 
 def _sections(path: str, hint: Any, value: Any, about: str) -> Iterator[Section]:
