@@ -23,6 +23,8 @@ COMMANDS = {
     "resume": "go on with a run that was interrupted, bit for bit",
     "evaluate": "score a run's model on the whole validation split, or on suites such as hellaswag",
     "generate": "write text with a run's model",
+    "respond": "answer instructions with a finetuned run, and score the answers",
+    "chat": "talk to a finetuned run",
     "translate": "translate texts with an encoder-decoder's run",
     "convert": "read other programs' weights, and write a run's model in their layouts",
     "prepare": "read and cut a corpus into token shards",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdec.config.stages import Pretrain, Translate
+from jaxdec.config.stages import Instruct, Pretrain, Translate
 from jaxdec.runs.directory import require_run
 
 SAMPLE_TOKENS = 400
@@ -22,6 +22,12 @@ LABELS = {
     "exact_match": "greedy translations that match exactly",
     "bleu": "BLEU of greedy translations",
     "dropped_pairs": "pairs too long for the window",
+    "test_exact_match": "test responses that match exactly",
+    "test_rouge_l": "their ROUGE-L",
+    "test_token_f1": "their token F1",
+    "test_reference_perplexity": "perplexity of the test references",
+    "left_out_entries": "entries too long, left out",
+    "cut_entries": "entries too long, cut",
 }
 
 
@@ -77,6 +83,7 @@ SAMPLES = {Pretrain.kind: _generated_sample, Translate.kind: _translated_sample}
 MORE = {
     Pretrain.kind: "jaxdec generate {} --prompt TEXT",
     Translate.kind: "jaxdec translate {} --text TEXT",
+    Instruct.kind: "jaxdec chat {}",
 }
 
 

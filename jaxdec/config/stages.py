@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from jaxdec.config.instruct import Instruct
 from jaxdec.config.model import (
     AnyModel,
     BigramConfig,
@@ -43,7 +44,7 @@ class Translate(Config):
     models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
 
 
-AnyStage = Pretrain | Translate
+AnyStage = Pretrain | Translate | Instruct
 
 
 def default_stage(model: AnyModel) -> AnyStage:

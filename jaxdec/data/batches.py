@@ -57,14 +57,14 @@ def epoch_order(seed: int, epoch: int, windows: int, shifts: int) -> tuple[int, 
     Made of raw 64-bit draws, whose stream numpy promises to keep; its `permutation` may change with a new version,
     and a run resumed under that would see some windows twice.
     """
-    draws = _draws((seed, epoch), windows + 1)
-    return int(draws[-1] % shifts), np.argsort(draws[:-1], kind="stable")
+    drawn = draws((seed, epoch), windows + 1)
+    return int(drawn[-1] % shifts), np.argsort(drawn[:-1], kind="stable")
 
 
 def random_batch(tokens: np.ndarray, window: int, batch_size: int, seed: int, index: int) -> Batch:
     """nanoGPT's protocol: windows at uniform random offsets, drawn with replacement from (seed, index)."""
     require_window(tokens, window)
-    offsets = _draws((seed, index, 1), batch_size) % (len(tokens) - window)
+    offsets = draws((seed, index, 1), batch_size) % (len(tokens) - window)
     return _batch(tokens, offsets.astype(np.int64), window)
 
 
@@ -126,6 +126,6 @@ def _batch(tokens: np.ndarray, starts: np.ndarray, window: int) -> Batch:
     }
 
 
-def _draws(entropy: tuple[int, ...], count: int) -> np.ndarray:
+def draws(entropy: tuple[int, ...], count: int) -> np.ndarray:
     """uint64 [count], uniform."""
     return np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count)

@@ -16,6 +16,7 @@ from jaxdec.training.stage import Stage
 STAGES = {  # kind of `RunConfig.stage` -> a module with the functions of `StageModule`
     "pretrain": "jaxdec.stages.pretrain",
     "translate": "jaxdec.stages.translate",
+    "instruct": "jaxdec.stages.instruct",
 }
 
 

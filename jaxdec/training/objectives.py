@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Instruct, Pretrain, Translate
 from jaxdec.errors import UserError
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.stage import Objective
@@ -11,7 +11,7 @@ from jaxdec.training.stage import Objective
 def objective_of(stage: AnyStage) -> Objective:
     """What a stage minimises. Raises UserError for a stage without a line here."""
     match stage:
-        case Pretrain() | Translate():
+        case Pretrain() | Translate() | Instruct():
             return LANGUAGE
         case _:
             raise UserError(f"stage {stage!r} has no objective: give a value of a kind in jaxdec/config/stages.py")

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import parts, positions, stages, tokenizers
+from jaxdec.config import instruct, parts, positions, stages, tokenizers
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -32,6 +32,8 @@ from jaxdec.config.model import (
 from jaxdec.config.run import DataConfig, LogConfig, MeshConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.config.yaml import field_types, variants
 from jaxdec.data.batches import Windows
+from jaxdec.data.instructions.batches import InstructionBatches, rows_of
+from jaxdec.data.instructions.examples import prepare_instructions
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.evaluation.text import full_sweep, make_window_losses, random_windows
@@ -155,6 +157,20 @@ def values(cls: type) -> dict[str, Any]:
         },
         stages.Pretrain: {},
         stages.Translate: {},
+        instruct.Alpaca: {},
+        instruct.Phi3: {},
+        instruct.ChatML: {},
+        instruct.Own: {"path": "other.txt"},
+        instruct.Buckets: {"multiple": 5},
+        instruct.Packed: {},
+        instruct.Instruct: {
+            "template": instruct.Phi3(),
+            "prompt_loss": "counted",
+            "batching": instruct.Packed(),
+            "too_long": "cut",
+            "test_fraction": 0.4,
+            "split_seed": 1,
+        },
         stages.Everything: {},
         stages.Matching: {"patterns": ("blocks.*",)},
         tokenizers.Characters: {},
@@ -228,6 +244,9 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     MultiHeadConfig: (MultiHeadConfig(heads=2, width=16, context=16, vocab_size=11), lambda it: {"model": it}),
     OneBlockConfig: (OneBlockConfig(heads=2, width=16, context=16, vocab_size=11), lambda it: {"model": it}),
     EncoderDecoderConfig: (EncoderDecoderConfig(1, 2, 16, 16, vocab_size=11), lambda it: {"model": it}),
+    instruct.Own: (instruct.Own("one.txt"), lambda it: {"stage": instruct.Instruct(it)}),
+    instruct.Buckets: (instruct.Buckets(), lambda it: {"stage": instruct.Instruct(batching=it)}),
+    instruct.Instruct: (instruct.Instruct(), lambda it: {"stage": it}),
     stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
@@ -320,6 +339,18 @@ def batches(run: RunConfig) -> Hashable:
 
 
 @functools.cache
+def instructions(run: RunConfig) -> Hashable:
+    stage, data = run.stage, DataConfig("instructions.jsonl", tokenizers.BPE(300))
+    assert isinstance(stage, instruct.Instruct)
+    dataset = prepare_instructions(data, stage, 150)
+    rows = rows_of(dataset.entries["training"], stage.batching, 150)
+    batch = InstructionBatches(
+        rows, stage.batching, 150, 0, 4, prompt_counts=stage.prompt_loss == "counted", steps_per_dispatch=1
+    )
+    return dataset.hash, tuple(map(len, dataset.entries.values())), frozen(batch(0, 0))
+
+
+@functools.cache
 def loop(run: RunConfig) -> Hashable:
     """When a run stops, looks and saves."""
     stops, step = [], 0
@@ -406,6 +437,7 @@ def logged(run: RunConfig) -> Hashable:
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     stages.Matching: (learns,),
+    **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
     **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
@@ -426,6 +458,12 @@ def _texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     records = [{"text": line, "other": line[::-1]} for line in TEXT.splitlines()]
     (folder / "folder" / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     (folder / "folder" / "text").write_text(TEXT)
+    asked = [
+        {"instruction": line.split()[0], "output": line * (1 + 9 * (n % 2))} for n, line in enumerate(TEXT.splitlines())
+    ]
+    (folder / "instructions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in asked))
+    (folder / "one.txt").write_text("Q: {instruction} {input}\nA: {response}")
+    (folder / "other.txt").write_text("Question: {instruction} {input}\nAnswer: {response}")
     for name, size in (("one.json", 280), ("other.json", 290)):
         byte_pairs(size).save(str(folder / name))
         (folder / name).with_suffix(".bin").write_bytes(scored_file("ab ba abba", size - 278))

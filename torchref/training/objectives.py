@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Instruct, Pretrain, Translate
 from torchref.training.loop import LANGUAGE, Objective
 
 
 def objective_of(stage: AnyStage) -> Objective:
     """What a stage minimises. Raises ValueError for a stage without a line here."""
     match stage:
-        case Pretrain() | Translate():
+        case Pretrain() | Translate() | Instruct():
             return LANGUAGE
         case _:
             raise ValueError(f"stage {stage!r} has no objective")

@@ -10,6 +10,8 @@ from jaxdec.data.corpora.real import RealCorpus
 from jaxdec.data.corpora.records import read_records
 
 BOOK = "https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/main"
+PREAMBLE = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+RESPONSE = "\n\n### Response:\n"  # what stands between the request and the response
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,18 @@ class Instruction:
     @property
     def text(self) -> str:
         """The whole example, in Alpaca's form."""
-        return f"{self.prompt}\n\n### Response:\n{self.output}"
+        return f"{self.prompt}{RESPONSE}{self.output}"
 
 
 def prompt(instruction: str, input: str) -> str:
     """What a model is asked, in the form of Alpaca (Taori et al. 2023) that the book uses: one preamble, with an input
     or without."""
-    about = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-    return f"{about}\n\n### Instruction:\n{instruction}" + (f"\n\n### Input:\n{input}" if input else "")
+    return f"{PREAMBLE}\n\n{request(instruction, input)}"
+
+
+def request(instruction: str, input: str) -> str:
+    """What is asked, without the preamble."""
+    return f"### Instruction:\n{instruction}" + (f"\n\n### Input:\n{input}" if input else "")
 
 
 def records(path: Path) -> Iterator[Instruction]:

@@ -1,0 +1,1 @@
+"""How well a model answers instructions: losses, responses, their scores, and a judge."""
