@@ -112,7 +112,8 @@ def asked(arguments: RespondOptions, template: Template, loaded: LoadedRun) -> d
         ids = loaded.tokenizer.encode(form.prompt((), instruction, arguments.input))
         if len(ids) + 1 >= context:
             raise UserError(
-                f"the instruction makes a prompt of {len(ids) + 1:,} tokens, and the model reads {context:,}: shorten it"
+                f"the instruction makes a prompt of {len(ids) + 1:,} tokens, and the model reads {context:,}: "
+                "shorten it"
             )
         prompts.append(np.concatenate([[end], ids]))
     found = respond(

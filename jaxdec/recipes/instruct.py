@@ -1,4 +1,4 @@
-"""Instruction finetuning
+"""Instruction finetuning of a small decoder on instructions with checkable answers
 
 jaxdec train instruct
 """
