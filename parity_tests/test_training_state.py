@@ -22,7 +22,7 @@ from jaxdec.checkpoints.files import complete_steps
 from jaxdec.cli.main import main
 from jaxdec.config.parts import GatedMLP
 from jaxdec.config.run import RunConfig
-from jaxdec.config.stages import Everything, Matching
+from jaxdec.config.trainable import Everything, Matching
 from jaxdec.config.yaml import load_config
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.errors import UserError

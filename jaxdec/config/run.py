@@ -13,8 +13,9 @@ from typing import Literal
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import Config, require
 from jaxdec.config.setting import setting
-from jaxdec.config.stages import AnyStage, Everything, Trainable, default_stage
+from jaxdec.config.stages import AnyStage, default_stage
 from jaxdec.config.tokenizers import AnyTokenizer, Characters
+from jaxdec.config.trainable import Everything, LoRA, Trainable
 
 FloatType = Literal["float32", "bfloat16", "float64"]
 NO_CORPUS = "none"  # of a run that was made of weights: it has not been trained here, and says not on what
@@ -182,6 +183,11 @@ class RunConfig(Config):
     def resolved_stage(self) -> AnyStage:
         """What the model is trained to do."""
         return self.stage or default_stage(self.model)
+
+    @property
+    def lora(self) -> LoRA | None:
+        """The adapters of the model, where they are what is trained."""
+        return self.trainable if isinstance(self.trainable, LoRA) else None
 
     @property
     def window(self) -> int:

@@ -1,4 +1,4 @@
-"""Stages of training as values: what a model is trained to do, and which of its parameters learn.
+"""Stages of training as values: what a model is trained to do. Which parameters learn stands in `trainable.py`.
 
 Imports neither jax nor torch. A stage's value holds its settings and says which models it trains; how it is done stands
 in `jaxdec/stages/<kind>.py`. To add one: a class here, its name in `AnyStage`, its module, a line in
@@ -7,7 +7,7 @@ in `jaxdec/stages/<kind>.py`. To add one: a class here, its name in `AnyStage`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from jaxdec.config.instruct import Instruct
@@ -20,7 +20,7 @@ from jaxdec.config.model import (
     OneBlockConfig,
     SingleHeadConfig,
 )
-from jaxdec.config.parts import Config, require
+from jaxdec.config.parts import Config
 from jaxdec.errors import UserError
 
 # Stages. `models`: the kinds of model that a stage trains.
@@ -53,33 +53,3 @@ def default_stage(model: AnyModel) -> AnyStage:
         if isinstance(model, stage.models):
             return stage()
     raise UserError(f"no stage trains a model of kind {model.kind} unless it is named: give --stage KIND")
-
-
-# What learns
-
-
-@dataclass(frozen=True)
-class Everything(Config):
-    """All parameters are trained."""
-
-    kind: ClassVar[str] = "everything"
-
-
-@dataclass(frozen=True)
-class Matching(Config):
-    """The parameters whose names fit one of the patterns are trained, all others keep their values.
-
-    A pattern is a parameter's whole name, in which `*` stands for any characters: `head.*`, `blocks.3.*`, `*.bias`.
-    """
-
-    kind: ClassVar[str] = "matching"
-    patterns: tuple[str, ...] = field(metadata={"help": "names of parameters, as blocks.3.*,head.*"})
-
-    def __post_init__(self) -> None:
-        require(
-            bool(self.patterns) and all(self.patterns),
-            "trainable.patterns is empty: give names of parameters, as blocks.3.*,head.*",
-        )
-
-
-Trainable = Everything | Matching

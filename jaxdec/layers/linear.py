@@ -52,7 +52,12 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(shape[1]), axes=axes[1:]) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return linear(x, self.kernel[...], None if self.bias is None else self.bias[...])
+        return self.adapted(x, linear(x, self.kernel[...], None if self.bias is None else self.bias[...]))
+
+    def adapted(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """The output for x, of which y is the product with the kernel: y itself, unless an adapter stands beside it
+        (`layers/lora.py`)."""
+        return y
 
 
 def side_by_side(x: jax.Array, layers: Sequence[Linear]) -> list[jax.Array]:
@@ -66,4 +71,5 @@ def side_by_side(x: jax.Array, layers: Sequence[Linear]) -> list[jax.Array]:
     kernels = [layer.kernel[...] for layer in layers]
     biases = [layer.bias[...] for layer in layers if layer.bias is not None]
     y = linear(x, jnp.concatenate(kernels, axis=1), jnp.concatenate(biases) if biases else None)
-    return jnp.split(y, np.cumsum([kernel.shape[1] for kernel in kernels])[:-1].tolist(), axis=-1)
+    parts = jnp.split(y, np.cumsum([kernel.shape[1] for kernel in kernels])[:-1].tolist(), axis=-1)
+    return [layer.adapted(x, part) for layer, part in zip(layers, parts, strict=True)]

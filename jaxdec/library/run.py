@@ -92,7 +92,7 @@ class TrainingRun:
     @property
     def model(self) -> Model:
         """The pure functions `init(key)` and `apply(params, tokens)`."""
-        return Model(self.config.model, self.config.precision)
+        return Model.of(self.config)
 
     @property
     def params(self) -> Params:

@@ -8,7 +8,7 @@ nnx modules are built only while tracing. At every jit boundary the parameters a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,9 +25,11 @@ from jaxdec.config.model import (
     OneBlockConfig,
     SingleHeadConfig,
 )
-from jaxdec.config.run import Precision
+from jaxdec.config.run import Precision, RunConfig
+from jaxdec.config.trainable import LoRA
 from jaxdec.errors import UserError
 from jaxdec.layers.attention.cache import Cache
+from jaxdec.layers.lora import add_adapters, set_keys
 from jaxdec.models.bigram import Bigram
 from jaxdec.models.decoder import Decoder
 from jaxdec.models.encoder_decoder import EncoderDecoder
@@ -49,17 +51,38 @@ WIRINGS: Mapping[type, Any] = {  # the class that builds each kind of model
 
 @dataclass(frozen=True)
 class Model:
-    """`config.vocab_size` must be known. Two models with equal configs are equal and share compiled programs."""
+    """`config.vocab_size` must be known. Two models with equal configs are equal and share compiled programs.
+
+    `lora`: adapters beside linear layers, parameters like all others, whose names end in `lora_a` and `lora_b`.
+    """
 
     config: AnyModel
     precision: Precision
+    lora: LoRA | None = None
 
     def __post_init__(self) -> None:
         if "float64" in (self.precision.params, self.precision.compute) and jnp.result_type(float) != jnp.float64:
             raise UserError("precision float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1")
 
+    @classmethod
+    def of(cls, run: RunConfig) -> Model:
+        """The model of a run, with adapters where those are what it trains."""
+        return cls(run.model, run.precision, run.lora)
+
+    @property
+    def base(self) -> Model:
+        """The model without its adapters, for the same dict of parameters, of which it reads all but theirs: what an
+        adapted model started from, without a copy. `model.base.apply(params, tokens)`; itself where there are none."""
+        return self if self.lora is None else replace(self, lora=None)
+
     def build(self, key: jax.Array) -> nnx.Module:
-        return WIRINGS[type(self.config)](self.config, rngs=nnx.Rngs(params=key))
+        """The module with fresh parameters; those of adapters are drawn after all others. Raises UserError for targets
+        of `lora` that the model does not have."""
+        rngs = nnx.Rngs(params=key)
+        module = WIRINGS[type(self.config)](self.config, rngs=rngs)
+        if self.lora is not None:
+            add_adapters(module, self.lora, rngs=rngs)
+        return module
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -109,7 +132,11 @@ class Model:
         **inputs: jax.Array,
     ) -> Output:
         """Runs the model on tokens int32 [B,T], and on what `inputs` names. A key means training: dropout is on."""
-        return self.module(params)(tokens_BT, jnp.dtype(self.precision.compute), cache, key, **inputs)
+        module = self.module(params)
+        if self.lora is not None and self.lora.dropout > 0 and key is not None:
+            key, adapters_key = jax.random.split(key)
+            set_keys(module, adapters_key)
+        return module(tokens_BT, jnp.dtype(self.precision.compute), cache, key, **inputs)
 
     def read(self, params: Params, batch: Mapping[str, Any], *, key: jax.Array | None = None) -> Output:
         """`apply` to the tokens, and to the other inputs, of a batch."""

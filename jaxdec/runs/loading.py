@@ -82,7 +82,7 @@ def _of_run(run_dir: Path, step: int | None) -> Source:
     tokenizer = tokenizer_from_dict(meta["tokenizer"])
     if config.model.vocab_size is None:
         config = replace(config, model=replace(config.model, vocab_size=tokenizer.vocab_size))
-    model = Model(config.model, config.precision)
+    model = Model.of(config)
     require_fit(model, params, f"checkpoint {meta['step']} in {folder}")
     held = [params]  # given away, so that the caller decides how long it lives
     arrays = {
@@ -99,7 +99,7 @@ def of_weights(stored: StoredModel, dtype: FloatType | None = None) -> Source:
         wide = any(tensor.dtype == "float64" for tensor in stored.tensors.values())
         dtype = "float64" if wide and jax.dtypes.canonicalize_dtype(np.float64) == np.float64 else "float32"
     config = settings_of(stored, dtype)
-    model = Model(config.model, config.precision)
+    model = Model.of(config)
     arrays = our_arrays(stored.rules, stored.tensors, model.shapes(), str(stored.place))
     assert stored.tokenizer is not None
     return Source(config, model, stored.tokenizer, 0, arrays, partial(place_all, arrays, dtype))

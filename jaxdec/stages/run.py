@@ -15,8 +15,9 @@ from jaxdec.distributed.sharding import make_mesh, param_shardings
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
-from jaxdec.runs.loading import Source, load_run, open_source, require_fit
+from jaxdec.runs.loading import Source, load_run, open_source
 from jaxdec.runs.source import is_run, with_data
+from jaxdec.runs.start import Start
 from jaxdec.stages.registry import stage_module
 from jaxdec.training.fit import fit
 from jaxdec.training.reporting import OnMetrics
@@ -96,7 +97,7 @@ def open_stage(
     module = stage_module(config.resolved_stage)
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
     config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)
-    return config, module.make_stage(config, Model(config.model, config.precision), data)
+    return config, module.make_stage(config, Model.of(config), data)
 
 
 def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:
@@ -141,15 +142,16 @@ def source_of(config: RunConfig) -> Source | None:
 
 
 def first_params(config: RunConfig, stage: Stage, source: Source | None) -> Initial | None:
-    """What gives the parameters of `source`, once, each in its place on the run's devices. Raises UserError naming the
-    first that is missing, left over or misshapen."""
+    """What gives the parameters of `source`, once, each in its place on the run's devices, with fresh ones for what is
+    new in this run. Raises UserError naming the first that is missing, left over or misshapen."""
     if source is None:
         return None
     place = "its own model" if not is_run(config.init_from or "") else f"the model of {config.init_from}/config.yaml"
-    require_fit(stage.model, source.arrays, f"init_from {config.init_from}", f"the models differ, give {place}")
+    named, why = f"init_from {config.init_from}", f"the models differ, give {place}"
+    start = Start(stage.model, source, config.train.seed, named, why)
 
     def read() -> Params:
         mesh = make_mesh(config.mesh)
-        return source.read(param_shardings(mesh, stage.model.axes, stage.model.shapes()))
+        return start.params(param_shardings(mesh, stage.model.axes, stage.model.shapes()))
 
     return read

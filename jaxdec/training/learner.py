@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,13 +12,16 @@ from typing import TypeVar
 import optax
 
 from jaxdec.config.run import RunConfig
-from jaxdec.config.stages import Everything, Matching, Trainable
+from jaxdec.config.trainable import Everything, LastBlocks, LoRA, Matching, Trainable
 from jaxdec.errors import UserError, listed
 from jaxdec.models.functional import Model
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.stage import Objective, Stage
+from jaxdec.weights.lora import is_adapter
 
 Leaf = TypeVar("Leaf")
+BLOCK = re.compile(r"(?:blocks|decoder)\.(\d+)\.")
+NORMS, OUTPUTS = ("final_norm", "decoder_norm"), ("head", "classifier")
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,31 @@ def trainable_names(trainable: Trainable, names: Iterable[str]) -> frozenset[str
                 if not any(fnmatchcase(name, pattern) for name in known):
                     raise UserError(f"trainable.patterns: no parameter is called {pattern!r}; {_near(pattern, known)}")
             return frozenset(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
+        case LastBlocks(blocks=blocks):
+            return last_blocks(blocks, list(names))
+        case LoRA():
+            return frozenset(name for name in names if is_adapter(name) or name.startswith("classifier."))
         case _:
-            raise UserError(f"trainable is {trainable!r}: give a value of a kind in jaxdec/config/stages.py")
+            raise UserError(f"trainable is {trainable!r}: give a value of a kind in jaxdec/config/trainable.py")
+
+
+def last_blocks(blocks: int, names: Sequence[str]) -> frozenset[str]:
+    """The parameters of the last `blocks` blocks (of a decoder, or of an encoder-decoder's decoder) and of the final
+    norm, and of the head or classifier. Raises UserError where there are fewer blocks, or nothing is left to train."""
+    found = [(name, BLOCK.match(name)) for name in names]
+    there = 1 + max((int(match[1]) for _, match in found if match), default=-1)
+    if blocks > there:
+        raise UserError(f"trainable.blocks is {blocks}, and the model has {there}: give a whole number up to {there}")
+    outer = (*OUTPUTS, *(NORMS if blocks else ()))
+    trained = frozenset(
+        name for name, match in found if (match and int(match[1]) >= there - blocks) or name.partition(".")[0] in outer
+    )
+    if not trained:
+        raise UserError(
+            "trainable.blocks is 0, and the head of this model is its token table (model.tied_head): give 1 or more "
+            "blocks, or --trainable matching --trainable.patterns token_embed.*"
+        )
+    return trained
 
 
 def _near(pattern: str, names: Sequence[str]) -> str:

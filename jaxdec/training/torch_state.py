@@ -91,7 +91,7 @@ def from_torch(saved: Mapping[str, Any], config: RunConfig) -> State:
 
 def learner_of(config: RunConfig) -> Learner:
     """The learner of a run, as far as its state goes. Its loss is not used."""
-    model = Model(config.model, config.precision)
+    model = Model.of(config)
     optimizer = make_optimizer(config.optim, config.decay_steps)
     return Learner(model, optimizer, LANGUAGE, trainable_names(config.trainable, model.axes))
 

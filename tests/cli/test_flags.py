@@ -18,8 +18,8 @@ from jaxdec.config.model import BigramConfig, DecoderConfig, EncoderDecoderConfi
 from jaxdec.config.parts import MLP, Full, GatedMLP, Local, MoE, RMSNorm, Strided
 from jaxdec.config.positions import LinearScaling, NoPosition, RoPE, Sinusoidal, YarnScaling
 from jaxdec.config.run import RunConfig
-from jaxdec.config.stages import Matching
 from jaxdec.config.tokenizers import BPE, GPT2, HuggingFace
+from jaxdec.config.trainable import Matching
 from jaxdec.config.yaml import config_to_dict, differences, save_config
 from jaxdec.recipes import load_recipe
 from tests.configs import any_config

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import instruct, parts, positions, stages, tokenizers
+from jaxdec.config import instruct, parts, positions, stages, tokenizers, trainable
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -171,8 +171,10 @@ def values(cls: type) -> dict[str, Any]:
             "test_fraction": 0.4,
             "split_seed": 1,
         },
-        stages.Everything: {},
-        stages.Matching: {"patterns": ("blocks.*",)},
+        trainable.Everything: {},
+        trainable.Matching: {"patterns": ("blocks.*",)},
+        trainable.LastBlocks: {"blocks": 0},
+        trainable.LoRA: {"rank": 3, "alpha": 4.0, "dropout": 0.5, "targets": ("query",)},
         tokenizers.Characters: {},
         tokenizers.Words: {},
         tokenizers.GPT2: {},
@@ -247,7 +249,12 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     instruct.Own: (instruct.Own("one.txt"), lambda it: {"stage": instruct.Instruct(it)}),
     instruct.Buckets: (instruct.Buckets(), lambda it: {"stage": instruct.Instruct(batching=it)}),
     instruct.Instruct: (instruct.Instruct(), lambda it: {"stage": it}),
-    stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
+    trainable.Matching: (trainable.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
+    trainable.LastBlocks: (
+        trainable.LastBlocks(),
+        lambda it: {"trainable": it, "model": replace(MODEL, tied_head=False)},
+    ),
+    trainable.LoRA: (trainable.LoRA(rank=2), lambda it: {"trainable": it}),
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.SentencePiece: (tokenizers.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
@@ -283,13 +290,13 @@ def frozen(tree: Any) -> Hashable:
 
 @functools.cache
 def shapes(run: RunConfig) -> Hashable:
-    described = {name: (leaf.shape, leaf.dtype.name) for name, leaf in Model(run.model, run.precision).shapes().items()}
+    described = {name: (leaf.shape, leaf.dtype.name) for name, leaf in Model.of(run).shapes().items()}
     return run.window, tuple(described.items())
 
 
 @functools.cache
 def initial(run: RunConfig) -> Hashable:
-    return frozen(Model(run.model, run.precision).init(jax.random.key(0)))
+    return frozen(Model.of(run).init(jax.random.key(0)))
 
 
 @functools.cache
@@ -303,7 +310,7 @@ def training(run: RunConfig) -> Hashable:
 
 
 def _read(run: RunConfig, key: Any) -> Any:
-    model = Model(run.model, run.precision)
+    model = Model.of(run)
     params: Params = tiny.generic_params(model)
     time = min(12, run.model.context)
     batch = {"tokens": tiny.tokens(2, time), "source": tiny.tokens(2, time, seed=1), "source_mask": np.ones((2, time))}
@@ -371,7 +378,7 @@ def scores(run: RunConfig) -> Hashable:
 
 @functools.cache
 def learns(run: RunConfig) -> Hashable:
-    return trainable_names(run.trainable, Model(run.model, run.precision).axes)
+    return trainable_names(run.trainable, Model.of(run).axes)
 
 
 @functools.cache
@@ -436,8 +443,8 @@ def logged(run: RunConfig) -> Hashable:
 
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
-    stages.Matching: (learns,),
     **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
+    **dict.fromkeys((trainable.Matching, trainable.LastBlocks), (learns,)),
     **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),

@@ -16,7 +16,7 @@ import pytest
 from jaxdec.checkpoints.checkpoints import restore_params
 from jaxdec.config.parts import Full
 from jaxdec.config.run import MeshConfig
-from jaxdec.config.stages import Everything, Matching
+from jaxdec.config.trainable import Everything, Matching
 from jaxdec.errors import UserError
 from jaxdec.runs.directory import require_run
 from jaxdec.stages.run import open_stage, resume, train

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxdec.config.parts import MLP, GatedMLP
 from jaxdec.layers.mlp import ACTIVATIONS, gated
 
+WEIGHTS = ("gate", "up", "down")  # of an expert; the first is None where it is not gated
 CUT = 2.0  # truncated normals end here, in standard deviations before the cut
 CUT_STD = 0.87962566103423978  # the standard deviation of a standard normal that is cut there
 
@@ -60,16 +61,27 @@ class Experts(nnx.Module):
         self.down, self.down_bias = kernel(hidden, width, "mlp", "embed"), zeros(width, "embed")
 
     def __call__(self, x_GCD: jax.Array, expert_G: jax.Array | None) -> jax.Array:
-        def weight(part: nnx.Param) -> jax.Array:
-            return part[...] if expert_G is None else part[...][expert_G]
+        def linear(name: str, bias: nnx.Param | None, x: jax.Array) -> jax.Array:
+            y = self.product(name, x, expert_G)
+            y = y if bias is None else y + self.weight(bias, expert_G).astype(x.dtype)[:, None, :]
+            return self.adapted(name, x, y, expert_G)
 
-        def linear(x: jax.Array, kernel: nnx.Param, bias: nnx.Param | None) -> jax.Array:
-            y = jnp.matmul(x, weight(kernel).astype(x.dtype))
-            return y if bias is None else y + weight(bias).astype(x.dtype)[:, None, :]
-
-        hidden = linear(x_GCD, self.up, self.up_bias)
+        hidden = linear("up", self.up_bias, x_GCD)
         if isinstance(self.part, MLP):
             hidden = ACTIVATIONS[self.part.activation](hidden)
         elif self.gate is not None:
-            hidden = gated(self.part, linear(x_GCD, self.gate, self.gate_bias), hidden)
-        return linear(hidden, self.down, self.down_bias)
+            hidden = gated(self.part, linear("gate", self.gate_bias, x_GCD), hidden)
+        return linear("down", self.down_bias, hidden)
+
+    def product(self, name: str, x_GCI: jax.Array, expert_G: jax.Array | None) -> jax.Array:
+        """Each group times its expert's matrix, of the parameter `name` [E, in, out]."""
+        return jnp.matmul(x_GCI, self.weight(getattr(self, name), expert_G).astype(x_GCI.dtype))
+
+    def weight(self, param: nnx.Param, expert_G: jax.Array | None) -> jax.Array:
+        """What of a parameter [E, ...] each group meets, [G, ...]."""
+        return param[...] if expert_G is None else param[...][expert_G]
+
+    def adapted(self, name: str, x_GCI: jax.Array, y_GCO: jax.Array, expert_G: jax.Array | None) -> jax.Array:
+        """The output of the weight `name` for x, of which y is the product: y itself, unless an adapter stands beside
+        it (`layers/lora.py`)."""
+        return y_GCO

@@ -47,7 +47,7 @@ class JaxTwin:
     @functools.cache  # noqa: B019 - lives as long as its pair
     def model(self, precision: str) -> Model:
         config = self.run.at(precision)
-        return Model(config.model, config.precision)
+        return Model.of(config)
 
     def learner(self, precision: str, optimizer: optax.GradientTransformation) -> Learner:
         return Learner(self.model(precision), optimizer, self.objective)
