@@ -14,7 +14,7 @@ import pytest
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.run import MeshConfig, RunConfig
-from jaxdec.config.stages import Matching
+from jaxdec.config.trainable import Matching
 from jaxdec.data.batches import Batch
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Params
