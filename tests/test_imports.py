@@ -23,6 +23,7 @@ LEVELS = (
     {"models", "weights"},
     {"recipes", "runs"},
     {"training", "generation"},
+    {"inspection"},
     {"evaluation"},
     {"stages"},
     {"parity", "bench"},
