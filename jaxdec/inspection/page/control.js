@@ -1,4 +1,3 @@
-"use strict";
 // What is chosen, by pointer, by keys, and by the address: #layer=1&head=2&token=5&key=3.
 function showMarks() {
   for (const cell of document.querySelectorAll("#lens [data-token], #routing [data-token]"))

@@ -28,15 +28,17 @@ let colours;
 function readColours() {
   const style = getComputedStyle(document.documentElement);
   const triple = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
-  colours = { low: triple("--low"), high: triple("--high"), onHigh: style.getPropertyValue("--on-high"), ink: style.getPropertyValue("--ink"),
+  colours = { low: triple("--low"), high: triple("--high"),
     accent: style.getPropertyValue("--accent"), soft: style.getPropertyValue("--soft") };
 }
 const mixed = (share) => colours.low.map((low, channel) => Math.round(low + (colours.high[channel] - low) * share));
 const heat = (value) => mixed(Math.sqrt(value));
-function paint(element, value) {
-  element.style.background = `rgb(${heat(value).join(" ")})`;
-  element.style.color = Math.sqrt(value) > 0.55 ? colours.onHigh : colours.ink;
+function fill(element, colour) {
+  const bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 135;
+  element.style.background = `rgb(${colour.join(" ")})`;
+  element.style.color = bright ? "#10151c" : "#ffffff";
 }
+const paint = (element, value) => fill(element, heat(value));
 
 // The text: a chip for each token, coloured by what the current one reads of it.
 function makeTokens() {
@@ -61,14 +63,15 @@ function showTokens() {
 }
 
 // The heat map of one head, and small ones of all heads of the layer.
-const map = { cell: 0, left: 0, top: 0 };
+const map = { cell: 0, left: 0, top: 0, turned: false };
 function makeMap() {
   const room = Math.min($("map").parentElement.clientWidth, 760);
   const letters = Math.min(9, Math.max(...data.labels.map((each) => [...each].length)));
-  map.cell = Math.max(2, Math.min(26, Math.floor((room - 12 - 7.5 * letters) / count)));
-  const named = map.cell >= 9;
-  map.left = map.top = named ? 12 + Math.ceil(7.5 * letters) : 4;
-  const size = map.left + map.cell * count + 2, ratio = window.devicePixelRatio || 1;
+  const margin = 14 + Math.ceil(7.5 * letters), ratio = window.devicePixelRatio || 1;
+  map.cell = Math.max(2, Math.min(26, Math.floor((room - margin) / count)));
+  map.turned = letters > 1;
+  map.left = map.top = map.cell >= 9 ? margin : 4;
+  const size = map.left + map.cell * count + 2;
   Object.assign($("map"), { width: size * ratio, height: size * ratio });
   Object.assign($("map").style, { width: `${size}px`, height: `${size}px` });
 }
@@ -111,9 +114,9 @@ function showMapLabels(draw) {
     draw.fillText(text, left - 5, top + middle);
     draw.fillStyle = token === state.key ? colours.accent : colours.soft;
     draw.save();
-    draw.translate(left + middle, top - 5);
-    draw.rotate(-Math.PI / 2);
-    draw.textAlign = "left";
+    draw.translate(left + middle, top - (map.turned ? 5 : 10));
+    if (map.turned) draw.rotate(-Math.PI / 2);
+    draw.textAlign = map.turned ? "left" : "center";
     draw.fillText(text, 0, 0);
     draw.restore();
   });

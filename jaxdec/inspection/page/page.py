@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -28,18 +29,12 @@ def page(seen: Inspection, title: str, about: str, layer: int = 0, head: int = 0
     there is more attention than a page can show."""
     data = json.dumps(page_data(seen, about, layer, head), allow_nan=False, separators=(",", ":"))
     parts = {
-        "{{title}}": html.escape(title),
-        "{{css}}": _part("page.css"),
-        "{{js}}": "\n".join(_part(name).replace('"use strict";\n', "", place) for place, name in enumerate(SCRIPTS)),
-        "{{data}}": data.replace("<", "\\u003c"),  # nothing in it can end the element
+        "title": html.escape(title),
+        "css": _part("page.css"),
+        "js": "\n".join(map(_part, SCRIPTS)),
+        "data": data.replace("<", "\\u003c"),  # nothing in it can end the element
     }
-    before = _part("page.html")
-    text = ""
-    for mark, part in sorted(parts.items(), key=lambda each: before.index(each[0])):
-        # A mark inside a part is text: what is filled in is never looked at again.
-        left, _, before = before.partition(mark)
-        text += left + part
-    return text + before
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _part("page.html"))
 
 
 def page_data(seen: Inspection, about: str, layer: int, head: int) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-"use strict";
 // The logit lens: a row for each layer, a column for each token; below it the likeliest ones of the current token.
 const stages = ["embeddings", ...Array.from({ length: data.lens.id.length - 1 }, (_, layer) => `after layer ${layer}`)];
 
@@ -91,10 +90,7 @@ function makeRouting() {
   }
 }
 function showRouting() {
-  for (const part of $("routing").querySelectorAll("span")) {
-    part.style.background = `rgb(${mixed(Number(part.dataset.gate)).join(" ")})`;
-    part.style.color = Number(part.dataset.gate) > 0.55 ? colours.onHigh : colours.ink;
-  }
+  for (const part of $("routing").querySelectorAll("span")) fill(part, mixed(Number(part.dataset.gate)));
 }
 function showRoutingReadout() {
   const said = Object.entries(data.routing).map(([layer, choices]) => {
