@@ -24,6 +24,25 @@ class MultipleChoice:
         return f"{self.context} {self.endings[self.label]}"
 
 
+@dataclass(frozen=True)
+class HellaSwag(MultipleChoice):
+    """With what the context is made of: `first` and, where there is one, the beginning of the next sentence; and the
+    activity that the text is about."""
+
+    activity: str = ""
+    first: str = ""
+    second: str = ""
+
+
+def questions(path: Path) -> Iterator[HellaSwag]:
+    """The questions of a file with all fields of the data set. Raises UserError that names the line."""
+    for fields in read_records(path):
+        endings = fields.texts("endings")
+        label = fields.index("label", len(endings))
+        parts = [fields.text(name, empty=True) for name in ("activity_label", "ctx_a", "ctx_b")]
+        yield HellaSwag(fields.text("ctx"), endings, label, *parts)
+
+
 def records(path: Path) -> Iterator[MultipleChoice]:
     """The questions of a file with the fields ctx, endings and label. Raises UserError that names the line."""
     for fields in read_records(path):

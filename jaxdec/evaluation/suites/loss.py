@@ -18,14 +18,13 @@ import numpy as np
 from jaxdec.data.batches import Batch, sweep
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.errors import UserError
+from jaxdec.evaluation.suites.continuations import rows_per_call
 from jaxdec.evaluation.suites.options import SuiteOptions
 from jaxdec.evaluation.suites.text_size import TextSize, text_size
 from jaxdec.evaluation.text import make_window_losses, mean_loss
-from jaxdec.models.functional import Model
 from jaxdec.runs.loading import LoadedRun
 
 SPLITS = {"validation": ("validation",), "train": ("train",), "all": ("train", "validation")}
-MOST_LOGITS, MOST_TOKENS = 2**26, 2**13  # of one call: 256 MB of float32, and no more rows than a CPU has use for
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,5 @@ def make_sweep(run: LoadedRun, dataset: Dataset, split: str, stride: int | None 
         raise UserError(f"the {split} split of {dataset.corpus} has {len(tokens)} tokens: two are needed at least")
     window = min(run.config.window, len(tokens) - 1)
     stride = min(stride or run.config.data.sweep_stride or window, window)
-    return Sweep(tokens, window, stride, rows_of(run.model, window))
-
-
-def rows_of(model: Model, length: int) -> int:
-    """How many rows of a length go into one call."""
-    assert model.config.vocab_size is not None
-    return max(1, min(MOST_TOKENS, MOST_LOGITS // model.config.vocab_size) // length)
+    assert run.config.model.vocab_size is not None
+    return Sweep(tokens, window, stride, rows_per_call(run.config.model.vocab_size, window))

@@ -41,6 +41,29 @@ SUITES: dict[str, Suite] = {
         ("split",),
         corpus=True,
     ),
+    "positions": Suite(
+        "the loss by the position of a token in the context, as a table, and as a picture with --plot",
+        "jaxdec.evaluation.suites.positions",
+        ("split", "limit", "plot"),
+        corpus=True,
+    ),
+    "hellaswag": Suite(
+        "which of four endings goes on with a text: accuracies by llm.c's protocol and by Eleuther's",
+        "jaxdec.evaluation.suites.hellaswag",
+        ("limit", "file", "examples"),
+    ),
+    "choices": Suite(
+        "the accuracy on the questions of --file, each with its choices and the index of the right one",
+        "jaxdec.evaluation.suites.choices",
+        ("limit", "file", "delimiter", "examples"),
+        ("file",),
+    ),
+    "last_word": Suite(
+        "accuracy and perplexity of the last words of the passages of --file, as LAMBADA is scored",
+        "jaxdec.evaluation.suites.last_word",
+        ("limit", "file", "examples"),
+        ("file",),
+    ),
 }
 
 
