@@ -12,6 +12,7 @@ from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
 from jaxdec.config.parts import MLP, MoE
 from jaxdec.config.positions import Llama3Scaling, NoPosition, RoPE, YarnScaling
+from jaxdec.config.preference import DPO
 from jaxdec.config.tokenizers import BPE
 from jaxdec.config.yaml import field_types, takes_tuple, variants
 
@@ -66,6 +67,8 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
             values |= {"vocab_size": values["vocab_size"] + (documents.start or 0)}
         if isinstance(position := values["position"], tuple):
             values |= {"position": tuple(each if isinstance(each, RoPE) else NoPosition() for each in position)}
+    if cls is DPO:
+        values["label_smoothing"] /= 2
     if cls is MLP and values["expansion"]:
         values["hidden"] = None
     if cls is MoE:

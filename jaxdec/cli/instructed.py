@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxdec.config.instruct import Alpaca, ChatML, Instruct, Own, Phi3, Template
+from jaxdec.config.preference import Preference
 from jaxdec.config.run import RunConfig
 from jaxdec.errors import UserError, nearest
 
@@ -22,7 +23,7 @@ def template_of(config: RunConfig, given: str | None, run: str) -> Template:
             raise UserError(f"--template {given} is neither a file nor a kind{nearest(given, KINDS)}")
         return Own(given)
     stage = config.resolved_stage
-    if isinstance(stage, Instruct):
+    if isinstance(stage, Instruct | Preference):
         return stage.template
     raise UserError(
         f"{run} was not trained on instructions (its stage is {stage.kind}): name the form of its prompts, as "

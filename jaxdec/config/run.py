@@ -96,7 +96,9 @@ class TrainConfig(Config):
     steps: int = setting(2000, "optimizer steps of the whole run")
     tokens_per_step: int = setting(768, "tokens of a step over all devices: sequences times the window")
     microbatch: int | None = setting(
-        None, "sequences that a device computes at once, the gradients of several being added up; None: its whole share"
+        None,
+        "sequences, or pairs of them, that a device computes at once, the gradients of several being added up; None: "
+        "its whole share",
     )
     steps_per_dispatch: int = setting(10, "train steps that one call of the compiled program runs")
     log_every: int = setting(10, "steps between lines of metrics")
@@ -195,9 +197,19 @@ class RunConfig(Config):
         return self.data.window or self.model.context
 
     @property
+    def sequences_per_example(self) -> int:
+        """Windows that are trained on together: two of a pair of answers, otherwise one."""
+        return getattr(self.resolved_stage, "sequences", 1)
+
+    @property
+    def example_tokens(self) -> int:
+        """Tokens of the windows of an example."""
+        return self.sequences_per_example * self.window
+
+    @property
     def batch_size(self) -> int:
-        """Sequences per step over all devices."""
-        return self.train.tokens_per_step // self.window
+        """Examples per step over all devices: sequences, or pairs of them."""
+        return self.train.tokens_per_step // self.example_tokens
 
     @property
     def decay_steps(self) -> int:
@@ -224,10 +236,13 @@ class RunConfig(Config):
             f"data.window {self.window} is longer than model.context {self.model.context}: "
             "shorten one or lengthen the other",
         )
+        unit = f"the window of {self.window} tokens"
+        if self.sequences_per_example > 1:
+            unit = f"{self.example_tokens} tokens, the {self.sequences_per_example} windows of a pair"
         require(
-            self.train.tokens_per_step % self.window == 0,
-            f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of the window of "
-            f"{self.window} tokens: try {max(1, self.batch_size) * self.window}",
+            self.train.tokens_per_step % self.example_tokens == 0,
+            f"train.tokens_per_step {self.train.tokens_per_step} is not a multiple of {unit}: "
+            f"try {max(1, self.batch_size) * self.example_tokens}",
         )
         for name in ("stride", "sweep_stride"):
             stride = getattr(self.data, name)

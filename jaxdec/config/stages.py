@@ -21,6 +21,7 @@ from jaxdec.config.model import (
     SingleHeadConfig,
 )
 from jaxdec.config.parts import Config
+from jaxdec.config.preference import Preference
 from jaxdec.errors import UserError
 
 # Stages. `models`: the kinds of model that a stage trains.
@@ -44,7 +45,7 @@ class Translate(Config):
     models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
 
 
-AnyStage = Pretrain | Translate | Instruct
+AnyStage = Pretrain | Translate | Instruct | Preference
 
 
 def default_stage(model: AnyModel) -> AnyStage:

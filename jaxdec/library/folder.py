@@ -16,6 +16,7 @@ from jaxdec.data.folders import cache_folder
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.lock import locked
 from jaxdec.runs.metrics import MetricsLog
+from jaxdec.runs.reference import write_reference
 from jaxdec.training.fit import CheckpointSaver, finish, meta_of
 from jaxdec.training.loop import Trainer
 
@@ -28,6 +29,8 @@ def save_run(trainer: Trainer, metrics: Sequence[Mapping[str, Any]], seconds: fl
     config, stage = with_own_text(trainer.config, run_dir), trainer.stage
     with locked(run_dir):
         run_directory.create(run_dir, config, stage.tokenizer)
+        if stage.measured is not None:
+            write_reference(run_dir, stage.measured, stage.data)
         if config != trainer.config:
             shutil.copyfile(trainer.config.data.corpus, config.data.corpus)
         with MetricsLog(run_dir, config, sinks=()) as log:

@@ -74,7 +74,8 @@ def changed(source: Source, changes: Changes) -> Source:
 def fitting(config: RunConfig) -> RunConfig:
     """A run whose window fits into its context."""
     window = min(config.window, config.model.context)
-    tokens = window * max(1, config.train.tokens_per_step // window)
+    unit = window * config.sequences_per_example
+    tokens = unit * max(1, config.train.tokens_per_step // unit)
     data = replace(config.data, window=None if window == config.model.context else window)
     return replace(config, data=data, train=replace(config.train, tokens_per_step=tokens))
 

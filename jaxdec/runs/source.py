@@ -125,7 +125,8 @@ def with_data(config: RunConfig, data: DataConfig) -> RunConfig:
             "the flags of data.tokenizer out"
         )
     window = data.window or config.model.context
-    tokens = window * max(1, config.train.tokens_per_step // window)
+    unit = window * config.sequences_per_example
+    tokens = unit * max(1, config.train.tokens_per_step // unit)
     return replace(config, data=data, train=replace(config.train, tokens_per_step=tokens)).check()
 
 

@@ -17,6 +17,7 @@ STAGES = {  # kind of `RunConfig.stage` -> a module with the functions of `Stage
     "pretrain": "jaxdec.stages.pretrain",
     "translate": "jaxdec.stages.translate",
     "instruct": "jaxdec.stages.instruct",
+    "preference": "jaxdec.stages.preference",
 }
 
 

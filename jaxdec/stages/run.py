@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxdec.checkpoints.files import complete_steps
 from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig
@@ -16,6 +18,7 @@ from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.loading import Source, load_run, open_source
+from jaxdec.runs.reference import read_reference
 from jaxdec.runs.source import is_run, with_data
 from jaxdec.runs.start import Start
 from jaxdec.stages.registry import stage_module
@@ -78,7 +81,8 @@ def evaluate(run_dir: Path | str, step: int | None = None, data: DataConfig | No
     `data` takes the place of the run's own, with the same tokenizer."""
     run = load_run(run_dir, step)
     config = run.config if data is None else with_data(run.config, data)
-    _, stage = open_stage(config, tokenizer=run.tokenizer)
+    config, stage = open_stage(config, tokenizer=run.tokenizer)
+    stage = with_reference(stage, config, Path(run_dir))
     values = dict(pair for evaluator in stage.final_evaluators for pair in evaluator(run.params))
     return {"step": run.step, **values, **stage.notes}
 
@@ -98,6 +102,20 @@ def open_stage(
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
     config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)
     return config, module.make_stage(config, Model.of(config), data)
+
+
+def with_reference(stage: Stage, config: RunConfig, run_dir: Path) -> Stage:
+    """The stage, completed with what the run in `run_dir` measured of its first parameters, or, where the data are
+    others, with what is measured of `init_from` now. Raises UserError where that is not there any more."""
+    if stage.reference is None:
+        return stage
+    kept = read_reference(run_dir)
+    if kept is not None and kept[1] == stage.data:
+        return stage.reference.complete(kept[0])
+    initial = first_params(config, stage, source_of(config))
+    assert initial is not None, "a stage with a reference has a start"
+    with jax.set_mesh(make_mesh(config.mesh)):
+        return stage.reference.complete(stage.reference.measure(initial()))
 
 
 def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:

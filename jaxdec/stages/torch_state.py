@@ -26,6 +26,7 @@ from jaxdec.data.tokenizers.registry import load_tokenizer
 from jaxdec.errors import UserError, needs_extra
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.lock import locked
+from jaxdec.runs.reference import ReferenceValues, read_reference
 from jaxdec.stages.run import open_stage
 from jaxdec.training.fit import meta_of
 from jaxdec.training.torch_state import abstract_state, from_torch, learner_of, to_torch
@@ -74,6 +75,8 @@ def load_torch_state(path: Path, run_dir: Path) -> int:
         tokenizer = None if new else load_tokenizer(run_dir / "tokenizer")
         config, stage = open_stage(config, tokenizer=tokenizer)
         state = from_torch(saved, config)
+        if stage.reference is not None:
+            stage = stage.reference.complete(_reference_of(run_dir))
     except UserError as error:
         raise error.within(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -112,6 +115,13 @@ def read_torch_state(path: Path) -> dict[str, Any]:
     if not isinstance(saved, Mapping):
         raise UserError(f"{path} holds no training state: save what torchref.training.state.collect returns")
     return dict(saved)
+
+
+def _reference_of(run_dir: Path) -> ReferenceValues:
+    found = read_reference(run_dir)
+    if found is None:
+        raise UserError("it does not say what the reference said before training: load it into the run it came from")
+    return found[0]
 
 
 def _settings(saved: Mapping[str, Any], path: Path) -> RunConfig:

@@ -20,6 +20,7 @@ from jaxdec.runs import directory as run_directory
 from jaxdec.runs.lock import locked
 from jaxdec.runs.metrics import MetricsLog
 from jaxdec.runs.plot import plot_losses
+from jaxdec.runs.reference import digest, write_reference
 from jaxdec.training.interruption import interruptions
 from jaxdec.training.loop import Trainer
 from jaxdec.training.reporting import OnMetrics, describe, describe_changes
@@ -83,11 +84,14 @@ def _fit(
             started -= trainer.restore(checkpoints, accept=unchanged).get("seconds", 0.0)  # spent on the run before
         else:
             trainer.start(None if initial is None else initial())
+        stage = trainer.stage  # with what it has measured
         if resume:
             print(describe_changes(run_directory.require_run(run_dir), config, trainer.step), end="")
             run_directory.update_config(run_dir, config)
         else:
             run_directory.create(run_dir, config, stage.tokenizer)
+        if stage.measured is not None and trainer.step == 0:
+            write_reference(run_dir, stage.measured, stage.data)
         saver = CheckpointSaver(checkpoints, meta_of(config, stage), started, wait=shares_threads(trainer.mesh))
         print(describe(config, trainer.mesh, trainer.parts, trainer.learner, trainer.state, trainer.throughput))
         final: dict[str, float] = {}
@@ -115,6 +119,7 @@ def meta_of(config: RunConfig, stage: Stage) -> dict[str, Any]:
         "config": config_to_dict(config),
         "tokenizer": stage.tokenizer.to_dict() | {"hash": stage.tokenizer.hash},
         "data": stage.data,
+        **({} if stage.measured is None else {"reference": digest(stage.measured)}),
     }
 
 

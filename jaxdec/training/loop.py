@@ -26,6 +26,7 @@ from jaxdec.config.run import RunConfig
 from jaxdec.data.batches import Batch
 from jaxdec.distributed.sharding import batch_shards, make_mesh, shares_threads
 from jaxdec.models.functional import Params
+from jaxdec.runs.reference import require_reference
 from jaxdec.training.health import update_ratios
 from jaxdec.training.learner import Learner, make_learner
 from jaxdec.training.reporting import LateMetrics, LogLine
@@ -171,12 +172,18 @@ class Trainer:
                 self._state = create_state(self.learner, self.mesh, self.config.train.seed)
             else:
                 self._state = state_from(self.learner, self.mesh, params)
+            if self.stage.reference is not None:
+                self.stage = self.stage.reference.complete(self.stage.reference.measure(self.state["params"]))
 
     def restore(self, checkpoints: Checkpoints, accept: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Begins where the newest good checkpoint is, unless `accept` raises UserError for its meta; returns that."""
+        """Begins where the newest good checkpoint is, unless `accept` raises UserError for its meta; returns that. What
+        the stage measured of the first parameters is read, and never measured of those that the checkpoint has."""
         self._rollout = None
         with jax.set_mesh(self.mesh):
             self._state, meta = checkpoints.restore(abstract_state(self.learner, self.mesh), accept=accept)
+        if self.stage.reference is not None:
+            kept = require_reference(checkpoints.folder.parent, meta.get("reference"))
+            self.stage = self.stage.reference.complete(kept)
         return meta
 
     def take_over(self, other: Trainer) -> None:

@@ -28,15 +28,18 @@ def language_loss(output: Output, batch: Batch) -> tuple[jax.Array, dict[str, ja
     return with_auxiliary(jnp.sum(losses_BT * mask_BT), output, jnp.sum(mask_BT))
 
 
-def with_auxiliary(total: jax.Array, output: Output, count: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """`total`, a sum over `count` targets or sequences, with the model's auxiliary losses added, and named sums.
+def with_auxiliary(
+    total: jax.Array, output: Output, count: jax.Array, name: str = "cross_entropy"
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """`total`, a sum over `count` targets or sequences, with the model's auxiliary losses added, and named sums, of
+    which `name` is the total without them.
 
     An auxiliary loss is a mean over the batch; it counts once for each target, and so does every metric of the model.
     """
     if not output.aux and not output.metrics:
         return total, {}
     extra = {name: count * value.astype(total.dtype) for name, value in {**output.aux, **output.metrics}.items()}
-    return total + sum(extra[name] for name in output.aux), {"cross_entropy": total, **extra}
+    return total + sum(extra[name] for name in output.aux), {name: total, **extra}
 
 
 def next_token_loss(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Instruct, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Instruct, Preference, Pretrain, Translate
 from jaxdec.errors import UserError
 from jaxdec.training.losses import LANGUAGE
+from jaxdec.training.preference import preference_objective
 from jaxdec.training.stage import Objective
 
 
@@ -13,5 +14,7 @@ def objective_of(stage: AnyStage) -> Objective:
     match stage:
         case Pretrain() | Translate() | Instruct():
             return LANGUAGE
+        case Preference(loss=loss):
+            return preference_objective(loss)
         case _:
             raise UserError(f"stage {stage!r} has no objective: give a value of a kind in jaxdec/config/stages.py")

@@ -18,6 +18,7 @@ from jaxdec.distributed.sharding import spec
 from jaxdec.errors import UserError
 from jaxdec.models.functional import Model, Params
 from jaxdec.models.output import Output
+from jaxdec.runs.reference import ReferenceValues
 
 Evaluator = Callable[[Params], Iterator[tuple[str, float]]]
 Initial = Callable[[], Params]  # gives a run's first parameters, once, so that nobody holds them longer than needed
@@ -68,6 +69,18 @@ class Rollouts(NamedTuple):
     updates: int
 
 
+class Reference(NamedTuple):
+    """What a stage has to measure of the run's first parameters, once, since training changes them: the
+    log-probabilities of a reference policy, and the like.
+
+    `measure(params)` gives arrays by name, for `complete`, which returns the stage that trains. A run directory keeps
+    them (`runs/reference.py`).
+    """
+
+    measure: Callable[[Params], ReferenceValues]
+    complete: Callable[[ReferenceValues], Stage]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One kind of training on one dataset. It holds no loop and no state.
@@ -85,6 +98,8 @@ class Stage:
     tokenizer: Tokenizer
     data: str  # hash of what is trained on
     notes: Mapping[str, str] = field(default_factory=dict)  # what `jaxdec evaluate` says beside the figures
+    reference: Reference | None = None  # of a stage that cannot train before it is completed
+    measured: ReferenceValues | None = None  # what it was completed with
     files: Callable[[Params, Path], None] | None = None  # writes pictures, answers ... into a run that has ended
     rollouts: Rollouts | None = None
 
@@ -94,8 +109,9 @@ def microbatches(config: RunConfig, shards: int) -> int:
     batch, at_once = config.batch_size, config.train.microbatch
     if batch % shards:
         raise UserError(
-            f"a step of {batch} sequences (train.tokens_per_step / window) is not divisible by the {shards} devices "
-            f"of the mesh: try train.tokens_per_step {-(-batch // shards) * shards * config.window}, or another mesh"
+            f"a step of {batch} sequences (train.tokens_per_step / window) is not divisible by the {shards} devices of "
+            f"the mesh: try train.tokens_per_step {-(-batch // shards) * shards * config.example_tokens}, or another "
+            "mesh"
         )
     share = batch // shards
     if at_once is None or at_once >= share:

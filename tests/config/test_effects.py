@@ -19,7 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from jaxdec.config import instruct, parts, positions, stages, tokenizers, trainable
+=======
+from jaxdec.config import instruct, parts, positions, preference, stages, tokenizers
+>>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -34,6 +38,7 @@ from jaxdec.config.yaml import field_types, variants
 from jaxdec.data.batches import Windows
 from jaxdec.data.instructions.batches import InstructionBatches, rows_of
 from jaxdec.data.instructions.examples import prepare_instructions
+from jaxdec.data.preferences import prepare_preferences
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.evaluation.text import full_sweep, make_window_losses, random_windows
@@ -44,6 +49,7 @@ from jaxdec.training.learner import make_learner, trainable_names
 from jaxdec.training.loop import is_evaluated, is_saved, next_stop, train_step
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
+from jaxdec.training.preference import pair_scores
 from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
 from jaxdec.training.state import abstract_state
@@ -171,10 +177,24 @@ def values(cls: type) -> dict[str, Any]:
             "test_fraction": 0.4,
             "split_seed": 1,
         },
+<<<<<<< HEAD
         trainable.Everything: {},
         trainable.Matching: {"patterns": ("blocks.*",)},
         trainable.LastBlocks: {"blocks": 0},
         trainable.LoRA: {"rank": 3, "alpha": 4.0, "dropout": 0.5, "targets": ("query",)},
+=======
+        preference.DPO: {"beta": 0.5, "label_smoothing": 0.2},
+        preference.IPO: {"tau": 0.5},
+        preference.Preference: {
+            "loss": preference.IPO(),
+            "template": instruct.Phi3(),
+            "too_long": "cut",
+            "test_fraction": 0.3,
+            "split_seed": 1,
+        },
+        stages.Everything: {},
+        stages.Matching: {"patterns": ("blocks.*",)},
+>>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
         tokenizers.Characters: {},
         tokenizers.Words: {},
         tokenizers.GPT2: {},
@@ -249,12 +269,19 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     instruct.Own: (instruct.Own("one.txt"), lambda it: {"stage": instruct.Instruct(it)}),
     instruct.Buckets: (instruct.Buckets(), lambda it: {"stage": instruct.Instruct(batching=it)}),
     instruct.Instruct: (instruct.Instruct(), lambda it: {"stage": it}),
+<<<<<<< HEAD
     trainable.Matching: (trainable.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
     trainable.LastBlocks: (
         trainable.LastBlocks(),
         lambda it: {"trainable": it, "model": replace(MODEL, tied_head=False)},
     ),
     trainable.LoRA: (trainable.LoRA(rank=2), lambda it: {"trainable": it}),
+=======
+    preference.DPO: (preference.DPO(), lambda it: {"stage": preference.Preference(it)}),
+    preference.IPO: (preference.IPO(), lambda it: {"stage": preference.Preference(it)}),
+    preference.Preference: (preference.Preference(), lambda it: {"stage": it}),
+    stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
+>>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.SentencePiece: (tokenizers.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
@@ -358,6 +385,16 @@ def instructions(run: RunConfig) -> Hashable:
 
 
 @functools.cache
+def preferences(run: RunConfig) -> Hashable:
+    assert isinstance(run.stage, preference.Preference)
+    data = DataConfig("preferences.jsonl", tokenizers.BPE(300), window=150)
+    dataset = prepare_preferences(replace(run, data=data))
+    log_p = np.array([[-1.0, -3.0], [-5.0, -2.0]])
+    losses = pair_scores(run.stage.loss, jnp.asarray(log_p), jnp.asarray(log_p[::-1]))
+    return dataset.hash, tuple(map(len, dataset.splits.values())), frozen(losses)
+
+
+@functools.cache
 def loop(run: RunConfig) -> Hashable:
     """When a run stops, looks and saves."""
     stops, step = [], 0
@@ -444,7 +481,11 @@ def logged(run: RunConfig) -> Hashable:
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
+<<<<<<< HEAD
     **dict.fromkeys((trainable.Matching, trainable.LastBlocks), (learns,)),
+=======
+    **dict.fromkeys((preference.DPO, preference.IPO, preference.Preference), (preferences,)),
+>>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
     **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
@@ -469,6 +510,16 @@ def _texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         {"instruction": line.split()[0], "output": line * (1 + 9 * (n % 2))} for n, line in enumerate(TEXT.splitlines())
     ]
     (folder / "instructions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in asked))
+    pairs = [
+        {
+            "instruction": record["instruction"],
+            "input": "",
+            "chosen": record["output"],
+            "rejected": record["output"][::-1],
+        }
+        for record in asked
+    ]
+    (folder / "preferences.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     (folder / "one.txt").write_text("Q: {instruction} {input}\nA: {response}")
     (folder / "other.txt").write_text("Question: {instruction} {input}\nAnswer: {response}")
     for name, size in (("one.json", 280), ("other.json", 290)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Instruct, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Instruct, Preference, Pretrain, Translate
 from torchref.training.loop import LANGUAGE, Objective
+from torchref.training.preference import preference_objective
 
 
 def objective_of(stage: AnyStage) -> Objective:
@@ -11,5 +12,7 @@ def objective_of(stage: AnyStage) -> Objective:
     match stage:
         case Pretrain() | Translate() | Instruct():
             return LANGUAGE
+        case Preference(loss=loss):
+            return preference_objective(loss)
         case _:
             raise ValueError(f"stage {stage!r} has no objective")

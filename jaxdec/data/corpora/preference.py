@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,15 @@ class Preference:
     rejected: str
 
 
-def records(path: Path) -> Iterator[Preference]:
-    """The pairs of a file with the fields chosen and rejected, and prompt or else instruction and input (then the
-    prompt is in Alpaca's form). Raises UserError that names the line."""
+def records(path: Path, asked: Callable[[str, str], str] = prompt) -> Iterator[Preference]:
+    """The pairs of a file with the fields chosen and rejected, and prompt or else instruction and input, of which
+    `asked` makes the prompt. Raises UserError that names the line."""
     for fields in read_records(path):
         if "prompt" in fields.values:
-            asked = fields.text("prompt")
+            question = fields.text("prompt")
         else:
-            asked = prompt(fields.text("instruction"), fields.text("input", empty=True))
-        yield Preference(asked, fields.text("chosen"), fields.text("rejected"))
+            question = asked(fields.text("instruction"), fields.text("input", empty=True))
+        yield Preference(question, fields.text("chosen"), fields.text("rejected"))
 
 
 def documents(path: Path) -> Iterator[str]:
