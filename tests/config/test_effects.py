@@ -19,11 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
-from jaxdec.config import instruct, parts, positions, stages, tokenizers, trainable
-=======
-from jaxdec.config import instruct, parts, positions, preference, stages, tokenizers
->>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
+from jaxdec.config import instruct, parts, positions, preference, stages, tokenizers, trainable
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -177,12 +173,10 @@ def values(cls: type) -> dict[str, Any]:
             "test_fraction": 0.4,
             "split_seed": 1,
         },
-<<<<<<< HEAD
         trainable.Everything: {},
         trainable.Matching: {"patterns": ("blocks.*",)},
         trainable.LastBlocks: {"blocks": 0},
         trainable.LoRA: {"rank": 3, "alpha": 4.0, "dropout": 0.5, "targets": ("query",)},
-=======
         preference.DPO: {"beta": 0.5, "label_smoothing": 0.2},
         preference.IPO: {"tau": 0.5},
         preference.Preference: {
@@ -192,9 +186,6 @@ def values(cls: type) -> dict[str, Any]:
             "test_fraction": 0.3,
             "split_seed": 1,
         },
-        stages.Everything: {},
-        stages.Matching: {"patterns": ("blocks.*",)},
->>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
         tokenizers.Characters: {},
         tokenizers.Words: {},
         tokenizers.GPT2: {},
@@ -269,19 +260,15 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     instruct.Own: (instruct.Own("one.txt"), lambda it: {"stage": instruct.Instruct(it)}),
     instruct.Buckets: (instruct.Buckets(), lambda it: {"stage": instruct.Instruct(batching=it)}),
     instruct.Instruct: (instruct.Instruct(), lambda it: {"stage": it}),
-<<<<<<< HEAD
     trainable.Matching: (trainable.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
     trainable.LastBlocks: (
         trainable.LastBlocks(),
         lambda it: {"trainable": it, "model": replace(MODEL, tied_head=False)},
     ),
     trainable.LoRA: (trainable.LoRA(rank=2), lambda it: {"trainable": it}),
-=======
     preference.DPO: (preference.DPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.IPO: (preference.IPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.Preference: (preference.Preference(), lambda it: {"stage": it}),
-    stages.Matching: (stages.Matching(("token_embed.*",)), lambda it: {"trainable": it}),
->>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.SentencePiece: (tokenizers.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
@@ -481,11 +468,8 @@ def logged(run: RunConfig) -> Hashable:
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
-<<<<<<< HEAD
     **dict.fromkeys((trainable.Matching, trainable.LastBlocks), (learns,)),
-=======
     **dict.fromkeys((preference.DPO, preference.IPO, preference.Preference), (preferences,)),
->>>>>>> bf4e4d7 (Stage preference: DPO with label smoothing, and IPO, against the run's start)
     **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),
     OptimConfig: (updates,),
