@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxdec.cli.flags.flags import parse
 from jaxdec.cli.flags.options import json_option, option, run_argument, step_option
+from jaxdec.config.instruct import Instruct
 from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.errors import UserError
 from jaxdec.runs.source import describe, require_tokens
@@ -34,6 +35,9 @@ class GenerateOptions:
         None, "keep tokens at least this probable, relative to the best", metavar="FLOAT", unset="off"
     )
     stop: str | None = option(None, "end a text before this", metavar="TEXT", unset="never")
+    stop_at_end: bool = option(
+        False, "end a text where the model draws <|endoftext|>; runs of the stage instruct always do"
+    )
     seed: int = option(1337, "of the random choices")
     step: int | None = step_option()
     json: bool = json_option()
@@ -72,6 +76,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         sampling=sampling,
         seed=arguments.seed,
         stop=arguments.stop,
+        stop_at_end=arguments.stop_at_end or isinstance(config.resolved_stage, Instruct),
         on_text=typewriter.add,
     )
     typewriter.close()

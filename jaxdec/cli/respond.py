@@ -24,6 +24,12 @@ otherwise the run's test split. Where references are known, answers are scored: 
 perplexity of the reference, and, with --judge, a language model behind an endpoint of OpenAI's kind, which is sent the
 instructions, references and responses. Its key is read from JAXDEC_JUDGE_KEY."""
 SHOWN = 3  # responses on the terminal
+LABELS = {
+    "exact_match": "equal to the reference",
+    "rouge_l": "ROUGE-L",
+    "token_f1": "token F1",
+    "reference_perplexity": "perplexity of the references",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,8 +154,9 @@ def scored(
         asked = f"{record['instruction']} {record['input']}".strip()
         print(f"> {asked}\n  reference  {record['reference']}\n  response   {record['response']}\n")
     split = str(arguments.file or arguments.split)
-    values = {"responses": len(records), **summary(records), **verdict, "left_out_entries": left_out or None}
-    show_values(values)
+    means = summary(records)
+    show_values({"responses": len(records), **{LABELS[name]: value for name, value in means.items()}})
+    show_values({"judge_score": verdict.get("judge_score"), "entries too long for the model": left_out or None})
     if arguments.out is not None:
         write_responses(arguments.out.expanduser(), split, records, **verdict)
         print(f"\nwritten to {arguments.out}")
@@ -160,4 +167,5 @@ def scored(
         if not verdict["judged"]:
             raise UserError(f"{line}. Check {judge.url}")
         print(line)
-    return {"step": loaded.step, "split": split, **values, "file": str(arguments.out) if arguments.out else None}
+    counted = {"responses": len(records), "left_out": left_out}
+    return {"step": loaded.step, "split": split, **counted, **means, **verdict, "file": str(arguments.out or "") or None}

@@ -95,6 +95,7 @@ def generate_text(
     sampling: Sampling,
     seed: int,
     stop: str | None = None,
+    stop_at_end: bool = False,
     on_text: Callable[[int, str], None] | None = None,
     chunk: int = CHUNK,
 ) -> list[str]:
@@ -103,6 +104,7 @@ def generate_text(
     run: a run directory, whose newest checkpoint is read, or what `load_run` returned.
     prompts: an empty one is continued as if a text or a paragraph had just ended (see `start_tokens`).
     stop: a text ends before the first place where its continuation holds this string.
+    stop_at_end: a text ends where the model draws the tokenizer's <|endoftext|>; otherwise it goes on with a new text.
     on_text: called as on_text(index of the prompt, piece) with each piece of a continuation as it comes.
     Raises UserError for a prompt or `stop` with characters that the tokenizer does not know, and as `stream` does.
     """
@@ -118,13 +120,16 @@ def generate_text(
         raise UserError("the stop string is empty: give the characters to stop at, or leave it out")
     stop_ids = [] if stop is None else _encode(tokenizer, stop, "the stop string")
     one_token = len(stop_ids) == 1 and tokenizer.decode(stop_ids) == stop  # not <|unk|>, which is many words
+    if stop_at_end and tokenizer.end_of_text is None:
+        raise UserError(f"the tokenizer ({tokenizer.kind}) has no <|endoftext|> to stop at: leave --stop-at-end out")
+    stop_token = tokenizer.end_of_text if stop_at_end else int(stop_ids[0]) if one_token else None
     names = [f"prompt {number}" if len(prompts) > 1 else "the prompt" for number in range(1, len(prompts) + 1)]
     rows = [_encode(tokenizer, prompt, name) for prompt, name in zip(prompts, names, strict=True)]
     texts = [TextStream(tokenizer, stop, before=row) for row in rows]
     rows = [row if len(row) else start_tokens(tokenizer) for row in rows]
     pieces = stream(
         run.model, run.params, rows, max_tokens=max_tokens, sampling=sampling, key=jax.random.key(seed),
-        stop=int(stop_ids[0]) if one_token else None, vocab_size=tokenizer.vocab_size, chunk=chunk,
+        stop=stop_token, vocab_size=tokenizer.vocab_size, chunk=chunk,
     )  # fmt: skip
     tell = on_text or (lambda row, piece: None)
     for piece in pieces:

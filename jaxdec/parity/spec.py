@@ -22,6 +22,7 @@ from jaxdec.weights.formats.huggingface import recognise
 FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 OUTSIDE = "hf:"  # begins the names of pairs whose reference is not ours
 TASKS = ("reverse", "translate")  # recipes of the encoder-decoder, each with a model of its own
+LATER = ("instruct",)  # stages that train a tiny decoder: `jaxdec.parity.pairs.later`
 PACKAGES = {
     "torch": "PyTorch, which is not installed: pip install 'jaxdec[torch]'",
     "safetensors": "safetensors, which is not installed: pip install 'jaxdec[torch]'",
@@ -69,8 +70,8 @@ def require_spec(spec: str) -> None:
 
 
 def pair_names() -> list[str]:
-    """Our own pairs: every rung of the ladder, the two translation tasks, and the outside oracles."""
-    return [rung.name for rung in LADDER] + [*TASKS, *_outside_pairs()]
+    """Our own pairs: every rung of the ladder, the two translation tasks, the later stages, and the outside oracles."""
+    return [rung.name for rung in LADDER] + [*TASKS, *LATER, *_outside_pairs()]
 
 
 def is_weights(spec: str) -> bool:
@@ -95,6 +96,10 @@ def needed_packages(what: str) -> Iterator[None]:
 def _of_our_twins(name: str) -> Pair:
     from jaxdec.parity.pairs.pairs import pair_of, pair_of_model, reduced
 
+    if name in LATER:
+        from jaxdec.parity.pairs.later import later_pair
+
+        return later_pair(name)
     if name not in TASKS:
         return pair_of(name)
     from jaxdec.recipes import load_recipe

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 SPEC = """SPEC is a Python file that defines `pair` (a jaxdec.parity.Pair, or a function
 without arguments that returns one), FILE.py:NAME for another name, or one of ours:
-a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, an outside oracle
-(hf:llama ...), or a Hugging Face folder, which is compared with transformers. A
-Python file is run, as any program: give only what you trust."""
+a rung of the ladder (char-gpt, moe-gpt ...), reverse, translate, a later stage
+(instruct), an outside oracle (hf:llama ...), or a Hugging Face folder, which is
+compared with transformers. A Python file is run, as any program: give only what
+you trust."""
 CODES = "Exit code: 0 equal, 1 different, 2 wrong use, 3 an internal error (a bug)."
 WEIGHT_INITS: tuple[WeightInit, ...] = ("init", "generic")
 PRECISIONS: tuple[PrecisionName, ...] = ("float64", "float32", "bfloat16")

@@ -10,7 +10,9 @@ from jaxdec.config.documents import Separate
 from jaxdec.config.model import AnyModel, EncoderDecoderConfig
 from jaxdec.config.parts import MoE
 from jaxdec.config.run import DataConfig, OptimConfig, Precision, RunConfig, TrainConfig
+from jaxdec.config.stages import AnyStage
 from jaxdec.parity.pair import random_batches
+from jaxdec.parity.pairs.batches.registry import BATCHES
 from jaxdec.parity.setting import PairBatch
 
 STEPS = 100
@@ -46,6 +48,8 @@ class TwinRun:
 
     def batches(self, seed: int, count: int) -> list[PairBatch]:
         shape = (self.config.batch_size, self.config.window)
+        if (own := BATCHES.get(self.config.resolved_stage.kind)) is not None:
+            return own(self.config, seed, count)
         if isinstance(self.model, EncoderDecoderConfig):
             return pair_batches(seed, count, shape, self.model.context, self.vocab_size)
         batches = random_batches(seed, count, shape, self.vocab_size)
@@ -88,12 +92,20 @@ class TwinRun:
         return {f"blocks.{i}.mlp.router": part.top_k for i, part in enumerate(parts) if isinstance(part, MoE)}
 
 
-def twin_run(model: AnyModel, *, batch_size: int = 4, window: int | None = None, steps: int = STEPS) -> TwinRun:
-    """A run of the recipe that all twins share."""
+def twin_run(
+    model: AnyModel,
+    *,
+    batch_size: int = 4,
+    window: int | None = None,
+    steps: int = STEPS,
+    stage: AnyStage | None = None,
+) -> TwinRun:
+    """A run of the recipe that all twins share. `stage`: None for the first of the model's kind."""
     tokens = batch_size * (window or model.context)
     config = RunConfig(
         model=model,
         data=DataConfig(corpus="random", window=window),
+        stage=stage,
         optim=OPTIM,
         train=TrainConfig(steps=steps, tokens_per_step=tokens),
         precision=Precision("float64", "float64"),

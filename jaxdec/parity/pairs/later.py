@@ -1,0 +1,24 @@
+"""Pairs of the later stages: a tiny decoder each, trained by the stage's objective on batches of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from jaxdec.config.documents import Separate
+from jaxdec.config.instruct import Instruct, Packed
+from jaxdec.parity.pair import Pair
+from jaxdec.parity.pairs.pairs import pair_of_run
+from jaxdec.parity.pairs.run import TwinRun, twin_run
+from jaxdec.parity.pairs.variants import GPT
+
+RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.parity.spec.LATER`
+    "instruct": lambda: twin_run(
+        replace(GPT, context=24, documents=Separate(start=5)), stage=Instruct(batching=Packed())
+    ),
+}
+
+
+def later_pair(name: str) -> Pair:
+    """The pair of a later stage by its name."""
+    return pair_of_run(name, RUNS[name](), notes=("a decoder of 2 layers and width 32",))
