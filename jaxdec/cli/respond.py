@@ -168,4 +168,11 @@ def scored(
             raise UserError(f"{line}. Check {judge.url}")
         print(line)
     counted = {"responses": len(records), "left_out": left_out}
-    return {"step": loaded.step, "split": split, **counted, **means, **verdict, "file": str(arguments.out or "") or None}
+    return {
+        "step": loaded.step,
+        "split": split,
+        **counted,
+        **means,
+        **verdict,
+        "file": str(arguments.out or "") or None,
+    }

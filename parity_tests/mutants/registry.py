@@ -11,6 +11,7 @@ from jaxdec.parity.setting import WeightInit
 from jaxdec.parity.sides.stages import Sides
 
 MUTANTS: list[Mutant] = []
+LATER: list[Mutant] = []  # bugs of the later stages: the test of each stage seeds its own, the certificate does not
 EQUIVALENT: list[Mutant] = []  # changes of the code that leave the model the same function
 
 
@@ -23,6 +24,17 @@ def mutant(
     def register(apply: Callable[..., Patch]) -> Callable[..., Patch]:
         about = described(apply) or apply.__name__.replace("_", " ")
         MUTANTS.append(Mutant(apply.__name__, with_sides(apply), where, pair, weight_init, about, named=named))
+        return apply
+
+    return register
+
+
+def later_mutant(where: str, pair: str) -> Callable[[Callable[..., Patch]], Any]:
+    """The same for a bug in the pair of a later stage, as `jaxdec.parity.pairs.later` names it."""
+
+    def register(apply: Callable[..., Patch]) -> Callable[..., Patch]:
+        about = described(apply) or apply.__name__.replace("_", " ")
+        LATER.append(Mutant(apply.__name__, with_sides(apply), where, pair, "generic", about))
         return apply
 
     return register

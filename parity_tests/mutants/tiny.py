@@ -26,11 +26,8 @@ TARGETS = 9  # tokens of a target in translation: another number than the source
 
 def tiny_pair(name: str) -> Pair:
     """Where experts drop tokens, what a batch continues depends on who else is in it: there nothing is continued."""
-    from jaxdec.parity.pairs.later import RUNS, later_pair
     from jaxdec.parity.pairs.pairs import pair_of_model
 
-    if name in RUNS:
-        return later_pair(name)
     pair = pair_of_model(name, MODELS[name], window=TARGETS if name in TRANSLATION else None)
     if name != DROPS:
         return pair
