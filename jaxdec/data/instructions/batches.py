@@ -64,7 +64,8 @@ def batch_of(rows: Sequence[Row], length: int, end: int, *, prompt_counts: bool,
             first, last = at + (0 if prompt_counts else entry.start - 1), at + len(entry.ids) - (not entry.whole)
             mask[number, first:last] = 1.0  # the target at t is the token at t + 1
             at += len(entry.ids)
-    mask[used:] = 0.0
+    if used is not None:
+        mask[used:] = 0.0
     return {"tokens": text[:, :-1].copy(), "targets": text[:, 1:].copy(), "mask": mask}
 
 
