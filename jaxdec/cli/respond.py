@@ -129,7 +129,9 @@ def asked(arguments: RespondOptions, template: Template, loaded: LoadedRun) -> d
     texts = []
     for instruction, response in zip(arguments.instruction, found, strict=True):
         print(response.text if len(found) == 1 else f"> {instruction}\n{response.text}\n")
-        texts.append({"instruction": instruction, "input": arguments.input, **response._asdict()})
+        texts.append(
+            {"instruction": instruction, "input": arguments.input, "response": response.text, "ended": response.ended}
+        )
     return {"step": loaded.step, "texts": texts}
 
 

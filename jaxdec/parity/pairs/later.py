@@ -14,11 +14,11 @@ from jaxdec.parity.pairs.variants import GPT
 
 RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.parity.spec.LATER`
     "instruct": lambda: twin_run(
-        replace(GPT, context=24, documents=Separate(start=5)), stage=Instruct(batching=Packed())
+        replace(GPT, layers=1, context=24, documents=Separate(start=5)), stage=Instruct(batching=Packed())
     ),
 }
 
 
 def later_pair(name: str) -> Pair:
     """The pair of a later stage by its name."""
-    return pair_of_run(name, RUNS[name](), notes=("a decoder of 2 layers and width 32",))
+    return pair_of_run(name, RUNS[name](), notes=("a tiny decoder of width 32",))
