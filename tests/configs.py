@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from jaxdec.config.classify import Classify
 from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig, MultiHeadConfig, OneBlockConfig
 from jaxdec.config.parts import MLP, MoE
@@ -35,7 +36,7 @@ def any_config(cls: type) -> st.SearchStrategy[Any]:
 def _values(cls: type, name: str, hint: Any) -> st.SearchStrategy[Any]:
     if name in ("factor", "theta", "base"):
         return st.floats(1.5, 1e6)
-    if name in ("corpus", "text_field") and hint is str:
+    if name in ("corpus", "text_field", "label_field") and hint is str:
         return st.text(st.characters(codec="utf-8"), min_size=1)
     if variants(hint):
         one = st.one_of([any_config(variant) for variant in variants(hint)])
@@ -69,6 +70,8 @@ def _possible(cls: type, values: dict[str, Any]) -> dict[str, Any]:
             values |= {"position": tuple(each if isinstance(each, RoPE) else NoPosition() for each in position)}
     if cls is DPO:
         values["label_smoothing"] /= 2
+    if cls is Classify and values["labels"]:
+        values["labels"] = tuple(dict.fromkeys([*values["labels"], "first", "second"]))
     if cls is MLP and values["expansion"]:
         values["hidden"] = None
     if cls is MoE:

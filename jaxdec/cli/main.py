@@ -26,6 +26,7 @@ COMMANDS = {
     "respond": "answer instructions with a finetuned run, and score the answers",
     "chat": "talk to a finetuned run",
     "inspect": "show what a run's model does with a text: attention, experts, logit lens",
+    "classify": "tell which class texts belong to, with a classifier's run",
     "translate": "translate texts with an encoder-decoder's run",
     "convert": "read other programs' weights, and write a run's model in their layouts",
     "prepare": "read and cut a corpus into token shards",

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdec.config.stages import Instruct, Pretrain, Translate
+from jaxdec.cli.scores import show_scores, split_scores
+from jaxdec.config.stages import Classify, Instruct, Pretrain, Translate
 from jaxdec.runs.directory import require_run
 
 SAMPLE_TOKENS = 400
@@ -40,9 +41,9 @@ def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     if evaluates and stage in SAMPLES:
         print("\nsample")
         sample = {"sample": SAMPLES[stage](run_dir)}
-    print("\nresult (nats per token)" if evaluates else "\nresult")
+    print("\nresult (nats per token)" if evaluates and stage != Classify.kind else "\nresult")
     show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
-    more = f"; more text: {MORE[stage].format(run_dir)}" if stage in MORE else ""
+    more = f"; {MORE[stage].format(run_dir)}" if stage in MORE else ""
     print(f"\nwritten to {run_dir}{more}")
     return {**summary, **sample}
 
@@ -81,9 +82,10 @@ def _translated_sample(run_dir: Path) -> list[dict[str, str]]:
 
 SAMPLES = {Pretrain.kind: _generated_sample, Translate.kind: _translated_sample}
 MORE = {
-    Pretrain.kind: "jaxdec generate {} --prompt TEXT",
-    Translate.kind: "jaxdec translate {} --text TEXT",
-    Instruct.kind: "jaxdec chat {}",
+    Pretrain.kind: "more text: jaxdec generate {} --prompt TEXT",
+    Translate.kind: "more text: jaxdec translate {} --text TEXT",
+    Instruct.kind: "more text: jaxdec chat {}",
+    Classify.kind: "classify texts: jaxdec classify {} TEXT",
 }
 
 
@@ -95,15 +97,19 @@ def show_translations(texts: Sequence[str], translations: Sequence[str]) -> None
 
 
 def show_values(values: Mapping[str, Any], indent: str = "  ") -> dict[str, Any]:
-    """Prints one aligned line per value, nested mappings indented, and returns `values`."""
-    labels = {name: LABELS.get(name, str(name).replace("_", " ")) for name in values}
+    """Prints one aligned line per value, nested mappings indented, and returns `values`. The scores of a classifier
+    are printed as tables."""
+    scores, others = split_scores(values)
+    labels = {name: LABELS.get(name, str(name).replace("_", " ")) for name in others}
     width = max(map(len, labels.values()), default=0)
-    for name, value in values.items():
+    for name, value in others.items():
         if isinstance(value, Mapping):
             print(f"{indent}{name}")
             show_values(value, indent + "  ")
         elif value is not None:
             print(f"{indent}{labels[name]:<{width}}  {_shown(value)}")
+    if scores:
+        show_scores(scores)
     return dict(values)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from jaxdec.config.classify import Classify
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import Config, require
 from jaxdec.config.setting import setting
@@ -225,8 +226,10 @@ class RunConfig(Config):
             f"--stage {default_stage(self.model).kind}",
         )
         classes = getattr(self.model, "classes", None)
+        if isinstance(stage, Classify):
+            self._check_classes(stage)
         require(
-            classes is None,
+            classes is None or isinstance(stage, Classify),
             f"model.classes {classes} makes the model a classifier, and stage {stage.kind} trains models that predict "
             "tokens: leave model.classes out",
         )
@@ -255,6 +258,19 @@ class RunConfig(Config):
             f"optim.warmup_steps {self.optim.warmup_steps} is longer than the schedule of {self.decay_steps} steps",
         )
         return self
+
+    def _check_classes(self, stage: Classify) -> None:
+        classes = getattr(self.model, "classes", None)
+        require(
+            classes is None or stage.labels is None or classes == len(stage.labels),
+            f"model.classes is {classes}, and stage.labels names {len(stage.labels or ())}: leave model.classes out",
+        )
+        held = self.data.validation_fraction + stage.test_fraction
+        require(
+            held < 1,
+            f"data.validation_fraction and stage.test_fraction are {held:g} together, which leaves nothing to train "
+            "on: lower one",
+        )
 
 
 def warmup_within(run: RunConfig, longer: RunConfig) -> int:

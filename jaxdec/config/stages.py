@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxdec.config.classify import Classify
 from jaxdec.config.instruct import Instruct
 from jaxdec.config.model import (
     AnyModel,
@@ -45,7 +46,7 @@ class Translate(Config):
     models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
 
 
-AnyStage = Pretrain | Translate | Instruct | Preference
+AnyStage = Pretrain | Translate | Instruct | Preference | Classify
 
 
 def default_stage(model: AnyModel) -> AnyStage:

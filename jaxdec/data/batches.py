@@ -61,6 +61,17 @@ def epoch_order(seed: int, epoch: int, windows: int, shifts: int) -> tuple[int, 
     return int(drawn[-1] % shifts), np.argsort(drawn[:-1], kind="stable")
 
 
+def epoch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
+    """int64 [B]: which of so many rows a step trains on. Each epoch visits every row once, in an order drawn from
+    (seed, epoch); a batch that an epoch does not fill runs on into the next."""
+    epoch, place = np.divmod(step * batch_size + np.arange(batch_size), rows)
+    chosen = np.empty(batch_size, np.int64)
+    for current in np.unique(epoch).tolist():
+        here = epoch == current
+        chosen[here] = epoch_order(seed, current, rows, 1)[1][place[here]]
+    return chosen
+
+
 def random_batch(tokens: np.ndarray, window: int, batch_size: int, seed: int, index: int) -> Batch:
     """nanoGPT's protocol: windows at uniform random offsets, drawn with replacement from (seed, index)."""
     require_window(tokens, window)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdec.config.run import DataConfig
-from jaxdec.data.batches import Batch, epoch_order
+from jaxdec.data.batches import Batch, epoch_rows
 from jaxdec.data.corpora.pairs import PairCorpus, SentencePair, load_pairs
 from jaxdec.data.files import sha256
 from jaxdec.data.tokenizers.registry import Tokenizer, UnseenCharacter, train_tokenizer
@@ -179,13 +179,7 @@ class PairBatches:
 
     def __call__(self, seed: int, step: int) -> Batch:
         """The global batch of a step, on any process and in any order of calls."""
-        index = step * self.batch_size + np.arange(self.batch_size)
-        epoch, place = np.divmod(index, len(self.pairs))
-        rows = np.empty(self.batch_size, np.int64)
-        for current in np.unique(epoch).tolist():
-            here = epoch == current
-            rows[here] = epoch_order(seed, current, len(self.pairs), 1)[1][place[here]]
-        return batch_of(self.pairs, rows, self.boundary)
+        return batch_of(self.pairs, epoch_rows(seed, step, len(self.pairs), self.batch_size), self.boundary)
 
 
 def pair_sweep(pairs: Pairs, boundary: int, batch_size: int, most: int | None = None) -> Iterator[Batch]:

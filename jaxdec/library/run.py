@@ -16,6 +16,7 @@ from jaxdec.config.run import RunConfig
 from jaxdec.data.shards import Dataset
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import UserError
+from jaxdec.evaluation.classification import Answer, classify_texts
 from jaxdec.evaluation.text import full_sweep, make_window_losses
 from jaxdec.generation.generate import generate_text
 from jaxdec.generation.sampling import Sampling
@@ -169,6 +170,12 @@ class TrainingRun:
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
         return generate_text(run, [prompt], max_tokens=max_tokens, sampling=sampling, seed=seed, stop=stop)[0]
+
+    def classify(self, text: str) -> Answer:
+        """The class of a text by a run of the stage classify: its `label` and `probability`, and the `probabilities` of
+        all classes. Raises UserError for a run of another stage, and for an empty text."""
+        run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
+        return classify_texts(run, [text])[0]
 
     def activations(self, text: str) -> dict[str, np.ndarray]:
         """What every module returns for a text, by its path, in the order of execution, and the logits last: arrays

@@ -25,7 +25,10 @@ class Progress:
         if "loss" in values:
             self._report(step, values)
         # Two protocols, a line each: the floor belongs to the targets of the sweep, and to nothing else.
-        if "validation_loss" in values:
+        if "validation_accuracy" in values and "validation_loss" in values:
+            loss, accuracy = values["validation_loss"], values["validation_accuracy"]
+            self._say(step, f"validation loss {loss:.4f}, accuracy {100 * accuracy:.2f} %")
+        elif "validation_loss" in values:
             self._say(step, f"validation loss, random windows {values['validation_loss']:.4f}")
         if "sweep_loss" in values:
             shown = [f"validation loss, complete sweep {values['sweep_loss']:.4f}"]

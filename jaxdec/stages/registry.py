@@ -18,6 +18,7 @@ STAGES = {  # kind of `RunConfig.stage` -> a module with the functions of `Stage
     "translate": "jaxdec.stages.translate",
     "instruct": "jaxdec.stages.instruct",
     "preference": "jaxdec.stages.preference",
+    "classify": "jaxdec.stages.classify",
 }
 
 

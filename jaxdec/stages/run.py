@@ -12,9 +12,10 @@ from jaxdec.checkpoints.files import complete_steps
 from jaxdec.config.documents import Separate
 from jaxdec.config.model import DecoderConfig
 from jaxdec.config.run import NO_CORPUS, DataConfig, RunConfig
+from jaxdec.data.labelled import LabelledDataset
 from jaxdec.data.tokenizers.registry import Tokenizer, load_tokenizer
 from jaxdec.distributed.sharding import make_mesh, param_shardings
-from jaxdec.errors import UserError
+from jaxdec.errors import UserError, listed
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs import directory as run_directory
 from jaxdec.runs.loading import Source, load_run, open_source
@@ -101,6 +102,8 @@ def open_stage(
     module = stage_module(config.resolved_stage)
     data = module.load_data(config, from_file=from_file, tokenizer=tokenizer)
     config = with_start(with_vocabulary(config, data.tokenizer.vocab_size), data.tokenizer)
+    if isinstance(data, LabelledDataset):
+        config = with_classes(config, data.labels)
     return config, module.make_stage(config, Model.of(config), data)
 
 
@@ -124,6 +127,18 @@ def with_vocabulary(config: RunConfig, vocab_size: int) -> RunConfig:
     if wanted is not None and wanted < vocab_size:
         raise UserError(f"model.vocab_size {wanted} is smaller than the tokenizer's {vocab_size}: leave it None")
     return replace(config, model=replace(config.model, vocab_size=wanted or vocab_size))
+
+
+def with_classes(config: RunConfig, labels: tuple[str, ...]) -> RunConfig:
+    """`config` with the classes of the data filled in. Raises UserError when the model tells another number apart."""
+    assert isinstance(config.model, DecoderConfig)
+    if config.model.classes not in (None, len(labels)):
+        raise UserError(
+            f"model.classes is {config.model.classes}, and the data has {len(labels)} labels ({listed(labels)}): leave "
+            "model.classes out"
+        )
+    stage = replace(config.resolved_stage, labels=labels)
+    return replace(config, model=replace(config.model, classes=len(labels)), stage=stage)
 
 
 def with_start(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:

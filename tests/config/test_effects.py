@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import instruct, parts, positions, preference, stages, tokenizers, trainable
+from jaxdec.config import classify, instruct, parts, positions, preference, stages, tokenizers, trainable
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -34,6 +34,7 @@ from jaxdec.config.yaml import field_types, variants
 from jaxdec.data.batches import Windows
 from jaxdec.data.instructions.batches import InstructionBatches, rows_of
 from jaxdec.data.instructions.examples import prepare_instructions
+from jaxdec.data.labelled import LabelledBatches, prepare_labelled
 from jaxdec.data.preferences import prepare_preferences
 from jaxdec.data.shards import Dataset, prepare
 from jaxdec.distributed.sharding import make_mesh
@@ -44,6 +45,7 @@ from jaxdec.training import fit as train
 from jaxdec.training.learner import make_learner, trainable_names
 from jaxdec.training.loop import is_evaluated, is_saved, next_stop, train_step
 from jaxdec.training.losses import LANGUAGE
+from jaxdec.training.objectives import objective_of
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.preference import pair_scores
 from jaxdec.training.reporting import LateMetrics
@@ -186,6 +188,14 @@ def values(cls: type) -> dict[str, Any]:
             "test_fraction": 0.3,
             "split_seed": 1,
         },
+        classify.Classify: {
+            "labels": (classify.Classify(), ("spam", "ham")),
+            "at": "last_position",
+            "balance": "none",
+            "test_fraction": 0.4,
+            "split_seed": 1,
+            "label_field": (classify.Classify(), "other"),
+        },
         tokenizers.Characters: {},
         tokenizers.Words: {},
         tokenizers.GPT2: {},
@@ -269,6 +279,7 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     preference.DPO: (preference.DPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.IPO: (preference.IPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.Preference: (preference.Preference(), lambda it: {"stage": it}),
+    classify.Classify: (classify.Classify(), lambda it: {"stage": it}),
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.SentencePiece: (tokenizers.SentencePiece("one.bin"), lambda it: {"data": DataConfig("text", it)}),
@@ -382,6 +393,18 @@ def preferences(run: RunConfig) -> Hashable:
 
 
 @functools.cache
+def labelled(run: RunConfig) -> Hashable:
+    """What is trained on, and what a classifier minimises."""
+    stage = run.stage
+    assert isinstance(stage, classify.Classify)
+    dataset = prepare_labelled(DataConfig("labelled.jsonl", tokenizers.BPE(300)), stage, 16)
+    batch = LabelledBatches(dataset.splits["training"], dataset.weights, 4)(0, 0)
+    output = SimpleNamespace(logits_BTV=jnp.arange(128.0).reshape(4, 16, 2) % 7, aux={}, metrics={})
+    loss = objective_of(stage).loss(lambda *_, **__: output, {}, batch, jax.random.key(0))[0]  # type: ignore[arg-type]
+    return dataset.hash, dataset.labels, tuple(map(len, dataset.splits.values())), frozen(batch), float(loss)
+
+
+@functools.cache
 def loop(run: RunConfig) -> Hashable:
     """When a run stops, looks and saves."""
     stops, step = [], 0
@@ -467,6 +490,7 @@ def logged(run: RunConfig) -> Hashable:
 
 
 VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
+    classify.Classify: (labelled,),
     **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
     **dict.fromkeys((trainable.Matching, trainable.LastBlocks), (learns,)),
     **dict.fromkeys((preference.DPO, preference.IPO, preference.Preference), (preferences,)),
@@ -490,6 +514,11 @@ def _texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     records = [{"text": line, "other": line[::-1]} for line in TEXT.splitlines()]
     (folder / "folder" / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     (folder / "folder" / "text").write_text(TEXT)
+    kinds = [
+        {"text": f"{n} for {n}", "label": "spam" if n % 3 else "ham", "other": "spam" if n % 2 else "ham"}
+        for n in range(60)
+    ]
+    (folder / "labelled.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kinds))
     asked = [
         {"instruction": line.split()[0], "output": line * (1 + 9 * (n % 2))} for n, line in enumerate(TEXT.splitlines())
     ]

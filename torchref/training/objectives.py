@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Instruct, Preference, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Classify, Instruct, Preference, Pretrain, Translate
+from torchref.training.classification import classification
 from torchref.training.loop import LANGUAGE, Objective
 from torchref.training.preference import preference_objective
 
@@ -14,5 +15,7 @@ def objective_of(stage: AnyStage) -> Objective:
             return LANGUAGE
         case Preference(loss=loss):
             return preference_objective(loss)
+        case Classify():
+            return classification(stage.at)
         case _:
             raise ValueError(f"stage {stage!r} has no objective")

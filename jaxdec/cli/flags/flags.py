@@ -123,12 +123,17 @@ def _own_values(
         if flag is None:
             if not free:
                 raise UserError(f"unexpected argument '{text}'; see jaxdec {command} --help")
-            field = free.pop(0)
+            several = typing.get_origin(hints[free[0].name]) is tuple
+            field = free[0] if several else free.pop(0)
             if not text:
                 raise UserError(
                     f"{field.metadata['metavar']} is empty: give one, or leave it out; see jaxdec {command} --help"
                 )
-            values[field.name] = read_leaf(hints[field.name], text, field.metadata["metavar"])
+            metavar, hint = field.metadata["metavar"], hints[field.name]
+            if several:
+                values[field.name] = (*values.get(field.name, ()), read_leaf(typing.get_args(hint)[0], text, metavar))
+            else:
+                values[field.name] = read_leaf(hint, text, metavar)
         elif sections.owns(flag):
             continue
         elif flag not in own:

@@ -27,6 +27,11 @@ def argument(metavar: str, help: str) -> Any:
     return dataclasses.field(default=None, metadata={"help": help, "metavar": metavar, "positional": True})
 
 
+def arguments(metavar: str, help: str) -> Any:
+    """All values that are given without a flag and behind the others, as a tuple."""
+    return dataclasses.field(default=(), metadata={"help": help, "metavar": metavar, "positional": True})
+
+
 def whole_config() -> Any:
     """A config whose sections are flags of the command. It has no default."""
     return dataclasses.field(metadata={"whole": True})
