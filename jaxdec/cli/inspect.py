@@ -85,19 +85,19 @@ def chosen_heads(model: AnyModel, layer: int | None, head: int | None) -> tuple[
 
 
 def in_a_line(model: AnyModel, seen: Inspection, name: str, step: int) -> str:
-    """What was looked at."""
+    """What was looked at, and how much of the text was left out."""
     decoder = model.decoder
     size = "no attention" if decoder is None else f"layers: {decoder.layers}, heads: {decoder.heads}"
-    cut = f" (of {len(seen.tokens) + seen.left_out}: the rest was left out)" if seen.left_out else ""
-    return f"{name} at step {step}, {model.kind}, {size}, tokens read: {len(seen.tokens)}{cut}"
+    read, cut = len(seen.tokens), ""
+    if seen.left_out:
+        limit = "the model's context" if read == model.context else "--most"
+        cut = f" (the first of {read + seen.left_out}: {limit} is {read})"
+    return f"{name} at step {step}, {model.kind}, {size}, tokens read: {read}{cut}"
 
 
 def show(seen: Inspection, result: dict[str, Any], about: str) -> None:
     """Prints what stands out."""
     print(about)
-    if seen.left_out:
-        read, context = len(seen.tokens), "give --most for more, up to the model's context"
-        print(f"the text has {read + seen.left_out} tokens: the first {read} are read; {context}")
     what = "class" if seen.classes else "next token"
     print(f"\n{what} after {place(seen, len(seen.tokens) - 1)}, layer by layer (logit lens)")
     stages = ["embeddings", *(f"after layer {layer}" for layer in range(len(result["lens"]) - 1))]

@@ -35,12 +35,11 @@ def draw_attention(seen: Inspection, layer: int, heads: Sequence[int], png: Path
     figure = _figure(columns * side + 0.8, rows * side + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False)
     scale = ScalarMappable(PowerNorm(0.5, 0, 1), COLOURS)
-    for axes, head in zip(grid.flat, heads, strict=False):
+    for place, (axes, head) in enumerate(zip(grid.flat, heads, strict=False)):
         weights_TS = np.where(np.tri(count, dtype=bool), seen.attention[layer, head], np.nan)
         axes.imshow(weights_TS, cmap=COLOURS, norm=scale.norm, interpolation="nearest")
         axes.set_title(f"head {head}", fontsize=10)
-        size = min(8.0, side * 45 / count)
-        _token_ticks(axes, seen.labels, size, both=True)
+        _head_ticks(axes, seen.labels, min(8.0, side * 45 / count), top=place < columns, left=place % columns == 0)
     for axes in list(grid.flat)[len(heads) :]:
         axes.set_axis_off()
     figure.suptitle(f"layer {layer}: attention weights ({seen.patterns[layer]})", fontsize=11)
@@ -131,16 +130,28 @@ def _write(axes: Axes, x: int, y: int, name: str, value: float, bold: bool = Fal
     )
 
 
-def _token_ticks(axes: Axes, labels: Sequence[str], size: float, both: bool = False) -> None:
-    """Tokens along the top, and along the side where the picture is of pairs; numbers where there are too many."""
+def _token_ticks(axes: Axes, labels: Sequence[str], size: float) -> None:
+    """Tokens along the top."""
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
-    if both and len(labels) > LABELLED:
-        return
     shown = [printable(label) for label in labels]
     turned = 90 if max(map(len, shown)) > 1 else 0
     axes.set_xticks(range(len(labels)), shown, fontsize=size, rotation=turned, parse_math=False)
-    if both:
-        axes.set_yticks(range(len(labels)), shown, fontsize=size, parse_math=False)
+
+
+def _head_ticks(axes: Axes, labels: Sequence[str], size: float, *, top: bool, left: bool) -> None:
+    """Tokens along the top of the first row of heads and at the left of the first column; numbers where there are too
+    many. Labels are most of the time that a picture takes."""
+    if len(labels) > LABELLED:
+        axes.tick_params(top=True, labeltop=top, bottom=False, labelbottom=False, labelleft=left, length=2)
+        return
+    if top:
+        _token_ticks(axes, labels, size)
+    else:
+        axes.set_xticks([])
+    axes.set_yticks(range(len(labels)) if left else [], list(map(printable, labels)) if left else [])
+    axes.tick_params(axis="y", labelsize=size, length=2)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
 
 
 def printable(label: str) -> str:

@@ -20,6 +20,8 @@ from jaxdec.evaluation.classification import Answer, classify_texts
 from jaxdec.evaluation.text import full_sweep, make_window_losses
 from jaxdec.generation.generate import generate_text
 from jaxdec.generation.sampling import Sampling
+from jaxdec.inspection.look import TOP
+from jaxdec.inspection.text import Inspection, inspect_text
 from jaxdec.library.activations import activations
 from jaxdec.library.folder import save_run
 from jaxdec.models.functional import Model, Params
@@ -181,6 +183,13 @@ class TrainingRun:
         """What every module returns for a text, by its path, in the order of execution, and the logits last: arrays
         of one row, [1,T,...]. Raises UserError for a text that is empty or longer than the context."""
         return activations(self.model, self.params, self.tokenizer.encode(text))
+
+    def inspect(self, text: str, *, top: int = TOP) -> Inspection:
+        """What the model does with a text: attention weights [L,H,T,S], the experts of each token, and what is
+        predicted after each layer, of which the `top` likeliest are kept. Raises UserError for a text that is empty or
+        longer than the context, and for an encoder-decoder."""
+        run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
+        return inspect_text(run, text, top=top)
 
     def save(self, run_dir: Path | str) -> Path:
         """Writes a run directory, which must not exist; `jaxdec generate`, `evaluate` and `resume` read it.
