@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from jaxdec.config.classify import Classify
 from jaxdec.config.documents import Separate
 from jaxdec.config.instruct import Instruct, Packed
 from jaxdec.parity.pair import Pair
@@ -13,6 +14,9 @@ from jaxdec.parity.pairs.run import TwinRun, twin_run
 from jaxdec.parity.pairs.variants import GPT
 
 RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.parity.spec.LATER`
+    "classify": lambda: twin_run(
+        replace(GPT, layers=1, classes=3), stage=Classify(labels=("first", "second", "third"))
+    ),
     "instruct": lambda: twin_run(
         replace(GPT, layers=1, context=24, documents=Separate(start=5)), stage=Instruct(batching=Packed())
     ),

@@ -77,12 +77,13 @@ class TwinRun:
 
     @property
     def continues(self) -> bool:
-        """Whether a text alone can be continued, and what follows it changes nothing: a source is needed besides, or
-        experts with a capacity drop by the whole batch."""
+        """Whether a text alone can be continued, and what follows it changes nothing: a source is needed besides,
+        experts with a capacity drop by the whole batch, or a classifier predicts no tokens."""
         config = self.model.decoder
         parts = [] if config is None else [config.mlp_of(layer) for layer in range(config.layers)]
         drops = any(isinstance(part, MoE) and part.eval_capacity_factor is not None for part in parts)
-        return not drops and not isinstance(self.model, EncoderDecoderConfig)
+        predicts_tokens = getattr(self.model, "classes", None) is None
+        return predicts_tokens and not drops and not isinstance(self.model, EncoderDecoderConfig)
 
     @property
     def routed(self) -> dict[str, int]:

@@ -35,7 +35,7 @@ def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, CompareStage]:
     found: dict[str, Any] = {"init": initial_law, "schedule": schedule, "accumulation": accumulation}
     if hasattr(ours.run.model, "dropout"):
         found["dropout"] = dropout
-    if not isinstance(ours.run.model, EncoderDecoderConfig):
+    if not isinstance(ours.run.model, EncoderDecoderConfig) and getattr(ours.run.model, "classes", None) is None:
         found["sampling"] = sampling
     return {name: functools.partial(stage, ours, theirs) for name, stage in found.items()}
 
