@@ -32,6 +32,9 @@ class EvaluateOptions(SuiteOptions):
     run: Path | None = run_argument()
     suite: tuple[str, ...] = option((), "score on this; give it several times for several suites", metavar="NAME")
     out: Path | None = option(None, "write the results of the suites into this file, as JSON", metavar="FILE.json")
+    html: Path | None = option(
+        None, "write a page with the results of the suites, samples and training curves", metavar="FILE.html"
+    )
     step: int | None = step_option()
     json: bool = json_option()
 
@@ -50,7 +53,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     changed = with_data(config, arguments.data) if arguments.data != config.data else config
     if arguments.suite:
         return _run_suites(arguments, changed)
-    for name in ("out", *(field.name for field in dataclasses.fields(SuiteOptions))):
+    for name in ("out", "html", *(field.name for field in dataclasses.fields(SuiteOptions))):
         if getattr(arguments, name) != getattr(EvaluateOptions(data=arguments.data), name):
             raise UserError(f"--{name.replace('_', '-')} is for suites: give one, as --suite {next(iter(SUITES))}")
     if arguments.data.corpus == NO_CORPUS:
@@ -72,11 +75,16 @@ def _parse(data: DataConfig, argv: Sequence[str]) -> EvaluateOptions:
 def _run_suites(arguments: EvaluateOptions, config: RunConfig) -> dict[str, Any]:
     names = tuple(dict.fromkeys(name for given in arguments.suite for name in given.split(",")))
     require_suites(config, names, arguments)
-    if arguments.out is not None and not arguments.out.parent.is_dir():
-        raise UserError(f"--out {arguments.out}: there is no folder {arguments.out.parent}: make it first")
+    for flag, path in (("--out", arguments.out), ("--html", arguments.html)):
+        if path is not None and not path.parent.is_dir():
+            raise UserError(f"{flag} {path}: there is no folder {path.parent}: make it first")
+        if path is not None and path.is_dir():
+            raise UserError(f"{flag} {path} is a folder: give the name of a file")
     from jaxdec.cli.startup import start_jax
 
     start_jax()
+    from jaxdec.cli.summary import show_values
+    from jaxdec.evaluation.page.page import write_page
     from jaxdec.evaluation.suites.registry import suite_module
     from jaxdec.runs.loading import load_run
 
@@ -86,20 +94,18 @@ def _run_suites(arguments: EvaluateOptions, config: RunConfig) -> dict[str, Any]
         loaded = dataclasses.replace(loaded, config=with_data(loaded.config, arguments.data))
     result: dict[str, Any] = {"run": str(arguments.run), "step": loaded.step, "suites": {}}
     for name in names:
-        result["suites"][name] = values = dict(suite_module(name).evaluate(loaded, arguments))
-        _show(name, values)
+        module = suite_module(name)
+        result["suites"][name] = values = dict(module.evaluate(loaded, arguments))
+        print(f"\n{name}: {SUITES[name].about}")
+        show_values(getattr(module, "printed", _printed)(values))
         if arguments.out is not None:  # after each: what is done counts, whatever comes
             write_json(arguments.out, result)
-    if arguments.out is not None:
-        print(f"\nwritten to {arguments.out}")
+        if arguments.html is not None:
+            write_page(result, loaded.config, arguments.run, arguments.html)
+    for path in (arguments.out, arguments.html):
+        if path is not None:
+            print(f"\nwritten to {path}")
     return result
-
-
-def _show(name: str, values: Mapping[str, Any]) -> None:
-    from jaxdec.cli.summary import show_values
-
-    print(f"\n{name}: {SUITES[name].about}")
-    show_values(_printed(values))
 
 
 def _printed(values: Mapping[str, Any]) -> dict[str, Any]:

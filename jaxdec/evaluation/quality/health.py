@@ -14,6 +14,15 @@ from jaxdec.runs.source import is_run
 from jaxdec.training.health import UPDATE_RATIO
 
 END = 0.1  # the share of a log that counts as its end
+LABELS = {
+    "steps": "steps",
+    "loss": "loss, mean of the last tenth",
+    "validation_loss": "validation loss",
+    "generalization_gap": "validation loss above training loss",
+    "gradient_norm": "gradient norm, median of the last tenth",
+    UPDATE_RATIO: "update ratio, median of the last tenth",
+    "clipped_steps": "share of logged steps with a clipped gradient",
+}
 
 
 def training_health(place: Path | None) -> dict[str, Any]:

@@ -46,6 +46,12 @@ class Measure:
     take: Take
     share: bool = True
 
+    def shown(self, value: float, error: float | None) -> str:
+        """ "12.30 ± 0.41 %" """
+        scale, unit = (100, " %") if self.share else (1, "")
+        spread = "" if error is None else f" ± {error * scale:.2f}"
+        return f"{value * scale:.2f}{spread}{unit}"
+
 
 def counted(count: Callable[[Piece, Setting], tuple[int, int] | None]) -> Take:
     """The measure of (hits, cases) of each piece: hits over cases of all of them."""

@@ -2,7 +2,8 @@
 
 A module of this folder has `evaluate(run, options)`: what it returns is printed, written by --out and answered by
 --json. Numbers and texts stand in lines, a mapping as a table of its own; a list is for files and is not printed. The
-standard error of `x` has the name `x_standard_error`.
+standard error of `x` has the name `x_standard_error`. A module may have `printed(values)`, which gives what the
+terminal shows in place of that.
 """
 
 from __future__ import annotations
@@ -63,6 +64,16 @@ SUITES: dict[str, Suite] = {
         "jaxdec.evaluation.suites.last_word",
         ("limit", "file", "examples"),
         ("file",),
+    ),
+    "quality": Suite(
+        "repetition, words and structure of the model's samples, beside held-out text; training health",
+        "jaxdec.evaluation.quality.suite",
+        ("samples", "sample_tokens", "temperature", "seed"),
+    ),
+    "long_range": Suite(
+        "the loss by tokens of context, and the copying of a random passage",
+        "jaxdec.evaluation.quality.long_range",
+        ("seed",),
     ),
 }
 
