@@ -26,7 +26,7 @@ MODEL = (
     "--stage.test-fraction 0.17 --data.validation-fraction 0.17 --stage.split-seed None "
 )
 TRAINING = (
-    "--data.tokenizer bpe --data.tokenizer.vocab-size 280 --stage.batching.multiple 32 --train.steps 100 "
+    "--data.tokenizer bpe --data.tokenizer.vocab-size 280 --stage.batching.multiple 64 --train.steps 100 "
     "--train.steps-per-dispatch 20 --optim.learning-rate 0.02 --optim.warmup-steps 5 --train.eval-every 50 "
     "--train.checkpoint-every 100"
 )
@@ -176,6 +176,17 @@ def test_a_training_that_cannot_work_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_ctrl_c_is_130_and_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(typed: bool) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat_command, "next_message", interrupted)
+        assert main(["chat", str(folder / "run")]) == 130
+    assert capsys.readouterr().err == "jaxdec: interrupted\n"
+
+
+@pytest.mark.long
 def test_ctrl_c_ends_a_chat_without_a_traceback(folder: Path) -> None:
     """A process of its own, interrupted while it waits for a message."""
     command = [sys.executable, "-c", "from jaxdec.cli.main import main; import sys; sys.exit(main())"]
