@@ -61,6 +61,7 @@ def test_packed_entries_have_the_loss_that_they_have_alone(run: RunConfig) -> No
     assert packed_loss == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_bit_for_bit_though_dispatches_differ_in_length(run: RunConfig, tmp_path: Path) -> None:
     _, stage = open_stage(run)
     shapes = [stage.batch(run.train.seed, step)["tokens"].shape for step in range(12)]
