@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELLED = 40  # up to so many tokens, each has its label in the picture of a head
+READABLE = 5.5  # points: where labels would be smaller, the picture of a head has numbers
 LINE = 32  # tokens side by side in the pictures of lens and routing
 COLOURS = "Blues"
 MARGIN = 6  # characters of a label
@@ -105,6 +105,8 @@ def _lines(seen: Inspection, rows: int) -> tuple[Figure, list[tuple[Axes, int, i
     lines = -(-count // LINE)
     figure = _figure(3 + 0.4 * min(max(count, 8), LINE), 0.6 + lines * (0.75 + 0.26 * rows))
     grid = figure.subplots(lines, 1, squeeze=False)
+    for axes in grid.flat:
+        axes.spines[:].set_visible(False)  # the last line may be shorter
     return figure, [(axes, line * LINE, min(count, (line + 1) * LINE)) for line, axes in enumerate(grid.flat)]
 
 
@@ -141,7 +143,7 @@ def _token_ticks(axes: Axes, labels: Sequence[str], size: float) -> None:
 def _head_ticks(axes: Axes, labels: Sequence[str], size: float, *, top: bool, left: bool) -> None:
     """Tokens along the top of the first row of heads and at the left of the first column; numbers where there are too
     many. Labels are most of the time that a picture takes."""
-    if len(labels) > LABELLED:
+    if size < READABLE:
         axes.tick_params(top=True, labeltop=top, bottom=False, labelbottom=False, labelleft=left, length=2)
         return
     if top:

@@ -1,7 +1,19 @@
 // What is chosen, by pointer, by keys, and by the address: #layer=1&head=2&token=5&key=3.
+let columns = []; // by token, its cells in the tables
+let marked = [];
+function findColumns() {
+  columns = data.labels.map(() => []);
+  for (const cell of document.querySelectorAll("#lens [data-token], #routing [data-token]")) columns[cell.dataset.token].push(cell);
+}
 function showMarks() {
-  for (const cell of document.querySelectorAll("#lens [data-token], #routing [data-token]"))
-    cell.classList.toggle("now", Number(cell.dataset.token) === state.token);
+  for (const cell of marked) cell.classList.remove("now");
+  marked = columns[state.token];
+  for (const cell of marked) {
+    cell.classList.add("now");
+    const table = cell.closest("table");
+    if (cell.tagName !== "TH" || table.matches(":hover")) continue;
+    table.parentElement.scrollLeft = cell.offsetLeft - table.parentElement.clientWidth / 2;
+  }
 }
 function choose(change, { quietly = false } = {}) {
   const before = { ...state };
@@ -16,6 +28,7 @@ function choose(change, { quietly = false } = {}) {
     state.key = clamp(state.key, state.token);
     [$("layer").value, $("head").value] = [state.layer, state.head];
     if (quietly || state.layer !== before.layer) showHeads();
+    if (quietly || state.layer !== before.layer || state.head !== before.head) map.image = picture(state.layer, state.head);
     showMap();
     showReadout();
   }
@@ -99,6 +112,7 @@ function start() {
   } else $("attention").append(make("p", "This model has no attention: it reads the last token alone."));
   $("routing-section").hidden = data.routing === null;
   if (data.routing !== null) makeRouting();
+  findColumns();
   listen();
   recolour({ ...data.start, ...fromAddress() });
 }

@@ -63,7 +63,7 @@ function showTokens() {
 }
 
 // The heat map of one head, and small ones of all heads of the layer.
-const map = { cell: 0, left: 0, top: 0, turned: false };
+const map = { cell: 0, left: 0, top: 0, turned: false, image: null };
 function makeMap() {
   const room = Math.min($("map").parentElement.clientWidth, 760);
   const letters = Math.min(9, Math.max(...data.labels.map((each) => [...each].length)));
@@ -80,11 +80,8 @@ function showMap() {
   const draw = canvas.getContext("2d");
   draw.setTransform(ratio, 0, 0, ratio, 0, 0);
   draw.clearRect(0, 0, canvas.width, canvas.height);
-  for (let query = 0; query < count; query++)
-    for (let key = 0; key <= query; key++) {
-      draw.fillStyle = `rgb(${heat(weight(state.layer, state.head, query, key)).join(" ")})`;
-      draw.fillRect(left + key * cell, top + query * cell, cell, cell);
-    }
+  draw.imageSmoothingEnabled = false;
+  draw.drawImage(map.image, left, top, cell * count, cell * count);
   draw.strokeStyle = colours.soft;
   draw.lineWidth = 0.5;
   draw.beginPath();
@@ -121,21 +118,25 @@ function showMapLabels(draw) {
     draw.restore();
   });
 }
+function picture(layer, head) {
+  const canvas = make("canvas"); // a pixel for each weight
+  Object.assign(canvas, { width: count, height: count });
+  const draw = canvas.getContext("2d"), image = draw.createImageData(count, count);
+  for (let query = 0; query < count; query++)
+    for (let key = 0; key <= query; key++)
+      image.data.set([...heat(weight(layer, head, query, key)), 255], 4 * (query * count + key));
+  draw.putImageData(image, 0, 0);
+  return canvas;
+}
 function showHeads() {
   $("heads").replaceChildren();
   $("heads-title").hidden = $("heads").hidden = data.heads < 2;
   for (let head = 0; head < data.heads && data.heads > 1; head++) {
-    const button = make("button"), canvas = make("canvas");
+    const button = make("button");
     button.type = "button";
     button.dataset.head = head;
     button.setAttribute("aria-label", `head ${head}`);
-    Object.assign(canvas, { width: count, height: count });
-    const draw = canvas.getContext("2d"), image = draw.createImageData(count, count);
-    for (let query = 0; query < count; query++)
-      for (let key = 0; key <= query; key++)
-        image.data.set([...heat(weight(state.layer, head, query, key)), 255], 4 * (query * count + key));
-    draw.putImageData(image, 0, 0);
-    button.append(canvas, make("div", `head ${head}`));
+    button.append(picture(state.layer, head), make("div", `head ${head}`));
     $("heads").append(button);
   }
 }
