@@ -1,11 +1,13 @@
 """Log-probabilities of continuations of texts: what questions with choices, last words and `lm-eval` are scored by.
 
 Rows are sorted by length and computed in batches of few shapes, so that few programs are compiled: lengths are rounded
-up to 16, 24, 32, 48, 64, 96 ... Padding stands on the right, where no earlier token can read it.
+up to 16, 24, 32, 48, 64, 96 ... Padding stands on the right, where no earlier token can read it. Logits are computed
+for targets that count alone: a continuation is short, and a vocabulary large.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import MoE
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import TrainingError
 from jaxdec.generation.text_stream import start_tokens
+from jaxdec.layers.notes import taken
 from jaxdec.models.functional import Model, Params
 from jaxdec.training.losses import token_losses
 
@@ -52,7 +56,15 @@ class Row(NamedTuple):
     scored: int
 
 
-Scores = Callable[[Params, Any, Any, Any], tuple[jax.Array, jax.Array]]
+class Shape(NamedTuple):
+    """Of a program: `rows` of `length` tokens, and room for so many `targets` of all rows."""
+
+    rows: int
+    length: int
+    targets: int
+
+
+Scores = Callable[..., tuple[jax.Array, jax.Array]]
 
 
 class Continuations:
@@ -69,11 +81,11 @@ class Continuations:
         context = self.model.config.context
         rows = [row for index, request in enumerate(requests) for row in rows_of_request(index, request, context)]
         logprobs, greedy, done = np.zeros(len(requests)), np.ones(len(requests), bool), 0
-        for batch, length, count in _batches(rows, self.model, context):
-            sums, hits = jax.device_get(self.scores(self.params, *_arrays(batch, length, count)))
-            for row, total, hit in zip(batch, sums, hits, strict=False):  # a batch may be filled up
-                logprobs[row.index] += float(total)
-                greedy[row.index] &= bool(hit)
+        for batch, shape in _batches(rows, self.model.config):
+            found, hits = jax.device_get(self.scores(self.params, *_arrays(batch, shape)))
+            owners = np.repeat([row.index for row in batch], [row.scored for row in batch])
+            np.add.at(logprobs, owners, found[: len(owners)])
+            np.logical_and.at(greedy, owners, hits[: len(owners)])
             done += len(batch)
             on_progress(done, len(rows))
         if not np.isfinite(logprobs).all():
@@ -120,16 +132,30 @@ def rows_per_call(vocab_size: int, length: int) -> int:
     return max(1, min(MOST_TOKENS, MOST_LOGITS // vocab_size) // length)
 
 
-def _batches(rows: Sequence[Row], model: Model, context: int) -> Iterator[tuple[list[Row], int, int]]:
-    """Rows of like length together, the length that they are filled up to, and how many rows the program takes."""
-    assert model.config.vocab_size is not None
+def _batches(rows: Sequence[Row], config: AnyModel) -> Iterator[tuple[list[Row], Shape]]:
+    """Rows of like length together, as many as the shape of their program has room for."""
     by_length: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
-        by_length[min(_rounded(len(row.ids) - 1), context)].append(row)
+        by_length[min(_rounded(len(row.ids) - 1), config.context)].append(row)
     for length, same in sorted(by_length.items(), reverse=True):  # memory runs out at once or never
-        most = min(rows_per_call(model.config.vocab_size, length), 1 << (len(same) - 1).bit_length())
-        for first in range(0, len(same), most):
-            yield same[first : first + most], length, most
+        shape = _shape(length, [row.scored for row in same], config)
+        batch: list[Row] = []
+        for row in same:
+            if len(batch) == shape.rows or sum(each.scored for each in batch) + row.scored > shape.targets:
+                yield batch, shape
+                batch = []
+            batch.append(row)
+        yield batch, shape
+
+
+def _shape(length: int, scored: Sequence[int], config: AnyModel) -> Shape:
+    """Powers of two, so that about as many targets fit as so many rows have. The last batch is filled up."""
+    assert config.vocab_size is not None
+    most, mean = max(max(scored), MOST_LOGITS // config.vocab_size), sum(scored) / len(scored)
+    rows = max(1, min(MOST_TOKENS // length, int(most / mean)))
+    rows = min(2 ** int(math.log2(rows)), 1 << (len(scored) - 1).bit_length())
+    targets = 1 << (math.ceil(1.1 * rows * mean) - 1).bit_length()
+    return Shape(rows, length, max(max(scored), min(targets, most, rows * length)))
 
 
 def _rounded(length: int) -> int:
@@ -142,29 +168,34 @@ def _rounded(length: int) -> int:
     return size
 
 
-def _arrays(rows: Sequence[Row], length: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """tokens, targets int32 and mask bool, [count, length]."""
-    tokens, targets = (np.zeros((count, length), np.int32) for _ in range(2))
-    mask = np.zeros((count, length), bool)
-    for place, row in enumerate(rows):
-        end = len(row.ids) - 1
-        tokens[place, :end], targets[place, :end] = row.ids[:-1], row.ids[1:]
-        mask[place, end - row.scored : end] = True
-    return tokens, targets, mask
+def _arrays(rows: Sequence[Row], shape: Shape) -> tuple[np.ndarray, ...]:
+    """tokens int32 [rows, length]; and for each target [targets]: its row, the place that predicts it, its id."""
+    tokens = np.zeros((shape.rows, shape.length), np.int32)
+    picked = np.zeros((3, shape.targets), np.int32)
+    filled = 0
+    for number, row in enumerate(rows):
+        length = len(row.ids) - 1
+        tokens[number, :length] = row.ids[:-1]
+        here = slice(filled, filled := filled + row.scored)
+        picked[0, here], picked[1, here] = number, np.arange(length - row.scored, length)
+        picked[2, here] = row.ids[len(row.ids) - row.scored :]
+    return tokens, *picked
 
 
 def _make_scores(model: Model) -> Scores:
-    """Compiled (params, tokens, targets, mask [B,T]) -> the sum of the counted log-probabilities [B], and whether all
-    counted targets are the most probable token [B]."""
+    """Compiled (params, tokens [B,T], rows, places, targets [N]) -> the log-probability of each target [N], and whether
+    it is the most probable token [N]."""
 
     @jax.jit
     def scores(
-        params: Params, tokens_BT: jax.Array, targets_BT: jax.Array, mask_BT: jax.Array
+        params: Params, tokens_BT: jax.Array, rows_N: jax.Array, places_N: jax.Array, targets_N: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        logits_BTV = model.apply(params, tokens_BT).logits_BTV
-        losses_BT = token_losses(logits_BTV, targets_BT)
-        hits_BT = (jnp.argmax(logits_BTV, axis=-1) == targets_BT) | ~mask_BT
-        return -jnp.sum(jnp.where(mask_BT, losses_BT, 0), axis=-1), jnp.all(hits_BT, axis=-1)
+        module = model.module(params)
+        with taken() as notes:  # what the model returns is not used, so the compiler leaves its logits out
+            module(tokens_BT, jnp.dtype(model.precision.compute), None, None)
+        x_1ND = notes["stream"][-1][rows_N, places_N][None]
+        logits_1NV = module.read_out(x_1ND)
+        return -token_losses(logits_1NV, targets_N[None])[0], jnp.argmax(logits_1NV[0], axis=-1) == targets_N
 
     return scores
 
