@@ -7,15 +7,10 @@ from html import escape
 from typing import Any
 
 from jaxdec.evaluation.page.tables import figure, values_table
+from jaxdec.evaluation.quality.long_range import COPYING
 from jaxdec.runs.charts import Series, chart
 
-COPYING = {
-    "passages": "passages",
-    "tokens_each": "tokens of a passage",
-    "first_copy": "loss in the first copy",
-    "second_copy": "loss in the second copy",
-    "copy_score": "copy score",
-}
+ROWS = {"passages": "passages", "tokens_each": "tokens of a passage", **COPYING}
 
 
 def long_range_section(values: Mapping[str, Any]) -> str:
@@ -24,8 +19,8 @@ def long_range_section(values: Mapping[str, Any]) -> str:
         parts += [_chart(values), _table(values["context"])]
     if "copying" in values:
         copying = values["copying"]
-        rows = {COPYING[name]: copying[name] for name in COPYING if name in copying}
-        errors = {f"{COPYING[name]}_standard_error": copying.get(f"{name}_standard_error") for name in COPYING}
+        rows = {ROWS[name]: copying[name] for name in ROWS}
+        errors = {f"{label}_standard_error": copying[f"{name}_standard_error"] for name, label in COPYING.items()}
         about = (
             "Random tokens, written twice: the second copy can be predicted by looking up the first (Olsson et al. "
             "2022). The copy score is the share of the loss that the second copy saves: 0 without copying, 1 at best."

@@ -12,7 +12,7 @@ ERROR = "_standard_error"
 def values_table(values: Mapping[str, Any]) -> str:
     """A row for each number or text, a table below for each mapping. Lists are for files: their lengths are shown."""
     rows = "".join(
-        f'<tr><th>{escape(_title(name))}</th><td class="n">{_shown(value, values.get(name + ERROR))}</td></tr>'
+        f"<tr><th>{escape(_title(name))}</th>{_cell(value, values.get(name + ERROR))}</tr>"
         for name, value in values.items()
         if not isinstance(value, Mapping) and not name.endswith(ERROR) and value is not None
     )
@@ -39,9 +39,9 @@ def _title(name: str) -> str:
     return str(name).replace("_", " ")
 
 
-def _shown(value: Any, error: Any) -> str:
+def _cell(value: Any, error: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"{len(value):,} entries"
+        return f'<td class="n">{len(value):,} entries</td>'
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return escape(str(value))
-    return figure(value, error if isinstance(error, int | float) else None)
+        return f"<td>{escape(str(value))}</td>"
+    return f'<td class="n">{figure(value, error if isinstance(error, int | float) else None)}</td>'

@@ -14,9 +14,14 @@ from jaxdec.evaluation.quality.suite import corpus_of
 from jaxdec.evaluation.suites.options import SuiteOptions
 from jaxdec.runs.loading import LoadedRun
 
-MOST_READ = 2**18  # tokens that are read with the longest context
-MOST_TARGETS, MOST_PASSAGES = 1024, 64
+MOST_READ, MOST_TARGETS = 2**16, 1024  # tokens that are read with the longest context, and targets
+PASSAGES, LONGEST = 64, 128  # random passages, and tokens of each
 AT_ONCE = 4096  # tokens of one call
+COPYING = {
+    "first_copy": "loss in the first copy",
+    "second_copy": "loss in the second copy",
+    "copy_score": "copy score",
+}
 SHORTEST = 4  # tokens of two copies of a passage of which one token can be predicted
 
 
@@ -31,20 +36,18 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Mapping[str, Any]:
     if dataset is None:
         found["left_out"] = f"the loss by context: {why}"
     else:
-        targets = min(MOST_TARGETS, max(1, MOST_READ // context))
+        targets = options.limit or min(MOST_TARGETS, max(1, MOST_READ // context))
         losses = losses_by_context(run.model, run.params, dataset.validation, context, targets, AT_ONCE)
         found["corpus"], found["targets"] = dataset.corpus, len(losses[context])
         found["context"] = gains(losses)
     if context < SHORTEST:
         found["left_out_copying"] = f"a passage and its copy do not fit into a context of {context}"
         return found
-    length = context // 2
+    length = min(context // 2, LONGEST)
     end = run.tokenizer.end_of_text
     vocabulary = np.setdiff1d(np.arange(run.tokenizer.vocab_size), [] if end is None else [end])
-    count = max(1, min(MOST_PASSAGES, MOST_READ // context))
-    first, second = copy_losses(
-        run.model, run.params, random_passages(vocabulary, count, length, options.seed), AT_ONCE
-    )
+    passages = random_passages(vocabulary, PASSAGES, length, options.seed)
+    first, second = copy_losses(run.model, run.params, passages, AT_ONCE)
     score = (first - second) / first
     found["copying"] = {
         "passages": len(first),
@@ -57,8 +60,15 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Mapping[str, Any]:
 
 
 def printed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the terminal shows: a line for each context."""
+    """What the terminal shows: a line for each context, and for each figure of the copying."""
     shown = dict(values)
+    if "copying" in shown:
+        copying = shown.pop("copying")
+        about = f"copying of {copying['passages']} random passages of {copying['tokens_each']} tokens"
+        shown[about] = {
+            label: f"{copying[name]:.4f} ± {copying[f'{name}_standard_error'] or 0:.4f}"
+            for name, label in COPYING.items()
+        }
     if "context" in shown:
         shown["loss by tokens of context (nats per token)"] = {
             f"{length:>6}": _line(row) for length, row in shown.pop("context").items()

@@ -73,7 +73,7 @@ SUITES: dict[str, Suite] = {
     "long_range": Suite(
         "the loss by tokens of context, and the copying of a random passage",
         "jaxdec.evaluation.quality.long_range",
-        ("seed",),
+        ("limit", "seed"),
     ),
 }
 

@@ -40,7 +40,8 @@ def result(text: str = "To be.", **suites: Any) -> dict[str, Any]:
             "2": {"loss": 2.0, "loss_standard_error": 0.1, "gain": 0.5, "gain_standard_error": 0.05},
         },
         "copying": {"passages": 4, "tokens_each": 3, "first_copy": 4.0, "first_copy_standard_error": 0.1,
-                    "second_copy": 1.0, "second_copy_standard_error": 0.1, "copy_score": 0.75},
+                    "second_copy": 1.0, "second_copy_standard_error": 0.1, "copy_score": 0.75,
+                    "copy_score_standard_error": 0.03},
     }  # fmt: skip
     return {"run": text, "step": 20, "suites": {"quality": quality, "long_range": long_range, **suites}}
 

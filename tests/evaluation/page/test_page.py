@@ -61,7 +61,7 @@ def test_what_the_page_says():
         to_html(result(suite={"acc": 0.5, "acc_standard_error": 0.25, "rows": [1, 2]}), CONFIG, LOG, CONFIG)
     ).text
     for said in ("25.00 ± 1.00 %", "50.00 ± 1.00 %", "-17.7", "in every sample", "error not known", "+0.7",
-                 "3.50", "2.0000 ± 0.1000", "0.5000 ± 0.0500", "copy score", "0.7500", "(only white space)",
+                 "3.50", "2.0000 ± 0.1000", "0.5000 ± 0.0500", "copy score", "0.7500 ± 0.0300", "(only white space)",
                  "gradient norm", "blocks.1", "clipped to 1", "usual 0.001", "Suite suite", "0.5000 ± 0.2500",
                  "2 entries", "Held out."):  # fmt: skip
         assert said in text, said

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from jaxdec.config.parts import Local
+from jaxdec.config.run import NO_CORPUS, DataConfig
 from jaxdec.evaluation.quality.context import gains, losses_by_context
 from jaxdec.evaluation.quality.copying import copy_losses, random_passages
+from jaxdec.evaluation.quality.long_range import evaluate, printed
+from jaxdec.evaluation.suites.options import SuiteOptions
 from tests import tiny
 
 VOCABULARY = 11
@@ -82,3 +85,28 @@ def test_a_model_that_copies_saves_the_whole_loss_and_one_that_does_not_nothing(
     np.testing.assert_allclose(first, np.log(VOCABULARY), rtol=1e-5)
     first, second = copy_losses(model_of(lambda tokens: jnp.zeros((*tokens.shape, VOCABULARY))), {}, twice, 25)
     np.testing.assert_allclose(first, second)
+
+
+def test_the_lines_of_the_terminal():
+    row = {"loss": 2.5, "loss_standard_error": 0.25}
+    copying = {"passages": 2, "tokens_each": 3, "copy_score": 0.5, "copy_score_standard_error": None}
+    for name in ("first_copy", "second_copy"):
+        copying |= {name: 1.0, f"{name}_standard_error": 1.0}
+    shown = printed(
+        {"context": {"1": row, "2": {**row, "gain": 0.5, "gain_standard_error": 0.125}}, "copying": copying}
+    )
+    lines = {name: value for table in shown.values() for name, value in table.items()}
+    assert lines["copy score"] == "0.5000 ± 0.0000" and lines["loss in the first copy"] == "1.0000 ± 1.0000"
+    assert lines["     2"] == "2.5000 ± 0.2500   gain 0.5000 ± 0.1250"
+
+
+def test_weights_have_no_corpus_and_a_short_context_no_copy():
+    run: Any = SimpleNamespace(
+        config=tiny.run_config(data=DataConfig(NO_CORPUS), model=tiny.MODEL),
+        model=SimpleNamespace(config=SimpleNamespace(context=3)),
+    )
+    found = evaluate(run, SuiteOptions())
+    assert found == {
+        "left_out": "the loss by context: these weights have none, give --data.corpus",
+        "left_out_copying": "a passage and its copy do not fit into a context of 3",
+    }
