@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,13 @@ import numpy as np
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
 from jaxdec.config.run import RunConfig
+from jaxdec.config.yaml import build
 from jaxdec.data.shards import Dataset
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import UserError
 from jaxdec.evaluation.classification import Answer, classify_texts
+from jaxdec.evaluation.suites.options import SuiteOptions
+from jaxdec.evaluation.suites.registry import run_suites
 from jaxdec.evaluation.text import full_sweep, make_window_losses
 from jaxdec.generation.generate import generate_text
 from jaxdec.generation.sampling import Sampling
@@ -140,9 +143,19 @@ class TrainingRun:
                 on_metrics(step, values)
         return self
 
-    def evaluate(self, text: str | None = None) -> dict[str, float]:
+    def evaluate(
+        self, text: str | None = None, *, suite: str | Sequence[str] | None = None, **options: Any
+    ) -> dict[str, Any]:
         """The mean loss on a text in nats per token, as `sweep_loss`, with its standard error. Without a text: all that
-        training reports at its end, on the validation split."""
+        training reports at its end, on the validation split.
+
+        suite: what `jaxdec evaluate --suite` returns, of one suite, or of several by their names. options: theirs, as
+        limit=100 or file="questions.jsonl". Raises UserError for an unknown suite or option.
+        """
+        if suite is not None:
+            return self._run_suites([suite] if isinstance(suite, str) else list(suite), text, options)
+        if options:
+            raise UserError(f"{next(iter(options))} is for suites: give one, as suite='loss'")
         if text is None:
             trainer = self._open()
             return trainer.evaluate(trainer.stage.final_evaluators)
@@ -154,6 +167,14 @@ class TrainingRun:
         dataset = Dataset(ids, ids, self.tokenizer, "text", None, "")  # type: ignore[arg-type]
         self._window_losses = self._window_losses or make_window_losses(self.model)
         return dict(full_sweep(self._window_losses, config, dataset)(self.params))
+
+    def _run_suites(self, names: list[str], text: str | None, options: dict[str, Any]) -> dict[str, Any]:
+        if text is not None:
+            raise UserError("a suite has examples of its own: leave the text out")
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+        run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
+        found = run_suites(run, names, build(SuiteOptions, plain, ""))
+        return dict(found[names[0]] if len(names) == 1 else found)
 
     def generate(
         self,

@@ -52,6 +52,14 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Mapping[str, Any]:
     return result
 
 
+def printed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The losses with their standard errors beside them."""
+    errors = values["standard_error_at"]
+    table = {name: f"{loss:.4f} ± {errors[name]:.4f}" for name, loss in values["loss_at"].items()}
+    shown = {name: value for name, value in values.items() if name not in ("losses", "standard_error_at")}
+    return {**shown, "loss_at": table}
+
+
 def doubling(window: int) -> Iterator[tuple[int, int]]:
     """The first and the last position of 1, 2, 3-4, 5-8 ... up to the window.
 
