@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxdec.config.instruct import Alpaca, ChatML, Instruct, Own, Phi3, Template
+from jaxdec.config.model import EncoderDecoderConfig
 from jaxdec.config.preference import Preference
 from jaxdec.config.run import RunConfig
 from jaxdec.errors import UserError, nearest
@@ -15,7 +16,9 @@ TEMPLATE_HELP = "the form of prompts, for a run that has none: alpaca, phi3, cha
 
 def template_of(config: RunConfig, given: str | None, run: str) -> Template:
     """`given`, a kind or a file, or else that of the run. Raises UserError for a run that was not trained on
-    instructions."""
+    instructions, or is no language model."""
+    if isinstance(config.model, EncoderDecoderConfig) or getattr(config.model, "classes", None) is not None:
+        raise UserError(f"{run} is no language model that could answer: its stage is {config.resolved_stage.kind}")
     if given is not None:
         if given in KINDS:
             return KINDS[given]

@@ -78,6 +78,10 @@ def show_corpora() -> dict[str, str]:
     show(CORPORA)
     print("\npairs for encoder-decoders: --data.corpus NAME, or the path of a file of lines source<TAB>target")
     show(PAIR_CORPORA)
+    print(
+        "\nrecords for the stages classify, instruct and preference: sms_spam, instruct, preference, a path, or\n"
+        "  embedded, the small data of the stage that come with the package"
+    )
     return {**CORPORA, **PAIR_CORPORA}
 
 

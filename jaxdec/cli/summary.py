@@ -84,7 +84,7 @@ SAMPLES = {Pretrain.kind: _generated_sample, Translate.kind: _translated_sample}
 MORE = {
     Pretrain.kind: "more text: jaxdec generate {} --prompt TEXT",
     Translate.kind: "more text: jaxdec translate {} --text TEXT",
-    Instruct.kind: "more text: jaxdec chat {}",
+    Instruct.kind: "talk to it: jaxdec chat {}",
     Classify.kind: "classify texts: jaxdec classify {} TEXT",
 }
 

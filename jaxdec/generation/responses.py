@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -39,12 +40,10 @@ def respond(
     sampling: Sampling = GREEDY,
     seed: int = 0,
 ) -> list[Response]:
-    """The response to each prompt of token ids, at least one each and fewer than the context. The prompts share one
-    device: their number need not fit a mesh."""
+    """The response to each prompt of token ids, at least one each and fewer than the context."""
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     found: dict[int, Response] = {}
-    with jax.set_mesh(make_mesh(MeshConfig(data=1))):
-        params = jax.device_put(params, jax.devices()[0])
+    with one_device(params) as params:
         for first in range(0, len(order), AT_ONCE):
             chosen = order[first : first + AT_ONCE]
             rows = [prompts[index] for index in chosen]
@@ -57,6 +56,14 @@ def respond(
             for index, tokens in zip(chosen, drawn, strict=False):
                 found[index] = Response(text_of(tokenizer, prompts[index], tokens), len(tokens) < most)
     return [found[index] for index in range(len(prompts))]
+
+
+@contextmanager
+def one_device(params: Params) -> Iterator[Params]:
+    """The parameters on the first device, and a mesh of it alone while the block lasts: the number of prompts need not
+    fit the mesh of a training."""
+    with jax.set_mesh(make_mesh(MeshConfig(data=1))):
+        yield jax.device_put(params, jax.devices()[0])
 
 
 def text_of(tokenizer: Tokenizer, prompt: np.ndarray, tokens: np.ndarray) -> str:

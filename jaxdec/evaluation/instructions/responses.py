@@ -27,7 +27,7 @@ from jaxdec.errors import UserError
 from jaxdec.evaluation.instructions.losses import reference_losses
 from jaxdec.evaluation.instructions.scores import scores
 from jaxdec.evaluation.text import WindowLosses
-from jaxdec.generation.responses import AT_ONCE, GREEDY, MOST_TOKENS, respond
+from jaxdec.generation.responses import AT_ONCE, GREEDY, MOST_TOKENS, one_device, respond
 from jaxdec.generation.sampling import Sampling
 from jaxdec.models.functional import Model, Params
 from jaxdec.runs.loading import LoadedRun
@@ -51,12 +51,13 @@ def answer(
     seed: int = 0,
 ) -> list[Record]:
     """A record for each entry. `reference_perplexity`: of the reference and the end behind it, after the prompt."""
-    found = respond(
-        model, params, [entry.prompt for entry in entries], tokenizer,
-        end=end, max_tokens=max_tokens, sampling=sampling, seed=seed,
-    )  # fmt: skip
     context = model.config.context  # entries of a file may be longer than the run's window
-    losses = reference_losses(window_losses, entries, context, end, AT_ONCE, params)
+    with one_device(params) as params:
+        found = respond(
+            model, params, [entry.prompt for entry in entries], tokenizer,
+            end=end, max_tokens=max_tokens, sampling=sampling, seed=seed,
+        )  # fmt: skip
+        losses = reference_losses(window_losses, entries, context, end, AT_ONCE, params)
     return [
         {
             "instruction": entry.example.instruction,
