@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,28 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     return {"turns": turns, "forgotten": chat.forgotten}
 
 
+@contextlib.contextmanager
+def interrupted_later() -> Iterator[Callable[[], bool]]:
+    """Holds Ctrl-C back while the block lasts, and says whether it came: an exception inside a program of JAX can end
+    the process with a fault of memory. A second Ctrl-C acts at once."""
+    if threading.current_thread() is not threading.main_thread():  # where Python cannot set handlers
+        yield lambda: False
+        return
+    asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt
+
+
 def next_message(typed: bool) -> str | None:
     """The next line of the input; None at its end. Lines that come from a pipe are shown, so that the answers below
     have their questions."""
@@ -93,10 +118,13 @@ def answered(chat: Any, message: str, typed: bool) -> list[dict[str, str]]:
     """Streams the answer; the turn, or nothing for a message that is refused, which is told in a line."""
     forgotten, shown = chat.forgotten, ""
     try:
-        for piece in chat.ask(message):
-            piece = piece if shown else piece.lstrip()
-            shown += piece
-            print(piece, end="", flush=True)
+        with interrupted_later() as is_interrupted:
+            for piece in chat.ask(message):
+                piece = piece if shown else piece.lstrip()
+                shown += piece
+                print(piece, end="", flush=True)
+                if is_interrupted():
+                    raise KeyboardInterrupt
     except UserError as error:
         if not typed:
             raise

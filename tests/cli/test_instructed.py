@@ -186,6 +186,14 @@ def test_ctrl_c_is_130_and_one_line(folder: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "jaxdec: interrupted\n"
 
 
+def test_ctrl_c_waits_for_the_piece_at_hand() -> None:
+    before, passed = signal.getsignal(signal.SIGINT), False
+    with pytest.raises(KeyboardInterrupt), chat_command.interrupted_later() as is_interrupted:
+        signal.raise_signal(signal.SIGINT)
+        passed = is_interrupted()
+    assert passed and signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.long
 def test_ctrl_c_ends_a_chat_without_a_traceback(folder: Path) -> None:
     """A process of its own, interrupted while it waits for a message."""
