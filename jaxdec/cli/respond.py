@@ -105,25 +105,11 @@ def judge_of(arguments: RespondOptions) -> Judge | None:
 
 def asked(arguments: RespondOptions, template: Template, loaded: LoadedRun) -> dict[str, Any]:
     """The answers to --instruction."""
-    import numpy as np
-
-    from jaxdec.data.instructions.examples import end_of
-    from jaxdec.data.instructions.templates import form_of
-    from jaxdec.generation.responses import respond
+    from jaxdec.generation.responses import respond_to_texts
     from jaxdec.generation.sampling import Sampling
 
-    form, end, context = form_of(template), end_of(loaded.tokenizer), loaded.model.config.context
-    prompts = []
-    for instruction in arguments.instruction:
-        ids = loaded.tokenizer.encode(form.prompt((), instruction, arguments.input))
-        if len(ids) + 1 >= context:
-            raise UserError(
-                f"the instruction makes a prompt of {len(ids) + 1:,} tokens, and the model reads {context:,}: "
-                "shorten it"
-            )
-        prompts.append(np.concatenate([[end], ids]))
-    found = respond(
-        loaded.model, loaded.params, prompts, loaded.tokenizer, end=end, max_tokens=arguments.max_tokens,
+    found = respond_to_texts(
+        loaded, template, arguments.instruction, input=arguments.input, max_tokens=arguments.max_tokens,
         sampling=Sampling(arguments.temperature), seed=arguments.seed,
     )  # fmt: skip
     texts = []

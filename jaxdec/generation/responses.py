@@ -9,13 +9,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxdec.config.instruct import Template
 from jaxdec.config.run import MeshConfig
+from jaxdec.data.instructions.examples import end_of
+from jaxdec.data.instructions.templates import form_of
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.distributed.sharding import make_mesh
+from jaxdec.errors import UserError
 from jaxdec.generation.generate import generate
 from jaxdec.generation.sampling import Sampling
 from jaxdec.generation.text_stream import TextStream
 from jaxdec.models.functional import Model, Params
+from jaxdec.runs.loading import LoadedRun
 
 MOST_TOKENS = 256  # of a response
 AT_ONCE = 16  # prompts that are answered side by side, those of like length
@@ -56,6 +61,32 @@ def respond(
             for index, tokens in zip(chosen, drawn, strict=False):
                 found[index] = Response(text_of(tokenizer, prompts[index], tokens), len(tokens) < most)
     return [found[index] for index in range(len(prompts))]
+
+
+def respond_to_texts(
+    run: LoadedRun,
+    template: Template,
+    instructions: Sequence[str],
+    *,
+    input: str = "",
+    max_tokens: int = MOST_TOKENS,
+    sampling: Sampling = GREEDY,
+    seed: int = 0,
+) -> list[Response]:
+    """The response to each instruction, in the form of a template. Raises UserError for a prompt as long as the
+    context."""
+    form, end, context = form_of(template), end_of(run.tokenizer), run.model.config.context
+    prompts = []
+    for instruction in instructions:
+        ids = np.concatenate([[end], run.tokenizer.encode(form.prompt((), instruction, input))])
+        if len(ids) >= context:
+            raise UserError(
+                f"the instruction makes a prompt of {len(ids):,} tokens, and the model reads {context:,}: shorten it"
+            )
+        prompts.append(ids)
+    return respond(
+        run.model, run.params, prompts, run.tokenizer, end=end, max_tokens=max_tokens, sampling=sampling, seed=seed
+    )
 
 
 @contextmanager

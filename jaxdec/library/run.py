@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from jaxdec.checkpoints.checkpoints import Checkpoints
+from jaxdec.config.instruct import Instruct
+from jaxdec.config.preference import Preference
 from jaxdec.config.run import RunConfig
 from jaxdec.config.yaml import build
 from jaxdec.data.shards import Dataset
@@ -22,6 +24,7 @@ from jaxdec.evaluation.suites.options import SuiteOptions
 from jaxdec.evaluation.suites.registry import run_suites
 from jaxdec.evaluation.text import full_sweep, make_window_losses
 from jaxdec.generation.generate import generate_text
+from jaxdec.generation.responses import respond_to_texts
 from jaxdec.generation.sampling import Sampling
 from jaxdec.inspection.look import TOP
 from jaxdec.inspection.text import Inspection, inspect_text
@@ -193,6 +196,22 @@ class TrainingRun:
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
         return generate_text(run, [prompt], max_tokens=max_tokens, sampling=sampling, seed=seed, stop=stop)[0]
+
+    def respond(
+        self, instruction: str, input: str = "", *, max_tokens: int = 256, temperature: float = 0.0, seed: int = 0
+    ) -> str:
+        """The response to an instruction by a run of the stage instruct, or preference, up to the end token.
+        Temperature 0 takes the most probable token each time. Raises UserError for a run of another stage."""
+        stage = self.config.resolved_stage
+        if not isinstance(stage, Instruct | Preference):
+            raise UserError(
+                f"this run was not trained on instructions: its stage is {stage.kind}; generate() continues"
+            )
+        run = LoadedRun(self.config, self.model, self.params, self.tokenizer, self.step)
+        sampling = Sampling(temperature)
+        return respond_to_texts(
+            run, stage.template, [instruction], input=input, max_tokens=max_tokens, sampling=sampling, seed=seed
+        )[0].text
 
     def classify(self, text: str) -> Answer:
         """The class of a text by a run of the stage classify: its `label` and `probability`, and the `probabilities` of

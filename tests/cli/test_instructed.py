@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import jaxdec
 from jaxdec.cli import chat as chat_command
 from jaxdec.cli.main import main
 from jaxdec.config.yaml import save_config
@@ -79,6 +80,7 @@ def test_what_was_learnt_by_heart_is_answered_and_ends(folder: Path, capsys: pyt
     assert result(capsys)["exact_match"] == 1.0
     assert main(["respond", str(folder / "run"), "--instruction", "Add.", "--input", "1 2", "--json"]) == 0
     assert result(capsys)["texts"][0]["response"] == "it is 3"
+    assert jaxdec.load(folder / "run").respond("Say red.") == "rouge"
     prompt = ["generate", str(folder / "run"), "--prompt", "Say red. =", "--greedy", "--max-tokens", "40", "--json"]
     assert main(prompt) == 0
     assert result(capsys)["texts"][0]["continuation"] == "rouge", "it stops at the end token"
@@ -188,10 +190,13 @@ def test_ctrl_c_is_130_and_one_line(folder: Path, capsys: pytest.CaptureFixture[
 
 def test_ctrl_c_waits_for_the_piece_at_hand() -> None:
     before, passed = signal.getsignal(signal.SIGINT), False
-    with pytest.raises(KeyboardInterrupt), chat_command.interrupted_later() as is_interrupted:
-        signal.raise_signal(signal.SIGINT)
-        passed = is_interrupted()
-    assert passed and signal.getsignal(signal.SIGINT) is before
+    try:
+        with chat_command.interrupted_later() as is_interrupted:
+            signal.raise_signal(signal.SIGINT)
+            passed = is_interrupted()
+        pytest.fail("it was forgotten")
+    except KeyboardInterrupt:
+        assert passed and signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.long
