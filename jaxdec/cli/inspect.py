@@ -117,7 +117,7 @@ def show(seen: Inspection, result: dict[str, Any], about: str) -> None:
             f"\nexperts of layer {layer}, choices that each got ({gone} of {sum(each['load'])} were dropped)\n  {loads}"
         )
         sent = zip(each["expert"][-1], each["gate"][-1], each["dropped"][-1], strict=True)
-        parts = [f"expert {e} ({'dropped' if lost else f'{gate:.2f}'})" for e, gate, lost in sent]
+        parts = [f"expert {e} ({'dropped' if lost else shown(gate)})" for e, gate, lost in sent]
         print(f"  {place(seen, len(seen.tokens) - 1)} goes to {' and '.join(parts)}")
 
 
@@ -133,14 +133,14 @@ def show_text(seen: Inspection, result: dict[str, Any]) -> None:
     for token in rarest:
         best = result["next"][token]["top"][0]
         print(
-            f"  {place(seen, token + 1)} had {truths[token]['probability']:.4f} after {place(seen, token)}, "
-            f"where {best['label']} had {best['probability']:.2f}"
+            f"  {place(seen, token + 1)} had a probability of {truths[token]['probability']:.4f}; the likeliest was "
+            f"{best['label']} with {shown(best['probability'])}"
         )
 
 
 def show_attention(seen: Inspection, result: dict[str, Any]) -> None:
     if result["links"]:
-        print("\nstrongest links, one a head")
+        print("\nstrongest links to an earlier token, one of each head")
     for link in result["links"]:
         print(
             f"  layer {link['layer']} head {link['head']}: {place(seen, link['query'])} reads "
@@ -166,6 +166,10 @@ def place(seen: Inspection, token: int) -> str:
     return f"{seen.labels[token]} [{token}]"
 
 
+def shown(share: float) -> str:
+    return "<0.01" if 0 < share < 0.005 else f"{share:.2f}"
+
+
 def in_words(best: list[dict[str, Any]]) -> str:
     """The likeliest, with their probabilities, in columns."""
-    return "".join(f"{each['label']} {each['probability']:.2f}".ljust(14) for each in best).rstrip()
+    return "  ".join(f"{each['label']} {shown(each['probability'])}".ljust(12) for each in best).rstrip()
