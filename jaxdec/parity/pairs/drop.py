@@ -15,7 +15,7 @@ def keep_masks(run: TwinRun, seed: int) -> list[tuple[str, np.ndarray]]:
     path of the place."""
     config, rng = run.model.decoder, np.random.default_rng(seed)
     assert config is not None
-    rows, window = run.config.batch_size, run.config.window
+    rows, window = run.config.batch_size * run.config.sequences_per_example, run.config.window
     if isinstance(run.model, EncoderDecoderConfig):
         places = pair_places(run.model, rows, window)
     else:

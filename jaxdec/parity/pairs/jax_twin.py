@@ -71,7 +71,9 @@ class JaxTwin:
         module = model.module(params)
         with nnx_probe(module, probe):
             return module(
-                batch["tokens"], jnp.dtype(model.precision.compute), **{name: batch[name] for name in model.inputs}
+                batch["tokens"].reshape(-1, batch["tokens"].shape[-1]),  # of pairs: their sequences
+                jnp.dtype(model.precision.compute),
+                **{name: batch[name] for name in model.inputs},
             )
 
     def mean_loss(self, output: Output, batch: Mapping[str, jax.Array]) -> jax.Array:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from jaxdec.config.classify import Classify
 from jaxdec.config.documents import Separate
 from jaxdec.config.instruct import Instruct, Packed
+from jaxdec.config.preference import DPO, Preference
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.pairs.pairs import pair_of_run
 from jaxdec.parity.pairs.run import TwinRun, twin_run
@@ -20,6 +21,7 @@ RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.
     "instruct": lambda: twin_run(
         replace(GPT, layers=1, context=24, documents=Separate(start=5)), stage=Instruct(batching=Packed())
     ),
+    "preference": lambda: twin_run(replace(GPT, layers=1), stage=Preference(DPO(beta=0.3, label_smoothing=0.1))),
 }
 
 

@@ -102,7 +102,7 @@ def twin_run(
     stage: AnyStage | None = None,
 ) -> TwinRun:
     """A run of the recipe that all twins share. `stage`: None for the first of the model's kind."""
-    tokens = batch_size * (window or model.context)
+    tokens = batch_size * (window or model.context) * getattr(stage, "sequences", 1)
     config = RunConfig(
         model=model,
         data=DataConfig(corpus="random", window=window),

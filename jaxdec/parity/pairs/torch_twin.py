@@ -38,7 +38,7 @@ class TorchTwin:
         return model.to(getattr(torch, params_dtype(precision))).eval()
 
     def call(self, model: Any, batch: Mapping[str, Tensor]) -> Any:
-        return model(*(batch[name] for name in ("tokens", *model.inputs)))
+        return model(batch["tokens"].flatten(0, -2), *(batch[name] for name in model.inputs))
 
     def mean_loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of an output that is there already."""
