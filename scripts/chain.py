@@ -59,8 +59,8 @@ LINKS = (
         "prefer", "preferred",
         "train preference --init-from {instructed} --stage.template phi3 "
         f"--train.tokens-per-step {TOKENS} --out {{preferred}}",
-        lambda found: f"friendly answers win in {found['test_reward_accuracy']:.0%} of the unseen pairs, by a margin of "
-        f"{found['test_margin']:.2f}",
+        lambda found: f"friendly answers win in {found['test_reward_accuracy']:.0%} of the unseen pairs, by "
+        f"{found['test_margin']:.2f} on average",
         60,
     ),
     Link(
