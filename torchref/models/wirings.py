@@ -16,6 +16,8 @@ from jaxdec.config.model import (
     OneBlockConfig,
     SingleHeadConfig,
 )
+from jaxdec.config.trainable import LoRA
+from torchref.layers.lora import adapt
 from torchref.models.bigram import Bigram
 from torchref.models.decoder import Decoder
 from torchref.models.encoder_decoder import EncoderDecoder
@@ -34,6 +36,10 @@ WIRINGS: Mapping[type, Any] = {
 }
 
 
-def make_model(config: AnyModel, *, compute_dtype: torch.dtype) -> LanguageModel:
-    """A new model with fresh weights. Raises UserError when the vocabulary size is not known yet."""
-    return WIRINGS[type(config)](config, compute_dtype=compute_dtype)
+def make_model(config: AnyModel, *, compute_dtype: torch.dtype, lora: LoRA | None = None) -> LanguageModel:
+    """A new model with fresh weights, and with adapters where `lora` asks for them. Raises UserError when the
+    vocabulary size is not known yet."""
+    model = WIRINGS[type(config)](config, compute_dtype=compute_dtype)
+    if lora is not None:
+        adapt(model, lora)
+    return model

@@ -38,7 +38,7 @@ class Training:
 
 def begin(config: RunConfig, trained: Iterable[str] | None = None) -> Training:
     """A run at step 0 with fresh weights. `trained`: names of the parameters that are not frozen; None: all."""
-    model = make_model(config.model, compute_dtype=getattr(torch, config.precision.compute))
+    model = make_model(config.model, compute_dtype=getattr(torch, config.precision.compute), lora=config.lora)
     model = model.to(getattr(torch, config.precision.params))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(trained is None or name in trained)

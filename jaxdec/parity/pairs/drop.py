@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig
+from jaxdec.config.parts import GatedMLP, MoE
+from jaxdec.config.trainable import LoRA
 from jaxdec.parity.pairs.run import TwinRun
 
 DropPlaces = list[tuple[str, tuple[int, ...]]]
@@ -19,18 +21,33 @@ def keep_masks(run: TwinRun, seed: int) -> list[tuple[str, np.ndarray]]:
     if isinstance(run.model, EncoderDecoderConfig):
         places = pair_places(run.model, rows, window)
     else:
-        places = decoder_places(config, rows, window)
+        places = decoder_places(config, rows, window, run.config.lora)
     return [(path, rng.random(shape) >= config.dropout) for path, shape in places]
 
 
-def decoder_places(config: DecoderConfig, rows: int, window: int) -> DropPlaces:
+def decoder_places(config: DecoderConfig, rows: int, window: int, lora: LoRA | None = None) -> DropPlaces:
     stream, weights = (rows, window, config.width), (rows, config.heads, window, window)
     places: DropPlaces = [("dropout", stream)]
     for layer in range(config.layers):
-        block = f"blocks.{layer}."
-        places += [(block + "attention.dropout", weights), (block + "attention_dropout", stream)]
+        block, hidden = f"blocks.{layer}.", config.mlp_of(layer)
+        inner = (rows, window, config.heads * config.resolved_head_dim)
+        places += adapter_places(lora, block + "attention.", {"query": stream, "key": stream, "value": stream})
+        places += [(block + "attention.dropout", weights)]
+        places += adapter_places(lora, block + "attention.", {"out": inner})
+        places += [(block + "attention_dropout", stream)]
+        if not isinstance(hidden, MoE):
+            gate = {"gate": stream} if isinstance(hidden, GatedMLP) else {}
+            down = (rows, window, hidden.resolved_hidden(config.width))
+            places += adapter_places(lora, block + "mlp.", {**gate, "up": stream, "down": down})
         places += [(block + "mlp_dropout", stream)]
     return places
+
+
+def adapter_places(lora: LoRA | None, prefix: str, inputs: dict[str, tuple[int, ...]]) -> DropPlaces:
+    """The adapters of these layers, each of which drops its own inputs."""
+    if lora is None:
+        return []
+    return [(f"{prefix}{name}.dropout", shape) for name, shape in inputs.items() if lora.adapts(prefix + name)]
 
 
 def pair_places(model: EncoderDecoderConfig, rows: int, target: int) -> DropPlaces:

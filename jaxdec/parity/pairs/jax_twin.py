@@ -28,9 +28,10 @@ from jaxdec.parity.pairs.run import TwinRun, params_dtype
 from jaxdec.parity.setting import Arrays
 from jaxdec.parity.sides.weights import as_float64, generic_weights
 from jaxdec.training import optim
-from jaxdec.training.learner import Learner
+from jaxdec.training.learner import Learner, trainable_names
 from jaxdec.training.loop import make_run_steps, train_step
 from jaxdec.training.objectives import objective_of
+from jaxdec.training.state import new_state
 
 KEEP_GRADIENTS = optax.GradientTransformation(  # an optimizer that keeps the gradients and changes nothing
     lambda params: jax.tree.map(jnp.zeros_like, params),
@@ -50,7 +51,8 @@ class JaxTwin:
         return Model.of(config)
 
     def learner(self, precision: str, optimizer: optax.GradientTransformation) -> Learner:
-        return Learner(self.model(precision), optimizer, self.objective)
+        model = self.model(precision)
+        return Learner(model, optimizer, self.objective, trainable_names(self.run.config.trainable, model.axes))
 
     def candidate(self) -> Candidate:
         config = self.run.config
@@ -68,7 +70,8 @@ class JaxTwin:
 
     def read(self, params: Params, batch: JaxBatch, precision: str, probe: Probe) -> Output:
         model = self.model(precision)
-        module = model.module(params)
+        trained, frozen = self.learner(precision, KEEP_GRADIENTS).split(params)
+        module = model.module({**jax.lax.stop_gradient(frozen), **trained})
         with nnx_probe(module, probe):
             return module(
                 batch["tokens"].reshape(-1, batch["tokens"].shape[-1]),  # of pairs: their sequences
@@ -101,7 +104,9 @@ class JaxTwin:
 
     def gradients(self, params: Params, batch: JaxBatch, precision: str, parts: int) -> tuple[jax.Array, Params]:
         """From the train step itself, the batch in `parts` microbatches."""
-        return kept(self.gradient_program(precision), params, split(batch, parts))
+        return kept(
+            self.learner(precision, KEEP_GRADIENTS), self.gradient_program(precision), params, split(batch, parts)
+        )
 
     @functools.cache  # noqa: B019
     def gradient_program(self, precision: str) -> Callable[..., Any]:
@@ -115,7 +120,7 @@ class JaxTwin:
         def program(*inputs: Any) -> Any:
             return self.dropping_program(precision)(masks, *inputs)
 
-        return kept(program, params, split(batch, 1))
+        return kept(self.learner(precision, KEEP_GRADIENTS), program, params, split(batch, 1))
 
     @functools.cache  # noqa: B019
     def dropping_program(self, precision: str) -> Callable[..., Any]:
@@ -136,6 +141,8 @@ class JaxTwin:
     def dropping(self, rate: float) -> JaxTwin:
         """The same model with dropout."""
         config = self.run.config
+        if config.lora is not None:
+            config = replace(config, trainable=replace(config.lora, dropout=rate))
         return JaxTwin(TwinRun(replace(config, model=replace(config.model, dropout=rate))))  # type: ignore[call-arg]
 
     def train(
@@ -144,7 +151,7 @@ class JaxTwin:
         """By the program that `jaxdec train` runs; as many steps a dispatch as lie between marks."""
         optimizer, run_steps = self.training_program(precision)
         params = jax.tree.map(jnp.copy, start)  # the program donates its state
-        state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": optimizer.init(params)}
+        state = new_state(self.learner(precision, optimizer), params)
         slots, losses, reached, done = len(batches), [], {}, 0
         for mark in marks:
             parts = [split(batch, 1) for batch in batches[done:mark]]
@@ -181,11 +188,10 @@ class JaxTwin:
         )
 
 
-def kept(program: Callable[..., Any], params: Params, batch: JaxBatch) -> tuple[jax.Array, Params]:
-    """Loss and gradients from a train step whose optimizer is KEEP_GRADIENTS."""
-    state = {"step": jnp.zeros((), jnp.int32), "params": params, "opt": KEEP_GRADIENTS.init(params)}
-    state, metrics = program(state, batch, jax.random.key(0))
-    return metrics["loss"], state["opt"]
+def kept(learner: Learner, program: Callable[..., Any], params: Params, batch: JaxBatch) -> tuple[jax.Array, Params]:
+    """Loss and gradients from a train step whose optimizer is KEEP_GRADIENTS; zeros for what is frozen."""
+    state, metrics = program(new_state(learner, params), batch, jax.random.key(0))
+    return metrics["loss"], {name: state["opt"].get(name, jnp.zeros_like(param)) for name, param in params.items()}
 
 
 def split(batch: JaxBatch, parts: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,19 @@ class TorchTwin:
     def build(self, precision: str, *, seed: int = 0) -> LanguageModel:
         torch.manual_seed(seed)
         config = self.run.at(precision)
-        model = wirings.make_model(config.model, compute_dtype=getattr(torch, config.precision.compute))
+        compute_dtype = getattr(torch, config.precision.compute)
+        model = wirings.make_model(config.model, compute_dtype=compute_dtype, lora=config.lora)
+        trained = self.trained(name for name, _ in model.named_parameters())
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in trained)
         return model.to(getattr(torch, params_dtype(precision))).eval()
+
+    def trained(self, names: Iterable[str]) -> frozenset[str]:
+        """Which of the parameters are trained."""
+        names = list(names)
+        if self.run.config.lora is None:
+            return frozenset(names)
+        return frozenset(name for name in names if "lora_" in name or name.startswith("classifier."))
 
     def call(self, model: Any, batch: Mapping[str, Tensor]) -> Any:
         return model(batch["tokens"].flatten(0, -2), *(batch[name] for name in model.inputs))

@@ -76,18 +76,18 @@ class Experts(nn.Module):
 
     def one(self, expert: int, x_ND: Tensor) -> Tensor:
         """x [N,D] -> [N,D] through one expert."""
-
-        def linear(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-            y = x @ kernel[expert].to(x.dtype)
-            return y if bias is None else y + bias[expert].to(x.dtype)
-
-        hidden = linear(x_ND, self.up, self.up_bias)
+        hidden = self.linear("up", expert, x_ND)
         if isinstance(self.part, MLP):
             hidden = ACTIVATIONS[self.part.activation](hidden)
         else:
-            assert self.gate is not None
-            hidden = gated_product(self.part, linear(x_ND, self.gate, self.gate_bias), hidden)
-        return linear(hidden, self.down, self.down_bias)
+            hidden = gated_product(self.part, self.linear("gate", expert, x_ND), hidden)
+        return self.linear("down", expert, hidden)
+
+    def linear(self, name: str, expert: int, x: Tensor) -> Tensor:
+        """x [N,in] -> [N,out] through one expert's kernel of that name, with its bias."""
+        kernel, bias = getattr(self, name), getattr(self, f"{name}_bias")
+        y = x @ kernel[expert].to(x.dtype)
+        return y if bias is None else y + bias[expert].to(x.dtype)
 
 
 class MoEModule(nn.Module):
