@@ -26,8 +26,12 @@ jaxdec convert runs/mine folder --to huggingface
 
 --to training-state keeps moments and step, with which torchref goes on; jaxdec convert STATE.pt RUN takes them back.
 
+Adapters of a run (LoRA) are merged into its weights, but for --to peft: that writes them alone, as peft reads them, and
+names the base model that --base says. An adapter that peft saved is read with its base, and merged.
+
 A run that is made of weights has no corpus and no training state: jaxdec train RECIPE --init-from DST goes on from it.
 Tensors are read, changed and written one by one."""
+PEFT = "peft"
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[KMG]B)?", re.IGNORECASE)
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -36,9 +40,21 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 class ConvertOptions:
     source: str | None = argument("SRC", "a run directory, a folder or file with weights, or a hub id")
     place: Path | None = argument("DST", "what is written; it must not exist")
-    to: str = option("run", "run, huggingface, training-state, or another layout (docs/weights.md)", metavar="LAYOUT")
+    to: str = option(
+        "run", "run, huggingface, peft, training-state, or another layout (docs/weights.md)", metavar="LAYOUT"
+    )
+    base: str | None = option(
+        None,
+        "of peft: the Hugging Face folder of the model without the adapter; with --to peft it is made if it is not "
+        "there",
+        metavar="FOLDER",
+        unset="what the run or the adapter names",
+    )
     family: str | None = option(
-        None, "of huggingface: the model_type, as llama", metavar="NAME", unset="the first that has all of the model"
+        None,
+        "of huggingface and peft: the model_type, as llama",
+        metavar="NAME",
+        unset="the first that has all of the model",
     )
     dtype: Literal["float32", "bfloat16", "float16", "float64"] | None = option(
         None, "what the numbers are stored in", unset="as in SRC; of weights as a run float32"
@@ -74,9 +90,13 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         changes = {name: getattr(arguments, name) for name in ("family", "dtype", "vocab_size", "context", "tokenizer")}
         return training_state.convert(arguments.source, arguments.place, arguments.step, changes)
     from jaxdec.runs import converting
+    from jaxdec.runs.adapters import write_adapter_folder
+    from jaxdec.runs.start import merged
 
     converting.require_free(arguments.place)
     source = opened(arguments)
+    if arguments.to != PEFT:
+        source = merged(source)
     changes = converting.Changes(
         arguments.dtype, arguments.vocab_size, arguments.context, arguments.new_rows, arguments.seed
     )
@@ -85,6 +105,8 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     layout = "run"
     if arguments.to == "run":
         converting.write_run(source, arguments.place, arguments.dtype, arguments.source)
+    elif arguments.to == PEFT:
+        layout = f"peft, of {write_adapter_folder(source, arguments.place, arguments.base, arguments.family)}"
     else:
         layout = converting.write_weights(
             source,
@@ -114,7 +136,7 @@ def check(arguments: ConvertOptions) -> None:
     """Raises UserError for options that cannot be right, before anything is read."""
     from jaxdec.weights.formats.registry import FORMATS
 
-    layouts = ["run", training_state.NAME, *(name for name, each in FORMATS.items() if each.write)]
+    layouts = ["run", PEFT, training_state.NAME, *(name for name, each in FORMATS.items() if each.write)]
     if arguments.to not in layouts:
         raise UserError(f"--to is {arguments.to!r}{nearest(arguments.to, layouts)}")
     for name in ("vocab_size", "context"):
@@ -123,10 +145,13 @@ def check(arguments: ConvertOptions) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}: give a whole number from 1")
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}: give a whole number from 0")
-    if arguments.family is not None and arguments.to != "huggingface":
+    if arguments.family is not None and arguments.to not in ("huggingface", PEFT):
         raise UserError(
             f"--family {arguments.family} says which family of --to huggingface; here --to is {arguments.to}"
         )
+    changed = [name for name in ("dtype", "vocab_size", "context") if getattr(arguments, name) is not None]
+    if arguments.to == PEFT and changed:
+        raise UserError(f"--to peft writes the adapters as they are: leave --{changed[0].replace('_', '-')} out")
     size(arguments.max_shard)
 
 
@@ -134,8 +159,14 @@ def opened(arguments: ConvertOptions) -> Source:
     """The model to convert, with the tokenizer that was given. Raises UserError where weights have one already."""
     from jaxdec.runs.loading import of_weights, open_source
     from jaxdec.runs.source import is_run, open_weights
+    from jaxdec.weights.formats.peft import is_adapter_folder, open_adapter
 
     assert arguments.source is not None
+    adapter = Path(arguments.source).expanduser()
+    if arguments.base is not None and is_adapter_folder(adapter):
+        return of_weights(open_adapter(adapter, arguments.base))
+    if arguments.base is not None and arguments.to != PEFT:
+        raise UserError(f"--base {arguments.base} is the base model of an adapter, and {adapter} is none: leave it out")
     if arguments.tokenizer is None:
         return open_source(arguments.source, arguments.step)
     if is_run(arguments.source):

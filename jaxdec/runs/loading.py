@@ -100,7 +100,7 @@ def of_weights(stored: StoredModel, dtype: FloatType | None = None) -> Source:
         dtype = "float64" if wide and jax.dtypes.canonicalize_dtype(np.float64) == np.float64 else "float32"
     config = settings_of(stored, dtype)
     model = Model.of(config)
-    arrays = our_arrays(stored.rules, stored.tensors, model.shapes(), str(stored.place))
+    arrays = stored.finish(our_arrays(stored.rules, stored.tensors, model.shapes(), str(stored.place)))
     assert stored.tokenizer is not None
     return Source(config, model, stored.tokenizer, 0, arrays, partial(place_all, arrays, dtype))
 

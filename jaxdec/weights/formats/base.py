@@ -13,6 +13,7 @@ import numpy as np
 from jaxdec.config.model import DecoderConfig
 from jaxdec.data.tokenizers.base import Tokenizer
 from jaxdec.errors import UserError
+from jaxdec.weights.stream import LazyArray
 
 DTYPES: Mapping[str, np.dtype] = {  # the numbers that weights are stored in
     "float64": np.dtype(np.float64),
@@ -49,8 +50,9 @@ class Lazy:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model as another program wrote it. `rules` carries `tensors` over to our parameters (`weights/rules.py`); the
-    config's `vocab_size` is known; `tokenizer` is None where the files have none."""
+    """A model as another program wrote it. `rules` carries `tensors` over to our parameters (`weights/rules.py`), and
+    `finish` makes of them what the model has (`peft`: merges an adapter); the config's `vocab_size` is known;
+    `tokenizer` is None where the files have none."""
 
     format: str
     place: Path
@@ -58,6 +60,7 @@ class StoredModel:
     rules: str
     tensors: Mapping[str, StoredTensor]
     tokenizer: Tokenizer | None = None
+    finish: Callable[[dict[str, LazyArray]], dict[str, LazyArray]] = dict
 
 
 Write = Callable[[Path, Mapping[str, Any], DecoderConfig, Tokenizer | None], None]

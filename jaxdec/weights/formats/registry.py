@@ -21,6 +21,7 @@ from jaxdec.weights.formats.llmc import LLMC
 from jaxdec.weights.formats.mingpt import MINGPT
 from jaxdec.weights.formats.nanogpt import NANOGPT
 from jaxdec.weights.formats.openai import OPENAI
+from jaxdec.weights.formats.peft import PEFT
 from jaxdec.weights.formats.torchref import TORCHREF
 
 # In the order in which they are asked whether they recognise a path.
@@ -34,6 +35,7 @@ FORMATS: Mapping[str, Format] = {
         LLAMA2C,  # after what has a magic number
         OPENAI,
         GGUF,
+        PEFT,
         HUGGINGFACE,  # last: folders of minGPT have a config.json too
     )
 }

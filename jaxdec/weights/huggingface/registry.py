@@ -190,6 +190,11 @@ def file_rules(config: DecoderConfig, model_type: str) -> str:
     return rule_lines([{**family.parameters(config), **family.files(config)}])
 
 
+def module_rules(config: DecoderConfig, model_type: str) -> str:
+    """The rule table between our parameters and `named_parameters()` of a family's model, one source for each."""
+    return rule_lines([_family(model_type).parameters(config)])
+
+
 def from_huggingface(tensors: Mapping[str, Any], hf_config: Any, expected: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Our flat parameters from the tensors of a family's files, dtypes kept; `expected` has our names and shapes.
 
