@@ -14,5 +14,5 @@ def test_the_table_has_every_format_and_says_which_are_written() -> None:
     table = {row[1].strip(" `"): row[3].strip() for row in rows}
     assert set(table) == set(FORMATS) - {"huggingface"}
     assert {name for name, written in table.items() if written == "not written"} == {
-        name for name, each in FORMATS.items() if each.write is None
-    }
+        name for name, each in FORMATS.items() if each.write is None and name != "peft"
+    }  # adapters of a run alone, by `runs/adapters.py`
