@@ -19,8 +19,8 @@ from jaxdec.runs.loading import Source, place_all
 from jaxdec.runs.source import is_run
 from jaxdec.weights.folder.hub import is_hub_id, local_place
 from jaxdec.weights.formats.huggingface import MAX_SHARD, open_folder, read_json, recognise
+from jaxdec.weights.formats.peft_write import write_adapter
 from jaxdec.weights.lora import is_adapter
-from jaxdec.weights.peft import write_adapter
 from jaxdec.weights.stream import our_arrays
 
 

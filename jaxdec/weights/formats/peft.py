@@ -20,10 +20,10 @@ from jaxdec.errors import UserError, listed
 from jaxdec.weights.folder.hub import is_hub_id, local_place
 from jaxdec.weights.formats.base import Format, StoredModel, StoredTensor, damaged
 from jaxdec.weights.formats.huggingface import open_folder, read_json, recognise
+from jaxdec.weights.formats.peft_write import CONFIG, PREFIX, WEIGHT, WEIGHTS, module_plan
 from jaxdec.weights.formats.safetensors import open_safetensors
 from jaxdec.weights.formats.torch_file import read_torch_file, state_dict
 from jaxdec.weights.ops import carry, transposes
-from jaxdec.weights.peft import CONFIG, PREFIX, WEIGHT, WEIGHTS, module_plan
 from jaxdec.weights.stream import LazyArray
 
 PICKLED = "adapter_model.bin"
