@@ -101,9 +101,12 @@ def show(seen: Inspection, result: dict[str, Any], about: str) -> None:
     what = "class" if seen.classes else "next token"
     print(f"\n{what} after {place(seen, len(seen.tokens) - 1)}, layer by layer (logit lens)")
     stages = ["embeddings", *(f"after layer {layer}" for layer in range(len(result["lens"]) - 1))]
-    for stage, positions in zip(stages, result["lens"], strict=True):
-        print(f"  {stage:<15}{in_words(positions[-1]['top'])}")
-    print(f"  {'the model':<15}{in_words(result['classes' if seen.classes else 'next'][-1]['top'])}")
+    rows = [positions[-1]["top"] for positions in result["lens"]]
+    rows.append(result["classes" if seen.classes else "next"][-1]["top"])
+    width = max(len(each["label"]) for row in rows for each in row) + 6
+    for stage, row in zip([*stages, "the model"], rows, strict=True):
+        cells = (f"{each['label']} {shown(each['probability'])}" for each in row)
+        print(f"  {stage:<15}" + "  ".join(cell.ljust(width) for cell in cells).rstrip())
     if not seen.classes and len(seen.tokens) > 1:
         show_text(seen, result)
     if seen.attention is None:
@@ -131,11 +134,10 @@ def show_text(seen: Inspection, result: dict[str, Any]) -> None:
     print(f"\nthe text itself: loss {loss:.3f} nats per token; {first} of {len(truths)} tokens were the likeliest ones")
     rarest = sorted(range(len(truths)), key=lambda token: truths[token]["probability"])[:3]
     for token in rarest:
-        best = result["next"][token]["top"][0]
-        print(
-            f"  {place(seen, token + 1)} had a probability of {truths[token]['probability']:.4f}; the likeliest was "
-            f"{best['label']} with {shown(best['probability'])}"
-        )
+        best, share = result["next"][token]["top"][0], truths[token]["probability"]
+        had = f"{share:.4f}" if share >= 1e-4 else f"{share:.0e}"
+        likeliest = f"the likeliest was {best['label']} with {shown(best['probability'])}"
+        print(f"  {place(seen, token + 1)} had a probability of {had}; {likeliest}")
 
 
 def show_attention(seen: Inspection, result: dict[str, Any]) -> None:
@@ -168,8 +170,3 @@ def place(seen: Inspection, token: int) -> str:
 
 def shown(share: float) -> str:
     return "<0.01" if 0 < share < 0.005 else f"{share:.2f}"
-
-
-def in_words(best: list[dict[str, Any]]) -> str:
-    """The likeliest, with their probabilities, in columns."""
-    return "  ".join(f"{each['label']} {shown(each['probability'])}".ljust(12) for each in best).rstrip()

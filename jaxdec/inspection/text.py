@@ -11,7 +11,7 @@ import numpy as np
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import Pattern
 from jaxdec.errors import UserError
-from jaxdec.inspection.labels import text_labels, token_labels
+from jaxdec.inspection.labels import LONGEST_CHARACTER, text_labels, token_labels
 from jaxdec.inspection.look import TOP, Look, look
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def inspect_text(run: LoadedRun, text: str, *, top: int = TOP, most: int | None 
     names = token_labels(run.tokenizer, used, kept) if classes is None else class_names(run, classes)
     return Inspection(
         **{field.name: getattr(seen, field.name) for field in fields(Look)},
-        labels=tuple(text_labels(run.tokenizer, ids)[: len(kept)]),
+        labels=tuple(text_labels(run.tokenizer, ids[: len(kept) + LONGEST_CHARACTER])[: len(kept)]),
         names=names,
         patterns=patterns(run.config.model),
         left_out=len(ids) - len(kept),

@@ -21,6 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def test_a_folder_of_pictures_and_a_page(seen: Inspection, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    out.mkdir()  # an empty folder is free
     names = write_folder(seen, out, title="t", about="a", layers=[1], heads=[0, 2])
     assert names == ["attention_01.png", "inspect.html", "lens.png", "routing.png"]
     assert sorted(path.name for path in out.iterdir()) == names
