@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jaxdec.cli.main import main
+from jaxdec.config.model import DecoderConfig, EncoderDecoderConfig
+from jaxdec.config.run import DataConfig, RunConfig
+from jaxdec.errors import UserError
 from jaxdec.evaluation.quality.segments import words
 from jaxdec.evaluation.quality.stability import known_words
+from jaxdec.evaluation.suites.options import SuiteOptions
+from jaxdec.evaluation.suites.registry import require_suites
 from tests.cli.conftest import Refused
 
 DRAWN = ["--samples", "3", "--sample-tokens", "24", "--seed", "7"]
@@ -73,11 +79,12 @@ def test_the_page_holds_the_samples_and_the_curves(scored: tuple[dict[str, Any],
 def test_a_run_whose_corpus_is_gone_is_measured_without_it(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    missing = ["--data.corpus", str(tmp_path / "gone.txt")]
+    """Of an earlier step, too: its log ends there."""
+    missing = ["--data.corpus", str(tmp_path / "gone.txt"), "--step", "10"]
     assert main(["evaluate", str(trained), "--suite", "quality,long_range", *DRAWN, *missing]) == 0
     said = capsys.readouterr().out
     assert said.count("gone.txt") == 2 == said.count("left out")
-    assert "distinct-1" in said and "copy score" in said
+    assert "distinct-1" in said and "copy score" in said and re.search(r"\n    steps +10\n", said)
     assert "held-out" not in said.partition("training health\n")[2] and "words that the corpus has" not in said
 
 
@@ -96,3 +103,13 @@ def test_a_run_whose_corpus_is_gone_is_measured_without_it(
 )
 def test_what_cannot_be_asked_is_one_line(refused: Refused, trained: Path, words: list[str], said: str) -> None:
     assert said in refused("evaluate", trained, *words)
+
+
+def test_models_that_predict_no_next_token_are_refused() -> None:
+    data = DataConfig("playlets")
+    classifier = RunConfig(DecoderConfig(layers=1, heads=1, width=8, context=8, classes=2), data)
+    translator = RunConfig(EncoderDecoderConfig(1, 1, 8, 8), data)
+    for config, said in ((classifier, "a classifier predicts no tokens"), (translator, "an encoder-decoder")):
+        for suite in ("quality", "long_range"):
+            with pytest.raises(UserError, match=said):
+                require_suites(config, [suite], SuiteOptions())

@@ -15,9 +15,8 @@ from jaxdec.evaluation.page.long_range import long_range_section
 from jaxdec.evaluation.page.quality import quality_section
 from jaxdec.evaluation.page.tables import values_table
 from jaxdec.evaluation.page.texts import texts_section
-from jaxdec.evaluation.quality.health import LABELS, summary
+from jaxdec.evaluation.quality.health import LABELS, log_until, summary
 from jaxdec.runs.directory import require_run
-from jaxdec.runs.metrics import read_metrics
 from jaxdec.runs.page import document, section
 from jaxdec.runs.source import is_run
 from jaxdec.training.reporting import wiring
@@ -28,10 +27,11 @@ OWN_SECTIONS = ("quality", "long_range")  # suites that are shown otherwise than
 def write_page(result: Mapping[str, Any], config: RunConfig, place: Path, path: Path) -> None:
     """Writes the page of a result of `jaxdec evaluate RUN --suite ...` to `path`, whole or not at all.
 
-    `place`: the run, whose log gives the curves; weights have none. `config`: the settings that were evaluated.
+    `place`: the run, whose log up to the evaluated step gives the curves; weights have none. `config`: the settings
+    that were evaluated.
     """
     log = is_run(place)
-    lines = list(read_metrics(place / "metrics.jsonl")) if log else []
+    lines = log_until(place, result["step"]) if log else []
     write_text(path, to_html(result, config, lines, require_run(place) if log else config))
 
 

@@ -25,11 +25,16 @@ LABELS = {
 }
 
 
-def training_health(place: Path | None) -> dict[str, Any]:
-    """`summary` of the log of the run at `place`; empty for weights, which have none."""
+def training_health(place: Path | None, step: int) -> dict[str, Any]:
+    """`summary` of the log of the run at `place` up to `step`; empty for weights, which have none."""
     if place is None or not is_run(place):
         return {}
-    return summary(list(read_metrics(Path(place) / "metrics.jsonl")), require_run(place))
+    return summary(log_until(place, step), require_run(place))
+
+
+def log_until(run_dir: Path, step: int) -> list[dict[str, Any]]:
+    """The lines of a run's log up to a step: what was known when the checkpoint of that step was saved."""
+    return [line for line in read_metrics(run_dir / "metrics.jsonl") if line["step"] <= step]
 
 
 def summary(lines: Sequence[Mapping[str, Any]], config: RunConfig) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Results:
     }
     if left_out := why or ("" if held_out else f"the validation split has not {options.sample_tokens} tokens"):
         found["left_out"] = f"what needs the corpus: {left_out}"
-    health = training_health(run.place)
+    health = training_health(run.place, run.step)
     return {
         **found,
         **({"training": health} if health else {}),

@@ -99,8 +99,7 @@ def test_tokens_that_are_not_the_tokenizers_own_cut(tokenizer: BPETokenizer):
 
 
 @given(st.lists(st.integers(0, 255), max_size=12))
-def test_broken_bytes_never_fail(ids: list[int]):
-    tokenizer = BPETokenizer.train(["ab"], 257)
+def test_broken_bytes_never_fail(tokenizer: BPETokenizer, ids: list[int]):
     wrong, tokens = stability.recut_tokens(ids, tokenizer)
     assert 0 <= wrong <= tokens == len(ids)
 
