@@ -22,6 +22,7 @@ LABELS = {
     "token_accuracy": "token accuracy after the true tokens",
     "exact_match": "greedy translations that match exactly",
     "bleu": "BLEU of greedy translations",
+    "greedy_accuracy": "greedy answers that are right",
     "dropped_pairs": "pairs too long for the window",
     "test_exact_match": "test responses that match exactly",
     "test_rouge_l": "their ROUGE-L",

@@ -175,4 +175,5 @@ class EncoderDecoderConfig(Config):
         )
 
 
+DECODERS = (BigramConfig, SingleHeadConfig, MultiHeadConfig, OneBlockConfig, DecoderConfig)  # each continues a text
 AnyModel = DecoderConfig | BigramConfig | SingleHeadConfig | MultiHeadConfig | OneBlockConfig | EncoderDecoderConfig

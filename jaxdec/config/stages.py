@@ -12,22 +12,13 @@ from typing import ClassVar
 
 from jaxdec.config.classify import Classify
 from jaxdec.config.instruct import Instruct
-from jaxdec.config.model import (
-    AnyModel,
-    BigramConfig,
-    DecoderConfig,
-    EncoderDecoderConfig,
-    MultiHeadConfig,
-    OneBlockConfig,
-    SingleHeadConfig,
-)
+from jaxdec.config.model import DECODERS, AnyModel, EncoderDecoderConfig
 from jaxdec.config.parts import Config
 from jaxdec.config.preference import Preference
+from jaxdec.config.reinforce import Reinforce
 from jaxdec.errors import UserError
 
 # Stages. `models`: the kinds of model that a stage trains.
-
-DECODERS = (BigramConfig, SingleHeadConfig, MultiHeadConfig, OneBlockConfig, DecoderConfig)
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Translate(Config):
     models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
 
 
-AnyStage = Pretrain | Translate | Instruct | Preference | Classify
+AnyStage = Pretrain | Translate | Instruct | Preference | Classify | Reinforce
 
 
 def default_stage(model: AnyModel) -> AnyStage:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdec.generation.sampling import Sampling, keep_below, sample
+from jaxdec.generation.sampling import Sampling, keep_below, log_probabilities, sample
 from jaxdec.layers.attention.cache import Cache, empty_cache, slide, store
 from jaxdec.models.functional import Model, Params
 
@@ -32,7 +32,8 @@ SMALLEST_PREFILL = 16
 MOST_STEPS = 128  # of one dispatch
 NO_TOKEN = -1
 
-Carry = tuple[jax.Array, Cache, jax.Array, jax.Array, jax.Array]  # step, cache, newest_B, live_B, tokens_BN
+Drawn = tuple[jax.Array, jax.Array]  # tokens int32 and their log-probabilities (nats), [B,N] each
+Carry = tuple[jax.Array, Cache, jax.Array, jax.Array, Drawn]  # step, cache, newest_B, live_B, drawn
 
 
 def window_size(tokens: int, context: int) -> int:
@@ -82,12 +83,12 @@ def decode(
     *,
     sampling: Sampling,
     width: int,
-) -> tuple[Cache, jax.Array, jax.Array, jax.Array]:
+) -> tuple[Cache, Drawn, jax.Array, jax.Array]:
     """Draws tokens until `limits[0]` <= `width` steps are done or no row is live.
 
     newest_B: each row's newest token, not read yet; counts_B: tokens each row holds; live_B: rows without a stop token.
     limits: steps to take, the stop token (or NO_TOKEN), and the number of token ids that may be drawn.
-    Returns the cache, the tokens [B, width], live_B and the number of steps taken.
+    Returns the cache, what was drawn [B, width], live_B and the number of steps taken.
     """
     steps, stop, vocab_size = limits
 
@@ -96,18 +97,21 @@ def decode(
         return (step < steps) & live_B.any()
 
     def advance(carry: Carry) -> Carry:
-        step, cache, newest_B, live_B, tokens_BN = carry
+        step, cache, newest_B, live_B, (tokens_BN, log_p_BN) = carry
         output = model.apply(params, newest_B[:, None], cache=cache)
         assert output.cache is not None
         logits_BV = keep_below(output.logits_BTV[:, 0], vocab_size)
         newest_B = sample(logits_BV, key, counts_B + step, sampling)
+        log_p_B1 = jnp.take_along_axis(log_probabilities(logits_BV, sampling), newest_B[:, None], axis=-1)
         tokens_BN = jax.lax.dynamic_update_slice_in_dim(tokens_BN, newest_B[:, None], step, axis=1)
-        return step + 1, output.cache, newest_B, live_B & (newest_B != stop), tokens_BN
+        log_p_BN = jax.lax.dynamic_update_slice_in_dim(log_p_BN, log_p_B1.astype(log_p_BN.dtype), step, axis=1)
+        return step + 1, output.cache, newest_B, live_B & (newest_B != stop), (tokens_BN, log_p_BN)
 
-    tokens_BN = jnp.zeros((newest_B.shape[0], width), jnp.int32)
-    carry = (jnp.zeros((), jnp.int32), cache, newest_B, live_B, tokens_BN)
-    step, cache, _, live_B, tokens_BN = jax.lax.while_loop(goes_on, advance, carry)
-    return cache, tokens_BN, live_B, step
+    shape = (newest_B.shape[0], width)
+    drawn = (jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.promote_types(model.precision.compute, jnp.float32)))
+    carry = (jnp.zeros((), jnp.int32), cache, newest_B, live_B, drawn)
+    step, cache, _, live_B, drawn = jax.lax.while_loop(goes_on, advance, carry)
+    return cache, drawn, live_B, step
 
 
 def bucket(size: int, smallest: int, largest: int) -> int:
@@ -119,6 +123,8 @@ class Decoding:
     """The rows of one batch on their way: their tokens here, their cache on the device.
 
     `live_B` marks the rows that have not drawn the stop token. A row's cache holds its window less the newest token.
+    `log_p`: for each row the log-probabilities (nats) of all that it drew, the stop token included, each of the
+    distribution that it was drawn from.
     """
 
     def __init__(
@@ -137,6 +143,7 @@ class Decoding:
         self.vocab_size = vocab_size
         self.rows = [[int(token) for token in prompt] for prompt in prompts]
         self.live_B = np.ones(len(self.rows), bool)
+        self.log_p: list[list[float]] = [[] for _ in self.rows]
         self.context = model.config.context
         self.slots = self.context + SPARE_SLOTS
         unread = max(window_size(len(row), self.context) for row in self.rows) - 1
@@ -161,10 +168,12 @@ class Decoding:
             self.model, self.params, self.cache, newest, counts, self.live_B, self.key, limits,
             sampling=self.sampling, width=min(MOST_STEPS, self.context),
         )  # fmt: skip
-        tokens_BN, live_B, steps = jax.device_get(results)
+        (tokens_BN, log_p_BN), live_B, steps = jax.device_get(results)
         new = [self._new_tokens(row, tokens_BN[row, :steps]) for row in range(len(self.rows))]
         for row, tokens in zip(self.rows, new, strict=True):
             row.extend(tokens.tolist())
+        for row in np.flatnonzero(self.live_B):
+            self.log_p[row] += log_p_BN[row, : min(steps, len(new[row]) + 1)].tolist()
         self.live_B, self.read_B, self.length = np.array(live_B), self.read_B + steps, self.length + int(steps)
         return int(steps), new
 

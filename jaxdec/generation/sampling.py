@@ -103,6 +103,12 @@ def shape_logits(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
     return logits_BV
 
 
+def log_probabilities(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
+    """Of every token, [B,V] in nats: of the distribution that `sampling` draws from, or, where it is greedy and draws
+    from none, of the model's own."""
+    return jax.nn.log_softmax(logits_BV if sampling.greedy else shape_logits(logits_BV, sampling), axis=-1)
+
+
 def sample(logits_BV: jax.Array, key: jax.Array, index_B: jax.Array, sampling: Sampling) -> jax.Array:
     """One token a row, int32 [B]. Row r, with n = `index_B[r]` tokens before it, uses fold_in(fold_in(key, n), r)."""
     if sampling.greedy:

@@ -30,6 +30,8 @@ class Progress:
             self._say(step, f"validation loss {loss:.4f}, accuracy {100 * accuracy:.2f} %")
         elif "validation_loss" in values:
             self._say(step, f"validation loss, random windows {values['validation_loss']:.4f}")
+        if "greedy_accuracy" in values:
+            self._say(step, f"greedy answers that are right {values['greedy_accuracy']:.4f}")
         if "sweep_loss" in values:
             shown = [f"validation loss, complete sweep {values['sweep_loss']:.4f}"]
             if "floor" in values and "excess" in values:
@@ -58,7 +60,9 @@ class Progress:
         if "mfu" in values:
             speed += f"  MFU {100 * values['mfu']:.1f} %"
         rate = f"  lr {values['learning_rate']:.2e}" if "learning_rate" in values else ""
-        line = f"step {step:>{len(str(self._total))}}/{self._total}  loss {values['loss']:.4f}{rate}{speed}{eta}"
+        reward = f"  reward {values['reward']:.3f}  KL {values['kl']:.4f}" if {"reward", "kl"} <= values.keys() else ""
+        done = f"step {step:>{len(str(self._total))}}/{self._total}"
+        line = f"{done}  loss {values['loss']:.4f}{reward}{rate}{speed}{eta}"
         if self._console.is_terminal:
             self._refresh(line)
         else:

@@ -19,6 +19,7 @@ STAGES = {  # kind of `RunConfig.stage` -> a module with the functions of `Stage
     "instruct": "jaxdec.stages.instruct",
     "preference": "jaxdec.stages.preference",
     "classify": "jaxdec.stages.classify",
+    "reinforce": "jaxdec.stages.reinforce",
 }
 
 

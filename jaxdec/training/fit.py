@@ -96,7 +96,7 @@ def _fit(
         print(describe(config, trainer.mesh, trainer.parts, trainer.learner, trainer.state, trainer.throughput))
         final: dict[str, float] = {}
         with MetricsLog(run_dir, config) as log:
-            log.truncate_after(trainer.step)
+            log.truncate_after(trainer.step or -1)  # at the start nothing stays, an evaluation of it neither
             for step, values in trainer.run(saver, lambda: interruption.signal is not None):
                 log.write(step, values)
                 if on_metrics is not None:

@@ -200,6 +200,8 @@ class Trainer:
         """
         config, step, saver = self.config, self.step, saver or NoSaver()
         late = LateMetrics(config, saver.newest, self.throughput)
+        if step == 0 and self.stage.rollouts is not None and is_evaluated(config, step):
+            yield step, self.evaluate(self.stage.evaluators)  # what is learned shows against the model it starts from
         while step < config.train.steps:
             late.begin(step)
             until = next_stop(config, step, self.updates)

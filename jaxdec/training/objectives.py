@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Classify, Instruct, Preference, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Classify, Instruct, Preference, Pretrain, Reinforce, Translate
 from jaxdec.errors import UserError
 from jaxdec.training.classification import classification
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.preference import preference_objective
+from jaxdec.training.reinforcement import reinforcement
 from jaxdec.training.stage import Objective
 
 
@@ -19,5 +20,7 @@ def objective_of(stage: AnyStage) -> Objective:
             return preference_objective(loss)
         case Classify():
             return classification(stage.at)
+        case Reinforce():
+            return reinforcement(stage)
         case _:
             raise UserError(f"stage {stage!r} has no objective: give a value of a kind in jaxdec/config/stages.py")

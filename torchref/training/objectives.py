@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from jaxdec.config.stages import AnyStage, Classify, Instruct, Preference, Pretrain, Translate
+from jaxdec.config.stages import AnyStage, Classify, Instruct, Preference, Pretrain, Reinforce, Translate
 from torchref.training.classification import classification
 from torchref.training.loop import LANGUAGE, Objective
 from torchref.training.preference import preference_objective
+from torchref.training.reinforcement import reinforcement
 
 
 def objective_of(stage: AnyStage) -> Objective:
@@ -17,5 +18,7 @@ def objective_of(stage: AnyStage) -> Objective:
             return preference_objective(loss)
         case Classify():
             return classification(stage.at)
+        case Reinforce():
+            return reinforcement(stage)
         case _:
             raise ValueError(f"stage {stage!r} has no objective")

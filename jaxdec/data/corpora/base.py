@@ -28,6 +28,31 @@ class Piece(NamedTuple):
     place: Place  # reading goes on after this piece from here
 
 
+class Problem(NamedTuple):
+    """A prompt, and the one right answer to it, which a newline ends."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Prompts whose answers can be checked, in the order of the text. `complete`: there are no others."""
+
+    all: list[Problem]
+    complete: bool
+
+    def split(self, validation_fraction: float) -> tuple[list[Problem], list[Problem]]:
+        """Those to learn from and those to be judged by: the lines of the text's validation split, or, where the
+        problems are complete and every text has all of them, the same."""
+        if self.complete:
+            return self.all, self.all
+        ends = np.cumsum([len(problem.prompt) + len(problem.answer) + 1 for problem in self.all])
+        first = int(np.searchsorted(ends, (1 - validation_fraction) * ends[-1])) + 1
+        first = min(first, len(self.all) - 1)
+        return self.all[:first], self.all[first:]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """`hash` is of what determines the text: equal hashes, equal texts. The text is read or made at the first use.
@@ -38,6 +63,7 @@ class Corpus:
     share of a corpus of many documents lies before a place, 0 to 1, for the time left; None if unknown.
     `conditional_entropy(n)`: H(next character | n characters before) in nats, or a lower bound of it; None if unknown.
     `answers(text)`: bool, the characters of a stretch of the text that are certain; None if there are none.
+    `problems()`: what the text asks and answers, line by line; None where no answer can be checked.
     """
 
     name: str
@@ -47,6 +73,7 @@ class Corpus:
     conditional_entropy: Callable[[int], float] | None = None
     answers: Callable[[str], np.ndarray] | None = None
     share: Callable[[Place], float] | None = None
+    problems: Callable[[], Problems] | None = None
 
     @functools.cached_property
     def text(self) -> str:
@@ -60,6 +87,7 @@ def one_text(
     read: Callable[[], str],
     conditional_entropy: Callable[[int], float] | None = None,
     answers: Callable[[str], np.ndarray] | None = None,
+    problems: Callable[[], Problems] | None = None,
 ) -> Corpus:
     """The corpus of one text that fits into memory; `read` is called once, when the text is first needed."""
     read = functools.cache(read)
@@ -70,7 +98,7 @@ def one_text(
             end = min(start + PIECE, len(text))
             yield Piece(text[start:end], end == len(text), (0, end))
 
-    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers)
+    return Corpus(name, hash, pieces, lambda: len(read()), conditional_entropy, answers, problems=problems)
 
 
 class Number(NamedTuple):

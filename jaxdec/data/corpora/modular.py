@@ -10,7 +10,7 @@ import string
 
 import numpy as np
 
-from jaxdec.data.corpora.base import Corpus, Generated, Number, one_text
+from jaxdec.data.corpora.base import Corpus, Generated, Number, Problem, Problems, one_text
 from jaxdec.data.files import sha256
 
 NUMBERS = string.digits + string.ascii_lowercase
@@ -26,6 +26,19 @@ def generate(modulus: int = MODULUS, lines: int = LINES, seed: int = SEED) -> st
     source = random.Random(f"modular {seed}")
     pairs = [(int(source.random() * modulus), int(source.random() * modulus)) for _ in range(lines)]
     return "".join(f"{NUMBERS[a]}+{NUMBERS[b]}={NUMBERS[(a + b) % modulus]}\n" for a, b in pairs)
+
+
+def problems(modulus: int = MODULUS) -> Problems:
+    """All sums."""
+    numbers = NUMBERS[:modulus]
+    return Problems(
+        [
+            Problem(f"{first}+{second}=", NUMBERS[(a + b) % modulus])
+            for a, first in enumerate(numbers)
+            for b, second in enumerate(numbers)
+        ],
+        complete=True,
+    )
 
 
 def entropy_rate(modulus: int = MODULUS) -> float:
@@ -45,7 +58,8 @@ def fingerprint(modulus: int = MODULUS, lines: int = LINES, seed: int = SEED) ->
 
 def corpus(name: str, modulus: int) -> Corpus:
     rate = entropy_rate(modulus)
-    return one_text(name, fingerprint(modulus), functools.partial(generate, modulus), lambda n: rate, answers)
+    generated, asked = functools.partial(generate, modulus), functools.partial(problems, modulus)
+    return one_text(name, fingerprint(modulus), generated, lambda n: rate, answers, asked)
 
 
 CORPUS = Generated(

@@ -11,6 +11,7 @@ from jaxdec.data.corpora import (
     hellaswag,
     induction,
     instruct,
+    letters,
     markov,
     modular,
     openwebtext,
@@ -36,6 +37,8 @@ GENERATED: dict[str, Generated] = {
     "markov": markov.CORPUS,
     "induction": induction.CORPUS,
     "modular": modular.CORPUS,
+    "reverse": letters.REVERSE,
+    "sort": letters.SORT,
 }
 REAL: dict[str, RealCorpus] = {
     module.CORPUS.name: module.CORPUS
