@@ -22,7 +22,7 @@ from jaxdec.weights.formats.huggingface import recognise
 FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<name>\w+))?")
 OUTSIDE = "hf:"  # begins the names of pairs whose reference is not ours
 TASKS = ("reverse", "translate")  # recipes of the encoder-decoder, each with a model of its own
-LATER = ("classify", "instruct", "preference", "lora")  # tiny decoders: `jaxdec.parity.pairs.later`
+LATER = ("classify", "instruct", "preference", "lora", "reinforce")  # tiny decoders: `jaxdec.parity.pairs.later`
 PACKAGES = {
     "torch": "PyTorch, which is not installed: pip install 'jaxdec[torch]'",
     "safetensors": "safetensors, which is not installed: pip install 'jaxdec[torch]'",

@@ -35,14 +35,14 @@ def load_data(config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer
     _require_fit(config, problems)
     held_out = "all of them judged" if problems.validation is problems.train else f"{len(problems.validation):,} judged"
     print(
-        f"problems {len(problems.train):,} to learn from, {held_out}; answers of up to {_most(config, problems)} tokens"
+        f"problems {len(problems.train):,} to learn from, {held_out}; answers of up to {most_tokens(config, problems)} tokens"
     )
     return problems
 
 
 def make_stage(config: RunConfig, model: Model, data: AskedProblems) -> Stage:
     """Prompts of the training problems, each as often as its group is large; rollouts that answer them."""
-    settings, most = _settings(config), _most(config, data)
+    settings, most = _settings(config), most_tokens(config, data)
     accuracy = greedy_accuracy(model, data, most, config.batch_size)
 
     def batch(seed: int, step: int) -> Batch:
@@ -76,7 +76,7 @@ class Sampler:
 
     def __init__(self, config: RunConfig, model: Model, problems: AskedProblems) -> None:
         self._config, self._model, self._problems = config, model, problems
-        self._settings, self._most = _settings(config), _most(config, problems)
+        self._settings, self._most = _settings(config), most_tokens(config, problems)
         temperature = self._settings.temperature
         self._log_p = jax.jit(lambda params, batch: answer_log_p(model.read, params, batch, temperature)[0])
         self._told = False
@@ -150,14 +150,14 @@ def _settings(config: RunConfig) -> Reinforce:
     return settings
 
 
-def _most(config: RunConfig, problems: AskedProblems) -> int:
+def most_tokens(config: RunConfig, problems: AskedProblems) -> int:
     """The most tokens of an answer."""
     return _settings(config).answer_tokens or problems.answer_tokens
 
 
 def _require_fit(config: RunConfig, problems: AskedProblems) -> None:
     """Raises UserError for a group, a window or a model that the stage cannot work with."""
-    group, most, rows = _settings(config).group, _most(config, problems), config.batch_size
+    group, most, rows = _settings(config).group, most_tokens(config, problems), config.batch_size
     if rows % group:
         raise UserError(
             f"a step of {rows} sequences (train.tokens_per_step / window) has no whole number of groups of {group} "

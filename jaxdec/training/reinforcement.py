@@ -59,13 +59,15 @@ def policy_loss(
     """The sum over a batch that has, beside `tokens`, `targets` and `mask`, the log-probabilities `sampler_log_p` and
     `first_log_p` [B,T] and the advantage of each row, `advantage` [B]. `key` is not used."""
     log_p_BT, aux = answer_log_p(apply, params, batch, stage.temperature)
-    ratio_BT = jnp.exp(log_p_BT - batch["sampler_log_p"])
-    advantage_B1 = batch["advantage"][:, None]
+    sampler_BT, first_BT, advantage_B = (
+        jnp.asarray(batch[name], log_p_BT.dtype) for name in ("sampler_log_p", "first_log_p", "advantage")
+    )
+    ratio_BT, advantage_B1 = jnp.exp(log_p_BT - sampler_BT), advantage_B[:, None]
     clipped_BT = jnp.clip(ratio_BT, 1 - stage.clip, 1 + stage.clip)
     gain_BT = jnp.minimum(ratio_BT * advantage_B1, clipped_BT * advantage_B1)
-    distance_BT = batch["first_log_p"] - log_p_BT
+    distance_BT = first_BT - log_p_BT
     divergence_BT = jnp.expm1(distance_BT) - distance_BT
-    weight_BT = token_weights(batch, stage.average).astype(log_p_BT.dtype)
+    weight_BT = token_weights(batch["mask"].astype(log_p_BT.dtype), stage.average)
     total = jnp.sum(weight_BT * (stage.kl * divergence_BT - gain_BT))
     count = counted(stage.average, batch)
     return total + sum(count.astype(total.dtype) * loss for loss in aux.values()), {
@@ -74,9 +76,8 @@ def policy_loss(
     }
 
 
-def token_weights(batch: Batch, average: Average) -> jax.Array:
+def token_weights(mask_BT: jax.Array, average: Average) -> jax.Array:
     """How much each token of the sum counts, [B,T]; 0 outside answers."""
-    mask_BT = batch["mask"]
     match average:
         case "sequence":
             return mask_BT / jnp.maximum(mask_BT.sum(-1, keepdims=True), 1)

@@ -196,6 +196,17 @@ def values(cls: type) -> dict[str, Any]:
             "split_seed": 1,
             "label_field": (classify.Classify(), "other"),
         },
+        reinforce.Reinforce: {
+            "group": 4,
+            "updates": 2,
+            "temperature": 0.5,
+            "answer_tokens": 5,
+            "reward": "partial",
+            "baseline": "centered",
+            "clip": 0.05,
+            "kl": 0.5,
+            "average": "token",
+        },
         tokenizers.Characters: {},
         tokenizers.Words: {},
         tokenizers.GPT2: {},
@@ -279,6 +290,7 @@ BASES: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
     preference.DPO: (preference.DPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.IPO: (preference.IPO(), lambda it: {"stage": preference.Preference(it)}),
     preference.Preference: (preference.Preference(), lambda it: {"stage": it}),
+    reinforce.Reinforce: (reinforce.Reinforce(group=2, updates=1), lambda it: {"stage": it}),
     classify.Classify: (classify.Classify(), lambda it: {"stage": it}),
     tokenizers.BPE: (tokenizers.BPE(vocab_size=300), lambda it: {"data": DataConfig("text", it)}),
     tokenizers.HuggingFace: (tokenizers.HuggingFace("one.json"), lambda it: {"data": DataConfig("text", it)}),
@@ -405,6 +417,25 @@ def labelled(run: RunConfig) -> Hashable:
 
 
 @functools.cache
+def rollouts(run: RunConfig) -> Hashable:
+    """Which problems are asked, what answers are worth, and what is minimised."""
+    settings = run.stage
+    assert isinstance(settings, reinforce.Reinforce)
+    data = DataConfig("modular:5", window=8)
+    run = replace(run, data=data, train=replace(run.train, tokens_per_step=8 * 8))
+    problems = load_problems(data, CharTokenizer.train("\n+=01234"), None)
+    stage = make_stage(run, Model(run.model, run.precision), problems)
+    assert stage.rollouts is not None
+    asked = [stage.batch(0, step) for step in range(3)]
+    worth = [reward_of(text, "abc", settings.reward) for text in ("abc", "abd", None)]
+    batch = made_up_rollouts(run, seed=0, count=1)[0]
+    output = SimpleNamespace(logits_BTV=np.random.default_rng(1).normal(size=(8, 8, 11)), aux={})
+    loss = stage.objective.loss(lambda *_, **__: output, {}, batch, jax.random.key(0))[0]  # type: ignore[arg-type]
+    gain = advantages(np.array([[0.0, 0.0, 1.0]]), settings.baseline)
+    return frozen((asked, worth, loss, gain, most_tokens(run, problems), stage.rollouts.updates))
+
+
+@functools.cache
 def loop(run: RunConfig) -> Hashable:
     """When a run stops, looks and saves."""
     stops, step = [], 0
@@ -493,6 +524,7 @@ VIEWS: dict[type, tuple[Callable[[RunConfig], Hashable], ...]] = {
     classify.Classify: (labelled,),
     **dict.fromkeys((instruct.Own, instruct.Buckets, instruct.Instruct), (instructions,)),
     **dict.fromkeys((trainable.Matching, trainable.LastBlocks), (learns,)),
+    reinforce.Reinforce: (rollouts,),
     **dict.fromkeys((preference.DPO, preference.IPO, preference.Preference), (preferences,)),
     **dict.fromkeys((tokenizers.BPE, tokenizers.HuggingFace, tokenizers.SentencePiece), (batches,)),
     DataConfig: (batches, scores),

@@ -53,8 +53,8 @@ def policy_loss(stage: Reinforce, model: LanguageModel, batch: Part) -> Tensor:
             continue
         targets_N = batch["targets"][row][mask_T].long()
         log_p_N = log_p_BTV[row][mask_T].gather(-1, targets_N[:, None])[:, 0]
-        sampled_N, first_N = (batch[name][row][mask_T] for name in ("sampler_log_p", "first_log_p"))
-        objective_N = token_objectives(stage, log_p_N, sampled_N, first_N, batch["advantage"][row])
+        sampled_N, first_N = (batch[name][row][mask_T].to(log_p_N) for name in ("sampler_log_p", "first_log_p"))
+        objective_N = token_objectives(stage, log_p_N, sampled_N, first_N, batch["advantage"][row].to(log_p_N))
         total = total - answer_objective(stage, objective_N, mask_T.numel())
     for loss in output.aux.values():
         total = total + counted(stage, batch) * loss

@@ -9,6 +9,7 @@ from jaxdec.config.classify import Classify
 from jaxdec.config.documents import Separate
 from jaxdec.config.instruct import Instruct, Packed
 from jaxdec.config.preference import DPO, Preference
+from jaxdec.config.reinforce import Reinforce
 from jaxdec.config.trainable import LoRA
 from jaxdec.parity.pair import Pair
 from jaxdec.parity.pairs.pairs import pair_of_run
@@ -33,6 +34,7 @@ RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.
     ),
     "preference": lambda: twin_run(replace(GPT, layers=1), stage=Preference(DPO(beta=0.3, label_smoothing=0.1))),
     "lora": lora_run,
+    "reinforce": lambda: twin_run(replace(GPT, layers=1), stage=Reinforce(temperature=0.9)),
 }
 
 

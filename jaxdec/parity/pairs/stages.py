@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from jaxdec.config.model import EncoderDecoderConfig
+from jaxdec.config.reinforce import Reinforce
 from jaxdec.generation.sampling import Sampling
 from jaxdec.parity.adapters.reference import parameters_of
 from jaxdec.parity.compare import tolerances
@@ -33,7 +34,7 @@ from torchref.generation import generate as torch_generate
 def twin_stages(ours: JaxTwin, theirs: TorchTwin) -> Mapping[str, CompareStage]:
     """Each runs with the weights that show it."""
     found: dict[str, Any] = {"init": initial_law, "schedule": schedule, "accumulation": accumulation}
-    if hasattr(ours.run.model, "dropout"):
+    if hasattr(ours.run.model, "dropout") and not isinstance(ours.run.config.resolved_stage, Reinforce):
         found["dropout"] = dropout
     if not isinstance(ours.run.model, EncoderDecoderConfig) and getattr(ours.run.model, "classes", None) is None:
         found["sampling"] = sampling
