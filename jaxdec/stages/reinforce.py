@@ -33,10 +33,9 @@ def load_data(config: RunConfig, *, from_file: Path | None, tokenizer: Tokenizer
         )
     problems = load_problems(config.data, tokenizer, from_file)
     _require_fit(config, problems)
-    held_out = "all of them judged" if problems.validation is problems.train else f"{len(problems.validation):,} judged"
-    print(
-        f"problems {len(problems.train):,} to learn from, {held_out}; answers of up to {most_tokens(config, problems)} tokens"
-    )
+    judged = "all of them judged" if problems.validation is problems.train else f"{len(problems.validation):,} judged"
+    longest = most_tokens(config, problems)
+    print(f"problems {len(problems.train):,} to learn from, {judged}; answers of up to {longest} tokens")
     return problems
 
 
@@ -75,26 +74,26 @@ class Sampler:
     """
 
     def __init__(self, config: RunConfig, model: Model, problems: AskedProblems) -> None:
-        self._config, self._model, self._problems = config, model, problems
+        self._config, self._model, self.problems = config, model, problems
         self._settings, self._most = _settings(config), most_tokens(config, problems)
         temperature = self._settings.temperature
         self._log_p = jax.jit(lambda params, batch: answer_log_p(model.read, params, batch, temperature)[0])
         self._told = False
 
     def __call__(self, params: Params, first: Params, batch: Batch, step: int) -> tuple[Batch, Mapping[str, float]]:
-        asked = [self._problems.train[index] for index in batch["problem"]]
-        prompts = [self._problems.prompts[problem.prompt] for problem in asked]
+        asked = [self.problems.train[index] for index in batch["problem"]]
+        prompts = [self.problems.prompts[problem.prompt] for problem in asked]
         key = jax.random.fold_in(jax.random.key(self._config.train.seed), 2)  # 0 initialises, 1 drops out
         answers = sample_answers(
             self._model,
             params,
             prompts,
             most=self._most,
-            end=self._problems.end,
+            end=self.problems.end,
             sampling=Sampling(self._settings.temperature),
             key=jax.random.fold_in(key, step),
         )
-        texts = [answer_text(self._problems, answer.tokens) for answer in answers]
+        texts = [answer_text(self.problems, answer.tokens) for answer in answers]
         rewards_B = np.array(
             [reward_of(text, problem.answer, self._settings.reward) for text, problem in zip(texts, asked, strict=True)]
         )

@@ -1,8 +1,8 @@
 """Seeded bugs that GRPO has: in the ratio, in the divergence, in the mask and in the advantages."""
-# ruff: noqa: E731 - a mutant is one changed expression, which a lambda shows best
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -39,8 +39,9 @@ def ratio_not_clipped() -> Patch:
 def clipped_ratio_alone() -> Patch:
     """Without the minimum: an answer that became unlikelier than it should is not made likelier again."""
     return objective(
-        lambda stage, ratio, other, gain: ratio.clamp(1 - stage.clip, 1 + stage.clip) * gain
-        - stage.kl * (other.exp() - other - 1)
+        lambda stage, ratio, other, gain: (
+            ratio.clamp(1 - stage.clip, 1 + stage.clip) * gain - stage.kl * (other.exp() - other - 1)
+        )
     )
 
 
@@ -73,8 +74,6 @@ def prompt_counts_too() -> Patch:
 @later_mutant("loss", PAIR)
 def temperature_of_the_sampler_forgotten() -> Patch:
     original = reinforcement.policy_loss
-    from dataclasses import replace
-
     return patch.object(
         reinforcement,
         "policy_loss",

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdec.config import classify, instruct, parts, positions, preference, stages, tokenizers, trainable
+from jaxdec.config import classify, instruct, parts, positions, preference, reinforce, stages, tokenizers, trainable
 from jaxdec.config.documents import Joined, Separate
 from jaxdec.config.model import (
     BigramConfig,
@@ -36,11 +36,15 @@ from jaxdec.data.instructions.batches import InstructionBatches, rows_of
 from jaxdec.data.instructions.examples import prepare_instructions
 from jaxdec.data.labelled import LabelledBatches, prepare_labelled
 from jaxdec.data.preferences import prepare_preferences
+from jaxdec.data.problems import load_problems, reward_of
 from jaxdec.data.shards import Dataset, prepare
+from jaxdec.data.tokenizers.char import CharTokenizer
 from jaxdec.distributed.sharding import make_mesh
 from jaxdec.evaluation.text import full_sweep, make_window_losses, random_windows
 from jaxdec.models.functional import Model, Params
+from jaxdec.parity.pairs.batches.reinforce import batches as made_up_rollouts
 from jaxdec.runs import metrics
+from jaxdec.stages.reinforce import make_stage, most_tokens
 from jaxdec.training import fit as train
 from jaxdec.training.learner import make_learner, trainable_names
 from jaxdec.training.loop import is_evaluated, is_saved, next_stop, train_step
@@ -48,6 +52,7 @@ from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.objectives import objective_of
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.preference import pair_scores
+from jaxdec.training.reinforcement import advantages
 from jaxdec.training.reporting import LateMetrics
 from jaxdec.training.stage import microbatches
 from jaxdec.training.state import abstract_state
@@ -476,7 +481,7 @@ def sinks(run: RunConfig) -> Hashable:
 @functools.cache
 def measured(run: RunConfig) -> Hashable:
     """What a train step says of itself."""
-    learner = make_learner(run, SimpleNamespace(model=tiny.model(layers=1), objective=LANGUAGE))
+    learner = make_learner(run, SimpleNamespace(model=tiny.model(layers=1), objective=LANGUAGE, rollouts=None))
     state = abstract_state(learner, make_mesh(MeshConfig(data=1)))
     batch = {name: leaf[None] for name, leaf in tiny.batch(2, 8).items()}
     return tuple(jax.eval_shape(functools.partial(train_step, learner), state, batch, jax.random.key(0))[1])
