@@ -9,8 +9,8 @@
 
 Run time: 20 seconds of pretraining and two minutes of reinforcement on two CPU cores. Measured: of all 529 sums the
 pretrained model's greedy answers are right in 41.8 %; after 100 steps of rewards alone 62.0 %, after 400 95.8 %, after
-600 98.9 %. Pretraining on the same sums does better:
-130 further steps of it lead to 100.0 %, since the right answer tells more than a reward of 1 or 0 for a sampled one.
+600 98.9 %. Where the right answers are known, as here, pretraining does better: 130 further steps of it lead to 99.98 %
+of the validation text's sums, since the answer itself tells more than a reward of 1 or 0 for a sampled one.
 """
 
 from jaxdec.config.model import DecoderConfig
