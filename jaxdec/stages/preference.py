@@ -12,6 +12,7 @@ from jaxdec.config.run import RunConfig
 from jaxdec.data.preferences import PreferenceBatches, PreferenceDataset, prepare_preferences
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import UserError
+from jaxdec.evaluation.preference_plot import plot_preferences
 from jaxdec.evaluation.preferences import (
     LogProbabilities,
     Scores,
@@ -79,4 +80,5 @@ def stage_of(
         final_evaluators=(all_pairs(scores, config, data),),
         tokenizer=data.tokenizer,
         data=data.hash,
+        files=lambda _, run_dir: plot_preferences(run_dir / "metrics.jsonl", run_dir / "preference.png"),
     )
