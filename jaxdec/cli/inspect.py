@@ -25,7 +25,7 @@ TABLE = 24  # so many heads still make a table that can be read
 @dataclasses.dataclass(frozen=True)
 class InspectOptions:
     run: Path | None = run_argument()
-    prompt: str | None = option(None, "the text that the model reads", metavar="TEXT", unset="none: it must be given")
+    prompt: str | None = option(None, "the text that the model reads", metavar="TEXT", unset="it must be given")
     layer: int | None = option(None, "links, heads and pictures of this layer alone", metavar="INT", unset="all")
     head: int | None = option(None, "links, heads and pictures of this head alone", metavar="INT", unset="all")
     top: int = option(5, "how many predictions and links to show")
