@@ -21,10 +21,10 @@ def split_scores(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 def show_scores(scores: Mapping[str, float]) -> None:
     """Prints a line per score with its 95 % interval, a column per split; and the test split's confusion matrix."""
-    print(f"\n  {'':<12}" + "".join(f"{split:<26}" for split in SPLITS).rstrip())
+    print(f"\n  {'':<12}" + "".join(f"{split:<28}" for split in SPLITS).rstrip())
     for score in SCORES:
         cells = [_cell(score, *(scores[f"{split}_{score}{end}"] for end in ("", "_low", "_high"))) for split in SPLITS]
-        print(f"  {score:<12}" + "".join(f"{cell:<26}" for cell in cells).rstrip())
+        print(f"  {score:<12}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
     print("  in brackets: 95 % intervals (docs/stages/classify.md says of which kind)")
     cells = {
         tuple(name.split("/")[1:]): int(value) for name, value in scores.items() if name.startswith("test_confusion/")
@@ -40,6 +40,6 @@ def show_scores(scores: Mapping[str, float]) -> None:
 
 
 def _cell(score: str, value: float, low: float, high: float) -> str:
-    if score == "loss":
-        return f"{value:.4f}  ({low:.4f} - {high:.4f})"
-    return f"{100 * value:.2f} %  ({100 * low:.1f} - {100 * high:.1f})"
+    if score in ("loss", "auroc"):
+        return f"{value:.4f} ({low:.4f} - {high:.4f})"
+    return f"{100 * value:.2f} % ({100 * low:.1f} - {100 * high:.1f})"

@@ -62,9 +62,9 @@ def draw_curves(lines: list[dict[str, Any]], png: Path) -> None:
         points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
         if points:
             (drawn,) = axes.plot(*zip(*points, strict=True), label=label, **style)
-            low, high = (lines[-1].get(f"{name}_{bound}") for bound in ("low", "high"))
-            if low is not None and high is not None:
-                axes.vlines(points[-1][0], low, high, color=drawn.get_color())
+            if name == "test_accuracy":
+                last = lines[-1]
+                axes.vlines(last["step"], last[f"{name}_low"], last[f"{name}_high"], color=drawn.get_color())
     axes.set_xlabel("step")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)

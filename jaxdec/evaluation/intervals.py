@@ -51,7 +51,7 @@ def class_scores(logits_NC: np.ndarray, labels_N: np.ndarray) -> tuple[dict[str,
     spread, drawn = losses_N.std(ddof=1) / len(labels_N) ** 0.5, percentiles(matrix)
     right, share = int(np.trace(matrix)), matrix.sum()
     found = {
-        "loss": Score(losses_N.mean(), losses_N.mean() - Z * spread, losses_N.mean() + Z * spread),
+        "loss": Score(losses_N.mean(), max(0.0, losses_N.mean() - Z * spread), losses_N.mean() + Z * spread),
         "accuracy": Score(metrics.accuracy_score(labels_N, predicted_N), *wilson(right, share)),
         "precision": Score(precision, *drawn["precision"]),
         "recall": Score(recall, *drawn["recall"]),

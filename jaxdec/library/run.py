@@ -162,6 +162,8 @@ class TrainingRun:
         if text is None:
             trainer = self._open()
             return trainer.evaluate(trainer.stage.final_evaluators)
+        if getattr(self.config.model, "classes", None) is not None:
+            raise UserError("a classifier is scored on texts with labels: call evaluate() without a text")
         if self.config.model.kind == "encoder_decoder":
             raise UserError("an encoder-decoder is scored on pairs, not on a text: call evaluate() without one")
         ids = self.tokenizer.encode(text)

@@ -1,4 +1,5 @@
-"""loss.png: the training and validation loss of a run over its steps, and the entropy floor where it is known."""
+"""loss.png: the training and validation loss of a run over its steps, and the entropy floor where it is known. It is
+in nats per token, or of a classifier per text."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
     if floor is not None:
         axes.axhline(floor, color="black", linestyle="--", linewidth=1, label=f"entropy floor {floor:.4f}")
     axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(
+        "loss (nats per text)" if any("validation_accuracy" in line for line in lines) else "loss (nats per token)"
+    )
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend()

@@ -169,6 +169,8 @@ def test_other_commands_refuse_a_classifier(run: Path, tmp_path: Path, capsys: p
         assert said in captured.err and captured.err.count("\n") == 1
     with pytest.raises(UserError, match="the run is a classifier"):
         jaxdec.load(run).generate("1")
+    with pytest.raises(UserError, match="a classifier is scored on texts with labels"):
+        jaxdec.load(run).evaluate("1")
 
 
 @pytest.mark.parametrize(
