@@ -76,7 +76,7 @@ def texts_of(options: ClassifyOptions) -> list[str]:
                 f"give what to classify: jaxdec classify {options.run} TEXT, --file FILE, or standard input"
             )
         place, content = "standard input", sys.stdin.buffer.read()
-        text = decode(content, Path("-"), "standard input")
+        text = decode(content, Path("input"), "standard")
     if "\0" in text:
         raise UserError(f"{place} is no text: it has a NUL byte at offset {content.index(0)}")
     lines = [line for line in text.splitlines() if line.strip()]

@@ -1,4 +1,12 @@
-"""Spam or not: a small GPT that tells text messages apart, on the SMS Spam Collection."""
+"""Spam or not: a small GPT that tells text messages apart (SMS Spam Collection).
+
+    jaxdec train spam
+    jaxdec train spam --data.corpus embedded
+    jaxdec train spam --init-from runs/before --out runs/after
+
+Run time: about a minute on two quiet CPU cores. Measured (docs/stages/classify.md): test accuracy 95.6, 96.6 and 96.6 %
+with three seeds, from nothing; Raschka's book gives 93.67 % for a GPT-2 of 124M parameters from random initialisation.
+"""
 
 from jaxdec.config.classify import Classify
 from jaxdec.config.model import DecoderConfig

@@ -40,8 +40,10 @@ def load_examples(
             return corpus, list(examples_of(path, "label", "text", labels))
     path = Path(corpus).expanduser()
     if not path.exists():
+        near = nearest(corpus, KNOWN)
+        hint = near if "did you mean" in near else ""
         raise UserError(
-            f"there is no corpus of texts with labels and no file called {corpus!r}{nearest(corpus, KNOWN)}: give one "
+            f"there is no corpus of texts with labels and no file called {corpus!r}{hint}: give one "
             f"of {', '.join(KNOWN)}, or a .csv, .tsv, .jsonl, .json or .parquet file with a text and a label in each "
             "record"
         )
