@@ -24,5 +24,5 @@ CONFIG = RunConfig(
     data=DataConfig(corpus="embedded", tokenizer=BPE(vocab_size=1000), validation_fraction=0.05),
     stage=Instruct(),
     optim=OptimConfig(learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=50, weight_decay=0.1),
-    train=TrainConfig(steps=400, tokens_per_step=16 * 256, eval_every=100, eval_batches=5, checkpoint_every=200),
+    train=TrainConfig(steps=300, tokens_per_step=16 * 256, eval_every=50, eval_batches=5, checkpoint_every=150),
 )
