@@ -1,6 +1,18 @@
-"""Instruction finetuning of a small decoder on instructions with checkable answers
+"""Instruction finetuning: a decoder of 0.9 million parameters learns to answer, on embedded data
 
-jaxdec train instruct
+    jaxdec train instruct
+    jaxdec train instruct --data.corpus instruct --init-from RUN --out runs/instructed
+
+Run time: 84 s of processor time, evaluation and responses included. Measured: on the test split a loss of 3.54 nats
+per target of a response (a blind guess among 1,000 tokens: 6.9), ROUGE-L 0.24, 1 of 45 responses exact. 383 entries
+teach fresh weights the form of answers, not what words mean. 50 entries of the book are learnt by heart, all exact:
+
+    jaxdec train instruct --data.corpus instruct --data.limit-documents 59 --train.steps 250 \\
+        --optim.learning-rate 2e-3 --train.eval-every 50 --out runs/fifty
+    jaxdec respond runs/fifty --split training
+
+docs/stages/instruct.md has more. Published for GPT-2 with 355 million parameters on `instruct` (Raschka, chapter 7):
+the validation loss falls from 3.76 to 0.657.
 """
 
 from jaxdec.config.decoder import DecoderConfig
