@@ -62,3 +62,16 @@ def test_dark_and_light_differ_in_every_colour_that_matters(browser: Browser, tm
             [browser.value(f"{style}(getComputedStyle(document.querySelector('{each}')))") for each in places]
         )
     assert all(light != dark for light, dark in zip(*colours, strict=True))
+
+
+def test_a_printed_page_shows_its_tables_whole(browser: Browser, tmp_path: Path):
+    page = tmp_path / "evaluation.html"
+    page.write_text(to_html(result(), CONFIG, LOG, CONFIG), encoding="utf-8")
+    browser.open(page.as_uri())
+    browser.look(690, dark=False)  # as wide as A4 within its margins
+    tables = "[...document.querySelectorAll('.measures')]"
+    wider = f"{tables}.filter((e) => e.getBoundingClientRect().right > innerWidth)"
+    assert browser.value(f"{wider}.length") > 0, "on a screen they are scrolled"
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.value(f"{wider}.length") == 0
+    assert browser.value("getComputedStyle(document.querySelector('.text')).maxHeight") == "none"
