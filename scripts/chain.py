@@ -39,21 +39,21 @@ LINKS = (
         "train char-gpt --data.corpus playlets --data.sweep-stride None --data.tokenizer bpe "
         f"--data.tokenizer.vocab-size 1000 --model.context 128 --train.tokens-per-step {TOKENS} --out {{pretrained}}",
         lambda found: f"validation loss {found['sweep_loss']:.3f} nats per byte pair on playlets",
-        400,
+        200,
     ),
     Link(
         "classify", "classifier",
         f"train spam --data.corpus embedded --init-from {{pretrained}} --data.window 64 "
         f"--train.tokens-per-step {TOKENS} --out {{classifier}}",
         lambda found: f"test accuracy {found['test_accuracy']:.1%}",
-        100,
+        60,
     ),
     Link(
         "instruct", "instructed",
         "train instruct --init-from {pretrained} --stage.template phi3 "
         f"--train.tokens-per-step {TOKENS} --out {{instructed}}",
         lambda found: f"validation loss {found['sweep_loss']:.3f} nats per token of a response",
-        300,
+        150,
     ),
     Link(
         "prefer", "preferred",
@@ -61,7 +61,7 @@ LINKS = (
         f"--train.tokens-per-step {TOKENS} --out {{preferred}}",
         lambda found: f"friendly answers win in {found['test_reward_accuracy']:.0%} of the unseen pairs, by "
         f"{found['test_margin']:.2f} on average",
-        60,
+        40,
     ),
     Link(
         "evaluate", "preferred",

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdec.checkpoints.checkpoints import restore_params
 from jaxdec.config.decoder import DecoderConfig
-from jaxdec.config.preference import IPO, Preference
+from jaxdec.config.preference import DPO, IPO, Preference
 from jaxdec.config.run import DataConfig, MeshConfig, OptimConfig, Precision, RunConfig, TrainConfig
 from jaxdec.config.tokenizers import BPE
 from jaxdec.config.trainable import Everything, LoRA
@@ -24,6 +25,7 @@ from jaxdec.runs.directory import require_run
 from jaxdec.runs.reference import FILE, read_reference
 from jaxdec.stages.run import evaluate, open_training, resume, train
 from jaxdec.training.loop import Trainer
+from jaxdec.training.preference import pair_scores
 
 WORDS = ("red", "blue", "green", "small", "large", "round")
 PAIRS = [
@@ -76,8 +78,15 @@ def lines(run: Path) -> Iterator[dict[str, Any]]:
     return map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("trainable", [Everything(), LoRA(rank=2)], ids=["kept", "base"])
+@pytest.mark.parametrize(
+    ("trainable", "precision"),
+    [
+        pytest.param(Everything(), "float32", id="kept-float32"),
+        pytest.param(LoRA(rank=2), "float64", id="base-float64"),
+        pytest.param(Everything(), "float64", id="kept-float64", marks=pytest.mark.long),
+        pytest.param(LoRA(rank=2), "float32", id="base-float32", marks=pytest.mark.long),
+    ],
+)
 def test_at_step_0_the_loss_is_log_2_and_the_margin_0(files: Path, precision: Any, trainable: Any) -> None:
     """Exactly, in training and in evaluation, whether the reference is measured beforehand or read beside adapters."""
     with jax.enable_x64(precision == "float64"):
@@ -125,6 +134,7 @@ def test_a_killed_run_goes_on_with_the_reference_it_had(files: Path, run: Path, 
     assert evaluate(again)["step"] == 4, "what the start said is measured of the start again"
 
 
+@pytest.mark.long
 def test_a_run_killed_before_its_first_checkpoint_starts_again(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(run, again)
@@ -135,14 +145,16 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(run: Path, tmp_pa
     assert [line.get("loss") for line in lines(again)] == [line.get("loss") for line in lines(run)]
 
 
-def test_ipo_aims_at_its_margin(files: Path) -> None:
-    stage = Preference(IPO(tau=0.5))
-    config, opened, initial = open_training(config_of(files, stage=stage).check())
-    trainer = Trainer(config, opened)
-    assert initial is not None
-    trainer.start(initial())
-    first, *_, last = (values for _, values in trainer.run() if "loss" in values)
-    assert first["loss"] == pytest.approx((1 / (2 * 0.5)) ** 2) and last["loss"] < first["loss"]
+def test_the_first_loss_and_margins_by_hand() -> None:
+    """Rewards are beta or tau times the log ratio to the reference; IPO begins at (1 / (2 tau))^2."""
+    log_p, reference = jnp.array([[-3.0, -4.0], [-5.0, -2.0]]), jnp.array([[-4.0, -4.0], [-4.0, -4.0]])
+    start = {loss: pair_scores(loss, reference, reference) for loss in (DPO(), DPO(0.5, 0.3), IPO(0.5))}
+    log_2 = float(np.log(np.float32(2)))
+    assert [scores["loss"].tolist() for scores in start.values()] == [[log_2] * 2, [log_2] * 2, [1.0] * 2]
+    scores = pair_scores(DPO(beta=0.5), log_p, reference)
+    assert scores["margin"].tolist() == [0.5, -1.5] and scores["reward_accuracy"].tolist() == [1.0, 0.0]
+    assert scores["loss"].tolist() == pytest.approx([np.log(1 + np.exp(-0.5)), np.log(1 + np.exp(1.5))], rel=1e-6)
+    assert pair_scores(IPO(tau=0.5), log_p, reference)["loss"].tolist() == [0.0, 16.0]
 
 
 def refusal(files: Path, tmp_path: Path, **changes: Any) -> str:

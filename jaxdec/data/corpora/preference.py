@@ -27,7 +27,8 @@ def records(path: Path, asked: Callable[[str, str], str] = prompt) -> Iterator[P
         if "prompt" in fields.values:
             question = fields.text("prompt")
         else:
-            question = asked(fields.text("instruction"), fields.text("input", empty=True))
+            about = fields.text("input", empty=True) if fields.values.get("input") is not None else ""
+            question = asked(fields.text("instruction"), about)
         yield Preference(question, fields.text("chosen"), fields.text("rejected"))
 
 
