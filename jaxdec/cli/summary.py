@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdec.cli.scores import show_scores, split_scores
-from jaxdec.config.stages import Classify, Instruct, Pretrain, Translate
+from jaxdec.config.stages import Classify, Instruct, Pretrain, Reinforce, Translate
 from jaxdec.runs.directory import require_run
 
 SAMPLE_TOKENS = 400
@@ -86,6 +86,7 @@ MORE = {
     Pretrain.kind: "more text: jaxdec generate {} --prompt TEXT",
     Translate.kind: "more text: jaxdec translate {} --text TEXT",
     Instruct.kind: "talk to it: jaxdec chat {}",
+    Reinforce.kind: "ask it more: jaxdec generate {} --prompt TEXT",
     Classify.kind: "classify texts: jaxdec classify {} TEXT",
 }
 

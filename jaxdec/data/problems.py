@@ -14,7 +14,7 @@ from jaxdec.data.corpora.base import Problem
 from jaxdec.data.corpora.registry import GENERATED, corpus_of
 from jaxdec.data.files import sha256
 from jaxdec.data.tokenizers.registry import Tokenizer
-from jaxdec.errors import UserError, listed
+from jaxdec.errors import UserError
 
 END = "\n"  # what ends an answer
 
@@ -47,7 +47,8 @@ def load_problems(data: DataConfig, tokenizer: Tokenizer, from_file: Path | None
     if corpus.problems is None:
         known = [name for name, each in GENERATED.items() if each.load(name).problems is not None]
         raise UserError(
-            f"the corpus {data.corpus} has no answers that can be checked: give --data.corpus {listed(known)}"
+            f"the corpus {data.corpus} has no answers that can be checked: give --data.corpus "
+            f"{', '.join(known[:-1])} or {known[-1]}"
         )
     train, validation = corpus.problems().split(data.validation_fraction)
     try:

@@ -156,7 +156,7 @@ def test_a_start_that_never_scores_is_said_in_one_line(source: Path, capsys: pyt
     ("changes", "said"),
     [
         ({"init_from": None}, "stage reinforce starts from a model that is right now and then: give --init-from RUN"),
-        ({"data": DataConfig("markov")}, "has no answers that can be checked: give --data.corpus modular, reverse"),
+        ({"data": DataConfig("markov")}, "no answers that can be checked: give --data.corpus modular, reverse or sort"),
         ({"data": DataConfig("reverse", window=6)}, "is not in the tokenizer's vocabulary"),
         (
             {"data": DataConfig("modular:5", window=6)},

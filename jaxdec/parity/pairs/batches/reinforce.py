@@ -9,7 +9,7 @@ from jaxdec.parity.setting import PairBatch
 
 
 def batches(config: RunConfig, seed: int, count: int) -> list[PairBatch]:
-    """Batches in which some ratios are clipped and others are not, and one row in four has nothing to learn from."""
+    """Batches in which some ratios are clipped and others are not, in both directions; one row in four has advantage 0."""
     rng = np.random.default_rng(seed)
     return [batch(config, rng) for _ in range(count)]
 
@@ -18,12 +18,13 @@ def batch(config: RunConfig, rng: np.random.Generator) -> PairBatch:
     rows, window = config.batch_size, config.window
     assert config.model.vocab_size is not None
     text = rng.integers(0, config.model.vocab_size, (rows, window + 1), dtype=np.int32)
-    prompts, answers = rng.integers(1, window // 2, rows), rng.integers(1, window // 2, rows)
+    prompts = rng.integers(1, window // 4 + 1, rows)
+    answers = rng.integers(window // 4, window // 2 + 1, rows)
     places = np.arange(window)[None, :]  # of targets: the first token of an answer is the target of a prompt's last
     mask = (places >= prompts[:, None] - 1) & (places < (prompts + answers)[:, None] - 1)
-    log_p = -np.log(config.model.vocab_size) + rng.normal(scale=0.5, size=(2, rows, window))
-    advantage = rng.normal(size=rows)
-    advantage[::4] = 0
+    log_p = -np.log(config.model.vocab_size) + rng.normal(size=(2, rows, window))
+    signs = np.array([1, -1, 1, 0])[np.arange(rows) % 4]
+    advantage = signs * rng.uniform(0.5, 2, rows)
     return {
         "tokens": text[:, :-1],
         "targets": np.ascontiguousarray(text[:, 1:]),
