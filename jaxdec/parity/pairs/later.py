@@ -34,7 +34,8 @@ RUNS: Mapping[str, Callable[[], TwinRun]] = {  # the names are those in `jaxdec.
     ),
     "preference": lambda: twin_run(replace(GPT, layers=1), stage=Preference(DPO(beta=0.3, label_smoothing=0.1))),
     "lora": lora_run,
-    "reinforce": lambda: twin_run(replace(GPT, layers=1), stage=Reinforce(temperature=0.9)),
+    # Generic weights make logits of size ten: this temperature brings ratios, and the divergence, to the size of one.
+    "reinforce": lambda: twin_run(replace(GPT, layers=1), stage=Reinforce(temperature=8.0)),
 }
 
 

@@ -9,7 +9,7 @@ from jaxdec.parity.setting import PairBatch
 
 
 def batches(config: RunConfig, seed: int, count: int) -> list[PairBatch]:
-    """Batches in which some ratios are clipped and others are not, in both directions; one row in four has advantage 0."""
+    """Batches in which ratios are clipped in both directions, and others are not; every fourth advantage is 0."""
     rng = np.random.default_rng(seed)
     return [batch(config, rng) for _ in range(count)]
 
