@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxdec.config.model import AnyModel
 from jaxdec.config.parts import MoE
+from jaxdec.data.progress import progress
 from jaxdec.data.tokenizers.registry import Tokenizer
 from jaxdec.errors import TrainingError
 from jaxdec.generation.text_stream import start_tokens
@@ -27,6 +28,7 @@ from jaxdec.models.functional import Model, Params
 from jaxdec.training.losses import token_losses
 
 SHORTEST = 16  # the least length of a row
+BLOCK_LOGITS = 2**23  # 32 MB of float32
 MOST_LOGITS, MOST_TOKENS = 2**26, 2**13  # of one call: 256 MB of float32, and no more rows than a CPU has use for
 
 
@@ -74,20 +76,18 @@ class Continuations:
         self.model, self.params = _dropless(model), params
         self.scores: Scores = _make_scores(self.model)
 
-    def score(
-        self, requests: Sequence[Request], on_progress: Callable[[int, int], None] = lambda *_: None
-    ) -> list[Score]:
+    def score(self, requests: Sequence[Request]) -> list[Score]:
         """A score for each request, in their order. Raises TrainingError where one is no number."""
         context = self.model.config.context
         rows = [row for index, request in enumerate(requests) for row in rows_of_request(index, request, context)]
-        logprobs, greedy, done = np.zeros(len(requests)), np.ones(len(requests), bool), 0
-        for batch, shape in _batches(rows, self.model.config):
-            found, hits = jax.device_get(self.scores(self.params, *_arrays(batch, shape)))
-            owners = np.repeat([row.index for row in batch], [row.scored for row in batch])
-            np.add.at(logprobs, owners, found[: len(owners)])
-            np.logical_and.at(greedy, owners, hits[: len(owners)])
-            done += len(batch)
-            on_progress(done, len(rows))
+        logprobs, greedy = np.zeros(len(requests)), np.ones(len(requests), bool)
+        with progress("scoring", sum(row.scored for row in rows)) as advance:
+            for batch, shape in _batches(rows, self.model.config):
+                found, hits = jax.device_get(self.scores(self.params, *_arrays(batch, shape)))
+                owners = np.repeat([row.index for row in batch], [row.scored for row in batch])
+                np.add.at(logprobs, owners, found[: len(owners)])
+                np.logical_and.at(greedy, owners, hits[: len(owners)])
+                advance(len(owners))
         if not np.isfinite(logprobs).all():
             raise TrainingError("the model gives probabilities that are no numbers: its weights are not finite")
         cut = [len(request.context) + len(request.continuation) > context + 1 for request in requests]
@@ -155,7 +155,16 @@ def _shape(length: int, scored: Sequence[int], config: AnyModel) -> Shape:
     rows = max(1, min(MOST_TOKENS // length, int(most / mean)))
     rows = min(2 ** int(math.log2(rows)), 1 << (len(scored) - 1).bit_length())
     targets = 1 << (math.ceil(1.1 * rows * mean) - 1).bit_length()
-    return Shape(rows, length, max(max(scored), min(targets, most, rows * length)))
+    targets = max(max(scored), min(targets, most, rows * length))
+    block = block_of(config)
+    return Shape(rows, length, targets if targets <= block else -(-targets // block) * block)
+
+
+def block_of(config: AnyModel) -> int:
+    """How many targets have their logits computed at once: few enough for the processor's cache, which with a large
+    vocabulary takes a third of the time."""
+    assert config.vocab_size is not None
+    return max(1, 2 ** int(math.log2(max(1, BLOCK_LOGITS // config.vocab_size))))
 
 
 def _rounded(length: int) -> int:
@@ -193,9 +202,18 @@ def _make_scores(model: Model) -> Scores:
         module = model.module(params)
         with taken() as notes:  # what the model returns is not used, so the compiler leaves its logits out
             module(tokens_BT, jnp.dtype(model.precision.compute), None, None)
-        x_1ND = notes["stream"][-1][rows_N, places_N][None]
-        logits_1NV = module.read_out(x_1ND)
-        return -token_losses(logits_1NV, targets_N[None])[0], jnp.argmax(logits_1NV[0], axis=-1) == targets_N
+        x_ND = notes["stream"][-1][rows_N, places_N]
+
+        def block(x_KD: jax.Array, targets_K: jax.Array) -> tuple[jax.Array, jax.Array]:
+            logits_1KV = module.read_out(x_KD[None])
+            losses_1K = token_losses(logits_1KV, targets_K[None])
+            picked_K = jnp.take_along_axis(logits_1KV[0], targets_K[:, None], axis=-1)[:, 0]
+            return -losses_1K[0], picked_K >= jnp.max(logits_1KV[0], axis=-1)
+
+        size = min(len(targets_N), block_of(model.config))
+        blocks = x_ND.reshape(-1, size, x_ND.shape[-1]), targets_N.reshape(-1, size)
+        logprobs_MK, hits_MK = jax.lax.map(lambda each: block(*each), blocks)
+        return logprobs_MK.reshape(-1), hits_MK.reshape(-1)
 
     return scores
 
