@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,14 @@ def test_the_suites_stand_on_the_page(capsys: pytest.CaptureFixture[str]) -> Non
     page = capsys.readouterr().out
     for name in SUITES:
         assert f"{name} (" in " ".join(page.split())
+
+
+def test_lm_eval_that_is_not_installed_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jaxdec.evaluation.lm_eval.__main__ import main as harness
+
+    monkeypatch.setitem(sys.modules, "lm_eval.__main__", None)
+    assert harness() == 2
+    told = capsys.readouterr().err
+    assert told == "jaxdec: the harness needs lm-eval, which is not installed: pip install 'jaxdec[lm-eval]'\n"

@@ -37,18 +37,19 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Mapping[str, Any]:
     where = [f"question {number} of {path}" for number in range(1, len(asked) + 1)]
     cleaned = [eleuther(question) for question in asked]
     groups = [completions(tokenizer, question, place) for question, place in zip(asked, where, strict=True)]
-    plain, cut = score_choices(scorer, groups, [question.endings for question in asked], labels)
-    groups = [
+    groups += [
         requests(tokenizer, context, [f" {ending}" for ending in endings], place)
         for (context, endings), place in zip(cleaned, where, strict=True)
     ]
-    tidy, cut_tidy = score_choices(scorer, groups, [endings for _, endings in cleaned], labels)
+    endings = [*(question.endings for question in asked), *(endings for _, endings in cleaned)]
+    scored, cut = score_choices(scorer, groups, endings, [*labels, *labels])
+    plain, tidy = scored[: len(asked)], scored[len(asked) :]
     result: dict[str, Any] = {
         "questions": len(asked),
         "file": Path(path).name,
         "llm.c": accuracies(plain, "tokens"),
         "Eleuther": accuracies(tidy, "characters"),
-        "contexts_cut": cut + cut_tidy,
+        "contexts_cut": cut,
         "published, acc / acc_norm of 10,042 questions": PUBLISHED,
     }
     if options.examples:

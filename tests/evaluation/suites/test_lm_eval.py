@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
-from jaxdec.cli.main import main
-from jaxdec.config.model import DecoderConfig
+from jaxdec.config.tokenizers import GPT2 as GPT2Tokens
 from jaxdec.data.corpora.hellaswag import CORPUS
 from jaxdec.data.tokenizers.gpt2 import GPT2Tokenizer
 from jaxdec.errors import UserError
 from jaxdec.evaluation.suites.hellaswag import evaluate
 from jaxdec.evaluation.suites.options import SuiteOptions
-from jaxdec.library.start import start
+from jaxdec.models.functional import Model
 from jaxdec.models.ladder import GPT2
-from jaxdec.runs.loading import LoadedRun, load_run
+from jaxdec.runs.converting import write_weights
+from jaxdec.runs.loading import LoadedRun, Source
+from jaxdec.runs.source import settings
+from jaxdec.weights.stream import LazyArray
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("transformers")
@@ -69,19 +73,23 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A random GPT-2 of two layers with the real vocabulary: the run, and what `jaxdec convert` exports of it."""
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedRun, Path]:
+    """A random GPT-2 of one layer with the real vocabulary, and what `jaxdec convert` writes of it."""
     try:
-        GPT2Tokenizer()
+        tokenizer = GPT2Tokenizer()
     except UserError as error:
         pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("gpt2")
-    config: DecoderConfig = replace(GPT2, layers=2, heads=2, width=16, context=128, init_std=0.3, dropout=0.0)
-    settings = {"train.tokens_per_step": 512, "train.evaluate": "none"}  # a row for each of the devices of our tests
-    run = start(config, "Some text, of which nothing is learnt. " * 200, GPT2Tokenizer(), steps=1, settings=settings)
-    run.save(folder / "run")
-    assert main(["convert", str(folder / "run"), str(folder / "exported"), "--to", "huggingface"]) == 0
-    return folder / "run", folder / "exported"
+    config = settings(replace(GPT2, layers=1, heads=2, width=16, context=128, init_std=0.3), GPT2Tokens())
+    model = Model(config.model, config.precision)
+    params = model.init(jax.random.key(0))
+    arrays = {
+        name: LazyArray(param.shape, np.dtype(param.dtype), partial(np.asarray, param))
+        for name, param in params.items()
+    }
+    source = Source(config, model, tokenizer, 0, arrays, lambda _: params)
+    exported = tmp_path_factory.mktemp("gpt2") / "exported"
+    write_weights(source, exported, "huggingface", family="gpt2", max_shard=10**9, figures={})
+    return LoadedRun(config, model, params, tokenizer, 0), exported
 
 
 def harness(model: Any, folder: Path, tasks: dict[str, str], file: Path, **options: Any) -> dict[str, Any]:
@@ -133,31 +141,31 @@ def compare_hellaswag(run: LoadedRun, exported: Path, folder: Path, limit: int) 
 
 
 @pytest.mark.skipif(not HELLASWAG.exists(), reason="the rows of HellaSwag are not in JAXDEC_DATA_DIR")
-def test_hellaswag_equals_lm_eval(tiny_gpt2: tuple[Path, Path], tmp_path: Path) -> None:
-    compare_hellaswag(load_run(tiny_gpt2[0]), tiny_gpt2[1], tmp_path / "tasks", limit=3)
+def test_hellaswag_equals_lm_eval(tiny_gpt2: tuple[LoadedRun, Path], tmp_path: Path) -> None:
+    compare_hellaswag(tiny_gpt2[0], tiny_gpt2[1], tmp_path / "tasks", limit=3)
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not HELLASWAG.exists(), reason="the rows of HellaSwag are not in JAXDEC_DATA_DIR")
-def test_hellaswag_equals_lm_eval_on_all_rows(tiny_gpt2: tuple[Path, Path], tmp_path: Path) -> None:
-    compare_hellaswag(load_run(tiny_gpt2[0]), tiny_gpt2[1], tmp_path / "tasks", limit=1000)
+def test_hellaswag_equals_lm_eval_on_all_rows(tiny_gpt2: tuple[LoadedRun, Path], tmp_path: Path) -> None:
+    compare_hellaswag(tiny_gpt2[0], tiny_gpt2[1], tmp_path / "tasks", limit=1000)
 
 
-def test_lm_eval_runs_on_a_run_of_ours(tiny_gpt2: tuple[Path, Path], tmp_path: Path) -> None:
-    """Choices, whole texts and answers of the model `jaxdec` are those of lm-eval's own backend on the exported one,
-    and the choices those of our suite."""
+def test_lm_eval_runs_on_a_run_of_ours(tiny_gpt2: tuple[LoadedRun, Path], tmp_path: Path) -> None:
+    """Choices, whole texts and answers of the model `jaxdec` are those of lm-eval's own backend on the same folder, and
+    the choices those of our suite."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     import jaxdec.evaluation.lm_eval.adapter
     from jaxdec.evaluation.suites.registry import run_suites
 
-    file, run = tmp_path / "questions.jsonl", load_run(tiny_gpt2[0])
+    file, run = tmp_path / "questions.jsonl", tiny_gpt2[0]
     file.write_text(QUESTIONS, encoding="utf-8")
     tasks = {"own_choices": CHOICES, "own_answers": ANSWERS}
     hf = HFLM(str(tiny_gpt2[1]), device="cpu", dtype="float32")
     model = jaxdec.evaluation.lm_eval.adapter.JaxdecLM(run)
-    mine = harness("jaxdec", tmp_path / "tasks", tasks, file, model_args={"run": str(tiny_gpt2[0])})
+    mine = harness("jaxdec", tmp_path / "tasks", tasks, file, model_args={"run": str(tiny_gpt2[1])})
     theirs = harness(hf, tmp_path / "tasks", tasks, file)
     for ours, other in zip(logprobs(mine, "own_choices"), logprobs(theirs, "own_choices"), strict=True):
         np.testing.assert_allclose(ours, other, rtol=FLOAT32)
