@@ -101,18 +101,19 @@ class JaxdecLM(TemplateLM):
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """The answer to each prompt, cut before the first of its stop strings; the model's own <|endoftext|> ends it
         too. Greedy, unless the task asks for samples. Raises UserError for settings that there are none of."""
+        arguments: list[tuple[str, dict[str, Any]]] = [request.args for request in requests]  # type: ignore[misc]
         groups: dict[str, list[int]] = defaultdict(list)
-        for place, request in enumerate(requests):
-            groups[repr(request.args[1])].append(place)
+        for place in range(len(requests)):
+            groups[repr(arguments[place][1])].append(place)
         answers = [""] * len(requests)
         for places in groups.values():
-            places.sort(key=lambda place: len(requests[place].args[0]))  # rows of like length side by side
+            places.sort(key=lambda place: len(arguments[place][0]))  # rows of like length side by side
             left = iter(places)
             while batch := list(islice(left, ROWS)):
-                prompts, settings = [requests[place].args[0] for place in batch], requests[batch[0]].args[1]
+                prompts, settings = [arguments[place][0] for place in batch], arguments[batch[0]][1]
                 for place, text in zip(batch, self._answers(prompts, settings), strict=True):
                     answers[place] = text
-                    self.cache_hook.add_partial("generate_until", requests[place].args, text)
+                    self.cache_hook.add_partial("generate_until", arguments[place], text)
         return answers
 
     def _answers(self, prompts: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
