@@ -40,8 +40,10 @@ def evaluate(run: LoadedRun, options: SuiteOptions) -> Results:
             "corpus": None if dataset is None else dataset.corpus,
         }
     }
-    if left_out := why or ("" if held_out else f"the validation split has not {options.sample_tokens} tokens"):
-        found["left_out"] = f"what needs the corpus: {left_out}"
+    if dataset is None:
+        found["left_out"] = f"what needs the corpus: {why}"
+    elif not held_out:
+        found["left_out"] = f"held-out text: the validation split has fewer than {options.sample_tokens} tokens"
     health = training_health(run.place, run.step)
     return {
         **found,

@@ -74,8 +74,8 @@ def test_a_model_that_copies_saves_the_whole_loss_and_one_that_does_not_nothing(
     twice = random_passages(np.arange(VOCABULARY), count=9, length=length, seed=0)
 
     def copies(tokens_BT: jax.Array) -> jax.Array:
-        back = length - 1  # the next token is the one that stands length - 1 before this one
-        seen = jnp.pad(tokens_BT, ((0, 0), (back, 0)), constant_values=-1)[:, : tokens_BT.shape[1]]
+        """The next token is the one that stands length - 1 before this one, where this one is a token of the copy."""
+        seen = jnp.pad(tokens_BT[:, 1:], ((0, 0), (length, 0)), constant_values=-1)[:, : tokens_BT.shape[1]]
         return 50.0 * jax.nn.one_hot(seen, VOCABULARY)
 
     first, second = copy_losses(model_of(copies), {}, twice, tokens_at_once=25)
