@@ -11,7 +11,8 @@ teach fresh weights the form of answers, not what words mean. 50 entries of the 
         --optim.learning-rate 2e-3 --train.eval-every 50 --out runs/fifty
     jaxdec respond runs/fifty --split training
 
-docs/stages/instruct.md has more. Published for GPT-2 with 355 million parameters on `instruct` (Raschka, chapter 7):
+On all entries, from a small decoder that has read tiny Shakespeare, the validation loss falls from 5.74 to 3.65
+(docs/stages/instruct.md). Published for GPT-2 with 355 million parameters on `instruct` (Raschka, chapter 7):
 the validation loss falls from 3.76 to 0.657.
 """
 

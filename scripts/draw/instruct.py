@@ -1,6 +1,6 @@
 """docs/stages/instruct.png: a batch in buckets, entries packed into rows, and the validation loss of two runs.
 
-    python scripts/draw/instruct.py runs/instruct RUN_FROM_A_PRETRAINED_MODEL
+    python scripts/draw/instruct.py runs/instruct runs/instructed
 
 Batches are those of the first run; the losses are read from both runs' metrics.jsonl.
 """
@@ -32,10 +32,16 @@ def main() -> None:
     fig, (bucket, packed, losses) = style.figure(3, width=3.6, height=2.6)
     for axes, batching, title in ((bucket, Buckets(), "buckets"), (packed, Packed(), "packed")):
         draw_batch(axes, batch_of_run(first, batching), title)
-    for run, label, colour in ((first, "fresh weights", style.BLUE), (second, "pretrained", style.ORANGE)):
-        lines = [line for line in read_metrics(run / "metrics.jsonl") if line.get("validation_loss") is not None]
-        steps, values = ([line[name] for line in lines] for name in ("step", "validation_loss"))
-        losses.plot(steps, values, "o-", color=colour, label=label)
+    for run, label, colour in (
+        (first, "embedded, fresh weights", style.BLUE),
+        (second, "instruct, pretrained", style.ORANGE),
+    ):
+        found = {
+            line["step"]: loss
+            for line in read_metrics(run / "metrics.jsonl")
+            if (loss := line.get("sweep_loss") or line.get("validation_loss")) is not None
+        }
+        losses.plot(list(found), list(found.values()), "o-", color=colour, label=label)
     losses.set(xlabel="step", ylabel="nats per token of a response", title="validation loss", ylim=(0, None))
     losses.legend(frameon=False)
     fig.savefig(FOLDER / "instruct.png", dpi=110)
@@ -50,7 +56,7 @@ def batch_of_run(run: Path, batching: Any) -> Batch:
     data = prepare_instructions(config.data, stage, config.window, tokenizer=tokenizer)
     rows = rows_of(data.entries["training"], batching, config.window)
     made = InstructionBatches(rows, batching, config.window, data.end, ROWS, prompt_counts=False, steps_per_dispatch=1)
-    return made(0, 0)
+    return made(0, next(step for step in range(made.per_epoch) if made.chosen(0, step)[1] == ROWS))
 
 
 def draw_batch(axes: Any, batch: Batch, title: str) -> None:
