@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxdec.config.reinforce import Reinforce
 from jaxdec.config.run import RunConfig
 from jaxdec.config.yaml import config_from_dict, differences
 from jaxdec.errors import UserError, listed, needs_extra
@@ -90,7 +91,13 @@ def from_torch(saved: Mapping[str, Any], config: RunConfig) -> State:
 
 
 def learner_of(config: RunConfig) -> Learner:
-    """The learner of a run, as far as its state goes. Its loss is not used."""
+    """The learner of a run, as far as its state goes. Its loss is not used. Raises UserError for a stage whose state
+    has more than parameters, moments and a step."""
+    if isinstance(config.resolved_stage, Reinforce):
+        raise UserError(
+            "stage reinforce keeps the first parameters beside the newest ones, for which a training state of torchref "
+            "has no place: convert the weights alone"
+        )
     model = Model.of(config)
     optimizer = make_optimizer(config.optim, config.decay_steps)
     return Learner(model, optimizer, LANGUAGE, trainable_names(config.trainable, model.axes))

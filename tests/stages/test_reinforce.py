@@ -26,6 +26,7 @@ from jaxdec.runs.directory import require_run
 from jaxdec.stages.reinforce import load_data
 from jaxdec.stages.run import evaluate, open_training, resume, train
 from jaxdec.training.loop import Trainer
+from jaxdec.training.torch_state import learner_of
 
 SOURCE = RunConfig(
     model=DecoderConfig(layers=1, heads=2, width=16, context=12, position=RoPE(), init_std=0.2),
@@ -201,6 +202,11 @@ def test_a_checkpoint_of_another_stage_is_not_gone_on_with(source: Path, tmp_pat
     with pytest.raises(UserError, match=r"config.yaml changed since checkpoint 30 \(.*stage"):
         resume(run, config)
     assert require_run(run).resolved_stage == Pretrain()
+
+
+def test_a_training_state_without_the_start_is_refused() -> None:
+    with pytest.raises(UserError, match="stage reinforce keeps the first parameters beside the newest ones"):
+        learner_of(RUN)
 
 
 @pytest.mark.parametrize(
