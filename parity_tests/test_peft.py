@@ -33,7 +33,7 @@ torch = pytest.importorskip("torch", reason="the extra torch")
 transformers = pytest.importorskip("transformers", reason="the extra huggingface")
 peft = pytest.importorskip("peft", reason="the extra dev")
 
-from jaxdec.parity.pairs.huggingface import hf_model, tiny_config  # noqa: E402
+from jaxdec.parity.pairs.huggingface import hf_model, tiny_config, with_plain_experts  # noqa: E402
 
 # What this version of peft asks of this version of transformers.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -87,6 +87,7 @@ def theirs(folder: Path, adapter: Path | None = None) -> np.ndarray:
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float64, attn_implementation="eager"
     ).eval()
+    with_plain_experts(model)
     if adapter is not None:
         model = peft.PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False).eval()
     with torch.no_grad():

@@ -17,6 +17,7 @@ from trained import folder
 
 from jaxdec.config.run import DataConfig, OptimConfig, RunConfig, TrainConfig
 from jaxdec.config.trainable import Everything, LastBlocks, LoRA, Trainable
+from jaxdec.data.shards import prepare
 from jaxdec.models.functional import Model
 from jaxdec.recipes import load_recipe
 from jaxdec.stages.run import train
@@ -52,10 +53,20 @@ def losses(name: str, trainable: Trainable) -> tuple[list[int], list[float]]:
     run = folder() / f"lora-{name.replace(' ', '-').replace(',', '')}"
     if not (run / "summary.json").exists():
         rate = RATE if isinstance(trainable, LoRA) else FULL_RATE
-        train(replace(recipe("playlets", 300, rate), init_from=str(base()), trainable=trainable), run)
+        train(replace(recipe(str(playlets()), 300, rate), init_from=str(base()), trainable=trainable), run)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     found = [(line["step"], line["validation_loss"]) for line in lines if "validation_loss" in line]
     return [step for step, _ in found], [loss for _, loss in found]
+
+
+def playlets() -> Path:
+    """The playlets without their scenes' numbers, which Shakespeare's characters lack."""
+    path = folder() / "playlets.txt"
+    if not path.exists():
+        data = prepare(DataConfig("playlets"))
+        text = data.tokenizer.decode(np.asarray(data.train[: 10**6]))
+        path.write_text("".join(letter for letter in text if not letter.isdigit()))
+    return path
 
 
 def base() -> Path:
