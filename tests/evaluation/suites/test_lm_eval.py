@@ -152,29 +152,39 @@ def test_hellaswag_equals_lm_eval_on_all_rows(tiny_gpt2: tuple[LoadedRun, Path],
 
 
 def test_lm_eval_runs_on_a_run_of_ours(tiny_gpt2: tuple[LoadedRun, Path], tmp_path: Path) -> None:
-    """Choices, whole texts and answers of the model `jaxdec` are those of lm-eval's own backend on the same folder, and
-    the choices those of our suite."""
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
-
-    import jaxdec.evaluation.lm_eval.adapter
+    """Choices of the model `jaxdec` are those of our suite; answers end before the first stop string."""
+    import jaxdec.evaluation.lm_eval.adapter  # noqa: F401  (registers the model)
     from jaxdec.evaluation.suites.registry import run_suites
 
     file, run = tmp_path / "questions.jsonl", tiny_gpt2[0]
     file.write_text(QUESTIONS, encoding="utf-8")
     tasks = {"own_choices": CHOICES, "own_answers": ANSWERS}
-    hf = HFLM(str(tiny_gpt2[1]), device="cpu", dtype="float32")
-    model = jaxdec.evaluation.lm_eval.adapter.JaxdecLM(run)
-    mine = harness("jaxdec", tmp_path / "tasks", tasks, file, model_args={"run": str(tiny_gpt2[1])})
-    theirs = harness(hf, tmp_path / "tasks", tasks, file)
+    found = harness("jaxdec", tmp_path / "tasks", tasks, file, model_args={"run": str(tiny_gpt2[1])})
+    suite = run_suites(run, ["choices"], SuiteOptions(file=file, examples=True))["choices"]
+    for example, ours in zip(suite["examples"], logprobs(found, "own_choices"), strict=True):
+        np.testing.assert_allclose(example["logprobs"], ours, rtol=FLOAT32)
+    assert suite["acc"] == pytest.approx(found["results"]["own_choices"]["acc,none"])
+    answers = [sample["filtered_resps"][0] for sample in found["samples"]["own_answers"]]
+    assert len(answers) == 2 and all(answer and " the" not in answer and "\n" not in answer for answer in answers)
+
+
+@pytest.mark.long
+def test_the_adapter_equals_lm_evals_own_backend(tiny_gpt2: tuple[LoadedRun, Path], tmp_path: Path) -> None:
+    """Choices, answers, whole texts and pairs, on the same exported folder."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    from jaxdec.evaluation.lm_eval.adapter import JaxdecLM
+
+    file = tmp_path / "questions.jsonl"
+    file.write_text(QUESTIONS, encoding="utf-8")
+    tasks = {"own_choices": CHOICES, "own_answers": ANSWERS}
+    model, hf = JaxdecLM(tiny_gpt2[0]), HFLM(str(tiny_gpt2[1]), device="cpu", dtype="float32")
+    mine, theirs = (harness(each, tmp_path / "tasks", tasks, file) for each in (model, hf))
     for ours, other in zip(logprobs(mine, "own_choices"), logprobs(theirs, "own_choices"), strict=True):
         np.testing.assert_allclose(ours, other, rtol=FLOAT32)
-    suite = run_suites(run, ["choices"], SuiteOptions(file=file, examples=True))["choices"]
-    for example, ours in zip(suite["examples"], logprobs(mine, "own_choices"), strict=True):
-        np.testing.assert_allclose(example["logprobs"], ours, rtol=FLOAT32)
-    assert suite["acc"] == pytest.approx(mine["results"]["own_choices"]["acc,none"])
     answers = [[sample["filtered_resps"][0] for sample in each["samples"]["own_answers"]] for each in (mine, theirs)]
-    assert answers[0] == answers[1] and all("the" not in answer.split() for answer in answers[0])
+    assert answers[0] == answers[1]
     texts = ["a word " * 200, "short", ""]  # longer than the context of 128: several windows
     asked = [Instance("loglikelihood_rolling", {}, (text,), index) for index, text in enumerate(texts)]
     np.testing.assert_allclose(model.loglikelihood_rolling(asked), hf.loglikelihood_rolling(asked), rtol=FLOAT32)
