@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +67,7 @@ def train_step(learner: Learner, state: State, batch: Batch, key: jax.Array) -> 
     updated: Any = optax.apply_updates(trained, updates)
     metrics = {"loss": value, "gradient_norm": optax.tree.norm(grads), **sums}
     if learner.updates:
-        metrics |= update_ratios(trained, updates)
+        metrics |= update_ratios(trained, cast(Any, updates))
     return {**state, "step": state["step"] + 1, "params": {**frozen, **updated}, "opt": opt}, metrics
 
 
