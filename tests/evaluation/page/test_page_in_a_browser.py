@@ -15,7 +15,6 @@ PROGRAM = found()
 if PROGRAM is None:
     pytest.skip("there is no Chromium on this machine", allow_module_level=True)
 
-COLOURS = "[e.backgroundColor, e.color, e.fill, e.stroke].join()"
 # What sticks out to the right of a window, leaving out what can be scrolled.
 STICKS_OUT = """[...document.querySelectorAll('main *')]
     .filter((e) => !e.closest('.wide, .text') && e.getBoundingClientRect().right > innerWidth)
@@ -53,14 +52,17 @@ def test_dark_and_light_differ_in_every_colour_that_matters(browser: Browser, tm
     page = tmp_path / "evaluation.html"
     page.write_text(to_html(result(), CONFIG, LOG, CONFIG), encoding="utf-8")
     browser.open(page.as_uri())
-    places = ("body", ".text", ".pair circle", "figure .line path")
+    places = {
+        "body": ("backgroundColor", "color"),
+        ".text": ("backgroundColor",),
+        ".pair circle": ("fill",),
+        "figure .line path": ("stroke",),
+    }
+    asked = [f"getComputedStyle(document.querySelector('{e}')).{name}" for e, names in places.items() for name in names]
     colours = []
     for dark in (False, True):
         browser.look(1000, dark=dark)
-        style = "(e => [e.backgroundColor, e.color, e.fill, e.stroke].join())"
-        colours.append(
-            [browser.value(f"{style}(getComputedStyle(document.querySelector('{each}')))") for each in places]
-        )
+        colours.append([browser.value(each) for each in asked])
     assert all(light != dark for light, dark in zip(*colours, strict=True))
 
 

@@ -47,12 +47,10 @@ def test_what_is_no_loop():
 
 
 def test_distinct_by_hand():
-    """Bigrams ab bc ab | ab cd: 3 different of 5; without the first text 2 of 2, without the second 2 of 3."""
-    found = repetition.distinct(["abcab", "xabcd"], 5)
-    assert found is not None and found.value == 1
-    found = repetition.distinct([["ab", "bc", "ab"], ["ab", "cd"]], 1)
+    """ab bc ab bd | ab cd: 4 different of 6; without the first text 2 of 2, without the second 3 of 4."""
+    found = repetition.distinct([["ab", "bc", "ab", "bd"], ["ab", "cd"]], 1)
     assert found is not None
-    assert found.value == 3 / 5 and found.error == pytest.approx((0.5 * 2 * (1 / 6) ** 2) ** 0.5)
+    assert found.value == pytest.approx(4 / 6) and found.error == pytest.approx(1 / 8)
 
 
 @given(st.lists(SYMBOLS, max_size=5), st.integers(1, 3))
