@@ -40,8 +40,8 @@ def symbols(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Parts that end in . ! ? or an empty line, those without a word left out.
 
-    >>> sentences("He came. Did he? 'No!' she said.\\n\\nThe end")
-    ['He came.', 'Did he?', "'No!", 'she said.', 'The end']
+    >>> sentences("He came, late. Did he? 'No!' she said.\\n\\nThe end")
+    ['He came, late.', 'Did he?', "'No!", 'she said.', 'The end']
     """
     return [part for part in _SENTENCE_END.split(text) if _WORDS.search(part)]
 
