@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +87,8 @@ def cost(trainable: Trainable) -> tuple[float, int]:
     batch = {name: jnp.ones(shape, jnp.int32) for name in ("tokens", "targets")} | {"mask": jnp.ones(shape)}
     state = jax.eval_shape(lambda: new_state(learner, model.init(jax.random.key(0))))
     step = jax.jit(lambda state: train_step(learner, state, batch, jax.random.key(0))[0]).lower(state).compile()
-    return step.cost_analysis()["flops"], sum(leaf.size for leaf in jax.tree.leaves(state["opt"]))
+    counted: Any = step.cost_analysis()
+    return counted["flops"], sum(leaf.size for leaf in jax.tree.leaves(state["opt"]))
 
 
 def main() -> None:
