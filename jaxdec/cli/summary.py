@@ -42,7 +42,8 @@ def show_summary(summary: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     if evaluates and stage in SAMPLES:
         print("\nsample")
         sample = {"sample": SAMPLES[stage](run_dir)}
-    print("\nresult (nats per token)" if evaluates and stage != Classify.kind else "\nresult")
+    in_nats = evaluates and config.resolved_stage.loss_unit == "nats per token"
+    print("\nresult (nats per token)" if in_nats else "\nresult")
     show_values({name: value for name, value in summary.items() if name not in ("run", "corpus")})
     more = f"; {MORE[stage].format(run_dir)}" if stage in MORE else ""
     print(f"\nwritten to {run_dir}{more}")

@@ -23,6 +23,7 @@ class Classify(Config):
 
     kind: ClassVar[str] = "classify"
     models: ClassVar[tuple[type, ...]] = (DecoderConfig,)
+    loss_unit: ClassVar[str] = "nats per text"
     labels: tuple[str, ...] | None = setting(
         None, "the classes by name, in the order of the logits; None: the labels of the data, sorted"
     )

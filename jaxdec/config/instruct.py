@@ -77,6 +77,7 @@ class Instruct(Config):
 
     kind: ClassVar[str] = "instruct"
     models: ClassVar[tuple[type, ...]] = (DecoderConfig,)
+    loss_unit: ClassVar[str] = "nats per token"
     template: Template = setting(Alpaca(), "how an entry becomes a text")
     prompt_loss: Literal["masked", "counted"] = setting(
         "masked", "masked: targets of the response and its end count alone; counted: those of the prompt too"

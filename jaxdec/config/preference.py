@@ -59,6 +59,7 @@ class Preference(Config):
 
     kind: ClassVar[str] = "preference"
     models: ClassVar[tuple[type, ...]] = (DecoderConfig,)
+    loss_unit: ClassVar[str] = "loss per pair"
     sequences: ClassVar[int] = 2  # of an example
     loss: PreferenceLoss = setting(DPO(), "what is minimised")
     template: Template = setting(Alpaca(), "how instruction and input become a prompt; a `prompt` is taken as it is")

@@ -21,6 +21,7 @@ class Reinforce(Config):
 
     kind: ClassVar[str] = "reinforce"
     models: ClassVar[tuple[type, ...]] = DECODERS
+    loss_unit: ClassVar[str] = "policy loss per answer token"
     group: int = setting(16, "answers that are sampled for each prompt")
     updates: int = setting(2, "train steps on the same sampled answers")
     temperature: float = setting(1.0, "divides the logits, in the sampler and in the loss")

@@ -18,7 +18,7 @@ from jaxdec.config.preference import Preference
 from jaxdec.config.reinforce import Reinforce
 from jaxdec.errors import UserError
 
-# Stages. `models`: the kinds of model that a stage trains.
+# Stages. `models`: the kinds of model that a stage trains. `loss_unit`: what its loss is in, for pictures and tables.
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Pretrain(Config):
 
     kind: ClassVar[str] = "pretrain"
     models: ClassVar[tuple[type, ...]] = DECODERS
+    loss_unit: ClassVar[str] = "nats per token"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Translate(Config):
 
     kind: ClassVar[str] = "translate"
     models: ClassVar[tuple[type, ...]] = (EncoderDecoderConfig,)
+    loss_unit: ClassVar[str] = "nats per token"
 
 
 AnyStage = Pretrain | Translate | Instruct | Preference | Classify | Reinforce

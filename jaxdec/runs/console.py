@@ -11,12 +11,21 @@ from collections.abc import Callable, Mapping
 
 
 class Progress:
-    """A metrics sink. `total` steps of `tokens_per_step` tokens each."""
+    """A metrics sink. `total` steps of `tokens_per_step` tokens each. `validated_on`: what the validation losses on the
+    way are of, where that is said."""
 
-    def __init__(self, total: int, tokens_per_step: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        tokens_per_step: int,
+        *,
+        validated_on: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         from rich.console import Console
 
         self._console = Console(highlight=False, soft_wrap=True)
+        self._validated_on = validated_on and f", {validated_on}"
         self._total, self._tokens_per_step, self._clock = total, tokens_per_step, clock
         self._first: tuple[int, float] | None = None
         self._live = None
@@ -29,7 +38,7 @@ class Progress:
             loss, accuracy = values["validation_loss"], values["validation_accuracy"]
             self._say(step, f"validation loss {loss:.4f}, accuracy {100 * accuracy:.2f} %")
         elif "validation_loss" in values:
-            self._say(step, f"validation loss, random windows {values['validation_loss']:.4f}")
+            self._say(step, f"validation loss{self._validated_on} {values['validation_loss']:.4f}")
         if "greedy_accuracy" in values:
             self._say(step, f"greedy answers that are right {values['greedy_accuracy']:.4f}")
         if "sweep_loss" in values:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from jaxdec.config.files import write_text
 from jaxdec.config.run import LogConfig, RunConfig
+from jaxdec.config.stages import Pretrain
 from jaxdec.errors import UserError
 from jaxdec.runs.console import Progress
 
@@ -159,7 +160,8 @@ class WandB:
 
 def _configured_sinks(run_dir: Path, config: RunConfig) -> Iterable[Sink]:
     require_sinks(config.log)
-    yield Progress(config.train.steps, config.train.tokens_per_step)
+    windows = "random windows" if isinstance(config.resolved_stage, Pretrain) else ""
+    yield Progress(config.train.steps, config.train.tokens_per_step, validated_on=windows)
     if config.log.tensorboard:
         yield TensorBoard(run_dir)
     if config.log.wandb:

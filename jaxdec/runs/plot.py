@@ -1,5 +1,4 @@
-"""loss.png: the training and validation loss of a run over its steps, and the entropy floor where it is known. It is
-in nats per token, or of a classifier per text."""
+"""loss.png: the training and validation loss of a run over its steps, and the entropy floor where it is known."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ CURVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
-    """Draws the losses (nats per token) that `metrics_jsonl` holds into `png`, whole or not at all.
+def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None, unit: str = "nats per token") -> None:
+    """Draws the losses that `metrics_jsonl` holds, in `unit`, into `png`, whole or not at all.
 
-    `floor`: the best loss that any model can reach on the validation split, nats per token; None where it is not known.
+    `floor`: the best loss that any model can reach on the validation split, in `unit`; None where it is not known.
     """
     # The object interface: pyplot would choose a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,9 +35,7 @@ def plot_losses(metrics_jsonl: Path, png: Path, floor: float | None) -> None:
     if floor is not None:
         axes.axhline(floor, color="black", linestyle="--", linewidth=1, label=f"entropy floor {floor:.4f}")
     axes.set_xlabel("step")
-    axes.set_ylabel(
-        "loss (nats per text)" if any("validation_accuracy" in line for line in lines) else "loss (nats per token)"
-    )
+    axes.set_ylabel(f"loss ({unit})")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend()

@@ -125,7 +125,8 @@ def meta_of(config: RunConfig, stage: Stage) -> dict[str, Any]:
 
 def finish(config: RunConfig, run_dir: Path, state: State, final: dict[str, float], seconds: float) -> dict[str, Any]:
     """Draws loss.png, writes summary.json and returns what it holds."""
-    plot_losses(run_dir / "metrics.jsonl", run_dir / "loss.png", final.get("floor"))
+    unit = config.resolved_stage.loss_unit
+    plot_losses(run_dir / "metrics.jsonl", run_dir / "loss.png", final.get("floor"), unit)
     summary = {
         "run": str(run_dir),
         "corpus": config.data.corpus,

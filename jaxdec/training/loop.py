@@ -30,6 +30,7 @@ from jaxdec.runs.reference import require_reference
 from jaxdec.training.health import update_ratios
 from jaxdec.training.learner import Learner, make_learner
 from jaxdec.training.reporting import LateMetrics, LogLine
+from jaxdec.training.schedule import is_evaluated, is_saved, next_stop
 from jaxdec.training.stage import Evaluator, Stage, dispatch_batches, microbatches, require_whole_rollouts
 from jaxdec.training.state import State, abstract_state, create_state, state_from, state_shardings
 from jaxdec.training.throughput import Throughput
@@ -249,27 +250,3 @@ class Trainer:
             with jax.set_mesh(self.mesh):
                 self._rollout = Rollout(begun, *rollouts.make(params, first, self.stage.batch(seed, begun), begun))
         return [self._rollout.batch] * (until - step), self._rollout.values
-
-
-def next_stop(config: RunConfig, step: int, updates: int | None = None) -> int:
-    """Where the dispatch that starts at `step` ends: when it is full, an evaluation or a checkpoint is due, or the
-    `updates` are done that a rollout is good for."""
-    train = config.train
-    periods = [
-        train.steps_per_dispatch,
-        train.eval_every,
-        train.checkpoint_every,
-        *([] if updates is None else [updates]),
-    ]
-    return min(*((step // period + 1) * period for period in periods), train.steps)
-
-
-def is_evaluated(config: RunConfig, step: int) -> bool:
-    """Whether an evaluation is due after `step` steps, beside the one at the end."""
-    train = config.train
-    return train.evaluate == "all" and step % train.eval_every == 0 and step < train.steps
-
-
-def is_saved(config: RunConfig, step: int) -> bool:
-    """Whether a checkpoint is due after `step` steps."""
-    return step % config.train.checkpoint_every == 0 or step == config.train.steps

@@ -47,13 +47,14 @@ from jaxdec.runs import metrics
 from jaxdec.stages.reinforce import make_stage, most_tokens
 from jaxdec.training import fit as train
 from jaxdec.training.learner import make_learner, trainable_names
-from jaxdec.training.loop import is_evaluated, is_saved, next_stop, train_step
+from jaxdec.training.loop import train_step
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.objectives import objective_of
 from jaxdec.training.optim import make_optimizer
 from jaxdec.training.preference import pair_scores
 from jaxdec.training.reinforcement import advantages
 from jaxdec.training.reporting import LateMetrics
+from jaxdec.training.schedule import is_evaluated, is_saved, next_stop
 from jaxdec.training.stage import microbatches
 from jaxdec.training.state import abstract_state
 from jaxdec.training.throughput import Throughput
@@ -473,7 +474,7 @@ def mesh(run: RunConfig) -> Hashable:
 def sinks(run: RunConfig) -> Hashable:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("TensorBoard", "WandB", "Progress"):
-            patch.setattr(metrics, name, lambda *_, name=name: name)
+            patch.setattr(metrics, name, lambda *_, name=name, **__: name)
         patch.setattr(metrics, "require_sinks", lambda log: None)
         return tuple(metrics._configured_sinks(Path(), run))
 

@@ -140,7 +140,7 @@ def test_progress_gives_speed_and_remaining_time(capsys: pytest.CaptureFixture[s
 def test_the_floor_stands_beside_the_loss_that_it_belongs_to(capsys: pytest.CaptureFixture[str]) -> None:
     """The final evaluation has both protocols, whose losses differ; the excess is that of the sweep."""
     final = {"validation_loss": 1.0666, "sweep_loss": 1.0128, "floor": 0.1973, "excess": 0.8155}
-    Progress(total=400, tokens_per_step=500).write(400, final)
+    Progress(total=400, tokens_per_step=500, validated_on="random windows").write(400, final)
     assert capsys.readouterr().out.splitlines() == [
         "step 400  validation loss, random windows 1.0666",
         "step 400  validation loss, complete sweep 1.0128  entropy floor 0.1973  excess 0.8155",

@@ -22,9 +22,10 @@ from jaxdec.errors import TrainingError, UserError
 from jaxdec.runs.metrics import read_metrics
 from jaxdec.stages.run import train
 from jaxdec.training.learner import Learner
-from jaxdec.training.loop import make_run_steps, next_stop, train_step
+from jaxdec.training.loop import make_run_steps, train_step
 from jaxdec.training.losses import LANGUAGE
 from jaxdec.training.optim import make_optimizer
+from jaxdec.training.schedule import next_stop
 from jaxdec.training.stage import Objective, microbatches
 from jaxdec.training.state import create_state
 from tests import tiny
