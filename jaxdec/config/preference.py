@@ -12,6 +12,7 @@ from jaxdec.config.decoder import DecoderConfig
 from jaxdec.config.instruct import Alpaca, Template
 from jaxdec.config.parts import Config, require
 from jaxdec.config.setting import setting
+from jaxdec.config.splits import require_split
 
 # What is minimised, a function of the margin h: the log-probability ratio of the chosen answer between the policy and
 # the reference, minus that of the rejected one.
@@ -72,11 +73,4 @@ class Preference(Config):
     )
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.test_fraction < 1,
-            f"stage.test_fraction is {self.test_fraction}: give a number from 0 to below 1",
-        )
-        require(
-            self.split_seed is None or self.split_seed >= 0,
-            f"stage.split_seed is {self.split_seed}: give a whole number from 0, or None",
-        )
+        require_split(self.test_fraction, self.split_seed)
