@@ -90,7 +90,6 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
         changes = {name: getattr(arguments, name) for name in ("family", "dtype", "vocab_size", "context", "tokenizer")}
         return training_state.convert(arguments.source, arguments.place, arguments.step, changes)
     from jaxdec.runs import converting
-    from jaxdec.runs.adapters import write_adapter_folder
     from jaxdec.runs.start import merged
 
     converting.require_free(arguments.place)
@@ -102,20 +101,7 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     )
     if changes != converting.Changes():
         source = converting.changed(source, changes)
-    layout = "run"
-    if arguments.to == "run":
-        converting.write_run(source, arguments.place, arguments.dtype, arguments.source)
-    elif arguments.to == PEFT:
-        layout = f"peft, of {write_adapter_folder(source, arguments.place, arguments.base, arguments.family)}"
-    else:
-        layout = converting.write_weights(
-            source,
-            arguments.place,
-            arguments.to,
-            family=arguments.family,
-            max_shard=size(arguments.max_shard),
-            figures=converting.summary_of(Path(arguments.source)),
-        )
+    layout = write(arguments, source)
     result = {
         "source": arguments.source,
         "place": str(arguments.place),
@@ -130,6 +116,29 @@ def run(argv: Sequence[str]) -> dict[str, Any]:
     for name, value in result.items():
         print(f"{name.replace('_', ' '):<16} {value:,}" if isinstance(value, int) else f"{name:<16} {value}")
     return result
+
+
+def write(arguments: ConvertOptions, source: Source) -> str:
+    """Writes the model in the layout that was asked for; returns what that is called."""
+    from jaxdec.runs import converting
+    from jaxdec.runs.adapters import write_adapter_folder
+
+    assert arguments.source is not None and arguments.place is not None
+    match arguments.to:
+        case "run":
+            converting.write_run(source, arguments.place, arguments.dtype, arguments.source)
+            return "run"
+        case "peft":
+            return f"peft, of {write_adapter_folder(source, arguments.place, arguments.base, arguments.family)}"
+        case layout:
+            return converting.write_weights(
+                source,
+                arguments.place,
+                layout,
+                family=arguments.family,
+                max_shard=size(arguments.max_shard),
+                figures=converting.summary_of(Path(arguments.source)),
+            )
 
 
 def check(arguments: ConvertOptions) -> None:

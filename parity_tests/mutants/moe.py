@@ -160,15 +160,8 @@ def gates_of_the_dropped_given_to_the_kept() -> Patch:
 
 @mutant(FIRST, DROPS)
 def gate_and_up_exchanged() -> Patch:
-    original = moe.Experts.one
-
-    def one(self: Any, expert: int, x: Tensor) -> Tensor:
-        other = torch.nn.Module()
-        other.part, other.down, other.down_bias = self.part, self.down, self.down_bias
-        other.gate, other.up, other.gate_bias, other.up_bias = self.up, self.gate, self.up_bias, self.gate_bias
-        return original(other, expert, x)  # type: ignore[arg-type]
-
-    return patch.object(moe.Experts, "one", one)
+    original, other = moe.Experts.linear, {"gate": "up", "up": "gate", "down": "down"}
+    return patch.object(moe.Experts, "linear", lambda self, name, *inputs: original(self, other[name], *inputs))
 
 
 @mutant("blocks.1.mlp", ROUTED)

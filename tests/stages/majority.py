@@ -38,6 +38,7 @@ class Majority(Config):
 
     kind: ClassVar[str] = "majority"
     models: ClassVar[tuple[type, ...]] = (DecoderConfig,)
+    loss_unit: ClassVar[str] = "nats per window"
     padding: int = 4
 
 
