@@ -37,7 +37,13 @@ LORA = LoRA(rank=2, alpha=3.0)
 DOUBLE = Precision("float64", "float64")
 
 
-@pytest.mark.parametrize("config", [replace(tiny.MODEL, layers=1), EXPERTS], ids=["dense", "experts"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(replace(tiny.MODEL, layers=1), id="dense"),
+        pytest.param(EXPERTS, id="experts", marks=pytest.mark.long),
+    ],
+)
 def test_a_fresh_adapter_changes_no_bit(config: DecoderConfig) -> None:
     """In both types; operation by operation, since XLA may add up the terms of another program in another order."""
     with jax.enable_x64(True):

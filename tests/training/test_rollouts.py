@@ -97,7 +97,8 @@ def test_a_rollout_is_made_from_the_parameters_of_its_step_and_the_first_ones(wh
     assert set(run.state["first"]) == run.learner.trainable, "of frozen parameters there is no second copy"
 
 
-@pytest.mark.parametrize("slots", [5, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long  # tests/stages/test_reinforce.py cuts a whole run
+@pytest.mark.parametrize("slots", [5, 2])
 def test_a_run_that_was_cut_goes_on_with_the_same_bits(whole: Any, slots: int) -> None:
     """From the checkpoint in the middle, in a new trainer, with other dispatches."""
     expected, _, lines, folder = whole
