@@ -59,7 +59,7 @@ def check(
         refuse(run.sides, Setting(weight_inits[0], "float64", seed))
         for precision in sorted(precisions, key=lambda name: ("float64", "float32", "bfloat16").index(name)):
             if precision != "float64" and not run.equal:
-                run.notes.append(f"{precision} left out: the two differ in float64 already")
+                run.notes.append(f"{precision} left out: the two differ in a higher precision already")
                 continue
             for weight_init in weight_inits:
                 run.setting(Setting(weight_init, precision, seed), bisect)
